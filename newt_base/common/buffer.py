@@ -1,0 +1,106 @@
+"""Replay of episodes: rows in a ring of preallocated tensors, sampled as slices of H+1 rows of one episode."""
+
+import torch
+
+
+class Buffer:
+    """Ring buffer of episode rows.
+
+    Row t of an episode holds the observation after t steps and the action, statistics and reward that led to it; the
+    action of an episode's first row is never read. Every slice of H+1 rows within one episode is equally likely.
+    Rows are numbered from the first one ever added; row r lies at r modulo capacity, so old episodes are overwritten.
+
+    Args:
+        capacity: rows kept. batch_size: slices per sample, B. horizon: H. device: where the rows are kept.
+    """
+
+    KEYS = ("obs", "action", "mu", "std", "reward", "task")
+
+    def __init__(self, capacity, batch_size, horizon=3, device="cpu"):
+        if capacity <= horizon:
+            raise ValueError(f"buffer_size={capacity} holds no slice of horizon+1={horizon + 1} rows")
+        self._capacity, self._batch_size, self._horizon = capacity, batch_size, horizon
+        self._device = torch.device(device)
+        self._storage = {}
+        self._starts = torch.empty(capacity, dtype=torch.int64, device=self._device)
+        self._first_start = self._last_start = 0  # numbers of the oldest kept and the next slice start
+        self._rows = 0
+        self._num_eps = 0
+
+    @property
+    def capacity(self):
+        """Rows kept at most."""
+        return self._capacity
+
+    @property
+    def num_eps(self):
+        """Episodes added so far."""
+        return self._num_eps
+
+    def __len__(self):
+        return min(self._rows, self._capacity)
+
+    def _reserve(self, td):
+        for key in self.KEYS:
+            value = td[key]
+            self._storage[key] = torch.empty(
+                (self._capacity, *value.shape[1:]), dtype=value.dtype, device=self._device
+            )
+
+    def add(self, td, world_size=1, rank=0):
+        """Add one episode: a TensorDict [1, T] with obs, action, mu, std, reward and task. Returns the episodes so far."""
+        if td.shape[0] != 1:
+            raise ValueError(f"one episode at a time: got a batch of {td.shape[0]}")
+        td = td[0]
+        length = td.shape[0]
+        if length > self._capacity:
+            raise ValueError(f"an episode of {length} rows does not fit into buffer_size={self._capacity}")
+        if not self._storage:
+            self._reserve(td)
+        rows = torch.arange(self._rows, self._rows + length, device=self._device)
+        for key, stored in self._storage.items():
+            stored[rows % self._capacity] = td[key].to(self._device, stored.dtype)
+        self._rows += length
+        self._num_eps += 1
+        self._index_slices(rows)
+        return self._num_eps
+
+    def _index_slices(self, rows):
+        """Note where slices can start in new rows, and forget the starts whose rows have been overwritten."""
+        starts = rows[: max(0, len(rows) - self._horizon)]
+        slots = torch.arange(self._last_start, self._last_start + len(starts), device=self._device)
+        self._starts[slots % self._capacity] = starts
+        self._last_start += len(starts)
+        oldest = self._rows - self._capacity
+        while self._first_start < self._last_start and self._starts[self._first_start % self._capacity] < oldest:
+            self._first_start += 1
+
+    def sample(self, device):
+        """Draw B slices: obs [H+1,B,O], action, mu and std [H,B,A], reward [H,B,1] and task [H,B], on `device`."""
+        available = self._last_start - self._first_start
+        if available == 0:
+            raise RuntimeError(
+                f"the replay buffer has {self._num_eps} episodes and no slice of {self._horizon + 1} rows to sample: "
+                "nothing has been stored yet, or all episodes are shorter than the horizon"
+            )
+        drawn = self._first_start + torch.randint(available, (self._batch_size,), device=self._device)
+        starts = self._starts[drawn % self._capacity]
+        steps = torch.arange(self._horizon + 1, device=self._device)
+        rows = (starts + steps.unsqueeze(1)) % self._capacity
+        batch = {key: stored[rows].to(device, non_blocking=True) for key, stored in self._storage.items()}
+        obs, reward = batch.pop("obs"), batch.pop("reward")[1:].unsqueeze(-1)
+        action, mu, std, task = (batch[key][1:] for key in ("action", "mu", "std", "task"))
+        return obs, action, mu, std, reward, task
+
+    def save(self, path):
+        """Write everything stored to a file that `load` reads."""
+        state = {name: value for name, value in vars(self).items() if name not in ("_device", "_batch_size")}
+        torch.save(state, path)
+
+    def load(self, path):
+        """Take over what `save` wrote; capacity and horizon must be the same."""
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        for name in ("_capacity", "_horizon"):
+            if state[name] != getattr(self, name):
+                raise ValueError(f"{path}: saved with {name[1:]}={state[name]}, this run has {getattr(self, name)}")
+        vars(self).update(state)

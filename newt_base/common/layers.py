@@ -1,0 +1,110 @@
+"""Networks: normalised linear layers, simplicial latents, the Q ensemble and its target."""
+
+from copy import deepcopy
+
+import torch
+import torch.nn as nn
+
+
+class SimNorm(nn.Module):
+    """Simplicial normalisation: softmax over groups of `simnorm_dim` features (arXiv:2204.00616)."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.dim = cfg.simnorm_dim
+
+    def forward(self, x):
+        return x.unflatten(-1, (-1, self.dim)).softmax(-1).flatten(-2)
+
+    def extra_repr(self):
+        return f"dim={self.dim}"
+
+
+class NormedLinear(nn.Linear):
+    """Linear layer, LayerNorm, activation (Mish unless given)."""
+
+    def __init__(self, *args, act=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ln = nn.LayerNorm(self.out_features)
+        self.act = nn.Mish() if act is None else act
+
+    def forward(self, x):
+        return self.act(self.ln(super().forward(x)))
+
+    def extra_repr(self):
+        return f"{super().extra_repr()}, act={type(self.act).__name__}"
+
+
+def mlp(in_dim, mlp_dims, out_dim, act=None):
+    """Normalised hidden layers; the last layer is plain linear, or normalised with `act` where one is given."""
+    widths = [in_dim, *mlp_dims]
+    hidden = [NormedLinear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    last = NormedLinear(widths[-1], out_dim, act=act) if act else nn.Linear(widths[-1], out_dim)
+    return nn.Sequential(*hidden, last)
+
+
+def enc(cfg):
+    """Encoders by observation kind; states only."""
+    if cfg.obs != "state":
+        raise ValueError(f"obs={cfg.obs!r}: this tree encodes obs='state' only")
+    hidden = max(cfg.num_enc_layers - 1, 1) * [cfg.enc_dim]
+    return nn.ModuleDict({"state": mlp(cfg.obs_shape["state"][0] + cfg.task_dim, hidden, cfg.latent_dim, SimNorm(cfg))})
+
+
+class QEnsemble(nn.Module):
+    """`num_q` Q networks evaluated together: [..., Z+A] gives logits [num_q, ..., num_bins]."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        in_dim = cfg.latent_dim + cfg.action_dim + cfg.task_dim
+        self._Qs = nn.ModuleList([mlp(in_dim, 2 * [cfg.mlp_dim], max(cfg.num_bins, 1)) for _ in range(cfg.num_q)])
+        if cfg.compile:
+            self._forward = torch.compile(self._forward_impl)
+        else:
+            self._forward = self._forward_impl
+
+    def _forward_impl(self, x):
+        return torch.stack([q(x) for q in self._Qs])
+
+    def forward(self, x):
+        return self._forward(x)
+
+
+class QOnlineTargetEnsemble(nn.Module):
+    """The Q ensemble that learns, and its slowly following copy."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.tau = cfg.tau
+        self.online = QEnsemble(cfg)
+        self.target = deepcopy(self.online)
+        self.track_grad(False, network="target")
+        self.train(True)
+
+    def train(self, mode=True):
+        """Set the mode of the online networks; the target stays in evaluation mode."""
+        super().train(mode)
+        self.target.eval()
+        return self
+
+    def track_grad(self, mode=True, network="online"):
+        """Let gradients reach the parameters of `network` ("online" or "target"), or not."""
+        getattr(self, network).requires_grad_(mode)
+
+    def _pairs(self):
+        return zip(self.target.parameters(), self.online.parameters(), strict=True)
+
+    @torch.no_grad()
+    def hard_update_target(self):
+        """Copy the online weights to the target."""
+        for target, online in self._pairs():
+            target.copy_(online)
+
+    @torch.no_grad()
+    def soft_update_target(self):
+        """Move the target weights towards the online ones by the fraction tau (Polyak averaging)."""
+        for target, online in self._pairs():
+            target.lerp_(online, self.tau)
+
+    def forward(self, x, target=False):
+        return self.target(x) if target else self.online(x)

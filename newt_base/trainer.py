@@ -1,0 +1,227 @@
+"""The training loop: collect with the planner, store finished episodes, spend update tokens, evaluate."""
+
+from collections import defaultdict
+from pathlib import Path
+from time import time
+
+import torch
+from tensordict import TensorDict
+
+from .common import barrier
+from .common.progress import Progress
+
+EPISODE_METRICS = ("episode_reward", "episode_success", "episode_score", "episode_length", "episode_terminated")
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss or another training quantity is no longer finite.
+
+    Attributes: step (environment steps), quantity (the metric's name), value.
+    """
+
+    def __init__(self, step, quantity, value):
+        super().__init__(f"training diverged at step {step:,}: {quantity} is {value}")
+        self.step, self.quantity, self.value = step, quantity, value
+
+
+def split_by_rank(items, rank, world_size):
+    """The items that belong to one rank of a distributed run."""
+    return list(items)[rank::world_size]
+
+
+class Trainer:
+    """Online training of one agent in N parallel environments of fixed episode length L, on one of W ranks."""
+
+    def __init__(self, cfg, env, agent, buffer, logger):
+        self.cfg = cfg
+        self.env = env
+        self.agent = agent
+        self.buffer = buffer
+        self.logger = logger
+        self._step = 0
+        self._ep_idx = 0
+        self._start_time = time()
+        tasks = split_by_rank(range(cfg.num_global_tasks), cfg.rank, cfg.world_size) or [0]
+        self._tasks = torch.tensor(tasks, dtype=torch.int32).repeat_interleave(cfg.num_envs // len(tasks))
+        lengths = torch.tensor(cfg.episode_lengths, dtype=torch.int32)
+        self._episode_lengths = lengths[self._tasks] if len(lengths) == cfg.num_global_tasks else lengths
+        self._tds = TensorDict({}, batch_size=(cfg.episode_length + 1, cfg.num_envs), device="cpu")
+        self._update_freq = cfg.num_envs * cfg.episode_length * cfg.world_size
+        self._update_tokens = 0.0
+
+    def common_metrics(self):
+        """Counters and clocks that go with every log line."""
+        elapsed_time = time() - self._start_time
+        return {
+            "step": self._step,
+            "episode": self._ep_idx,
+            "elapsed_time": elapsed_time,
+            "steps_per_second": self._step / elapsed_time,
+        }
+
+    def eval(self):
+        """Run `eval_episodes` episodes in every environment with the planner. Returns means over all of them.
+
+        Before the first training step the policy prior acts instead of the planner, unless finetuning.
+        """
+        results = defaultdict(list)
+        obs, _ = self.env.reset()
+        episode_reward = torch.zeros(self.cfg.num_envs)
+        episode_len = torch.zeros(self.cfg.num_envs)
+        episodes_completed = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
+        while (episodes_completed < self.cfg.eval_episodes).any():
+            use_mpc = self._step > 0 or self.cfg.finetune
+            torch.compiler.cudagraph_mark_step_begin()
+            action, _, _ = self.agent(
+                obs, t0=episode_len == 0, step=self._step, eval_mode=True, task=self._tasks, mpc=use_mpc
+            )
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            done = terminated | truncated
+            episode_reward += reward
+            episode_len += 1
+            for i in done.nonzero().flatten().tolist():
+                if episodes_completed[i] < self.cfg.eval_episodes:
+                    results["episode_reward"].append(episode_reward[i])
+                    results["episode_length"].append(episode_len[i])
+                    results["episode_success"].append(info["final_info"]["success"][i])
+                    results["episode_score"].append(info["final_info"]["score"][i])
+                episodes_completed[i] += 1
+            episode_reward[done] = 0.0
+            episode_len[done] = 0.0
+        barrier()
+        return {name: torch.stack(values).float().nanmean().item() for name, values in results.items()}
+
+    def to_td(self, obs, action=None, mu=None, std=None, reward=None, terminated=None):
+        """One row per environment, a TensorDict [N]; what is not given is NaN (rewards, actions, statistics) or False."""
+        if action is None:
+            action = torch.full_like(self.env.rand_act(), float("nan"))
+        unknown = torch.full_like(action, float("nan"))
+        return TensorDict(
+            {
+                "obs": obs.cpu(),
+                "action": action,
+                "mu": unknown if mu is None else mu,
+                "std": unknown if std is None else std,
+                "reward": torch.full((self.cfg.num_envs,), float("nan")) if reward is None else reward,
+                "terminated": torch.zeros(self.cfg.num_envs, dtype=torch.bool) if terminated is None else terminated,
+                "task": self._tasks,
+            },
+            batch_size=(self.cfg.num_envs,),
+        )
+
+    def _load_checkpoint(self):
+        """Take weights from `checkpoint`; with `resume` also optimisers, replay and the step counter."""
+        if self.cfg.checkpoint is None:
+            return
+        path = Path(self.cfg.checkpoint)
+        if not path.exists():
+            raise FileNotFoundError(f"checkpoint={path}: there is no such file")
+        extra = self.agent.load(path, resume=self.cfg.resume)
+        if not self.cfg.resume:
+            return
+        replay = path.with_suffix(".replay")
+        if not replay.exists():
+            raise FileNotFoundError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
+        self.buffer.load(replay)
+        self._step, self._ep_idx = extra["step"], extra["episode"]
+        self._update_tokens = extra["update_tokens"]
+
+    def _save_checkpoint(self):
+        progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
+        path = self.logger.save_agent(self.agent, f"{self._step:_}", **progress)
+        if path is not None and self.cfg.save_buffer:
+            self.buffer.save(Path(path).with_suffix(".replay"))
+
+    def _check_finite(self, metrics):
+        """Raise TrainingDiverged for the first metric that is NaN or infinite."""
+        scalars = {name: value for name, value in metrics.items() if name not in EPISODE_METRICS}
+        if not scalars:
+            return
+        values = torch.stack([torch.as_tensor(value, dtype=torch.float32).mean() for value in scalars.values()])
+        if values.isfinite().all():
+            return
+        bad = (~values.isfinite()).nonzero()[0].item()
+        raise TrainingDiverged(self._step, list(scalars)[bad], values[bad].item())
+
+    def train(self):
+        """Train until `steps` environment steps have been taken."""
+        self._load_checkpoint()
+        train_metrics = defaultdict(list)
+        obs = None
+        with Progress(self.cfg.steps, rank=self.cfg.rank) as progress:
+            while self._step <= self.cfg.steps:
+                # Evaluate and start all episodes afresh
+                evaluate = self._step % self.cfg.eval_freq == 0
+                if evaluate:
+                    progress.update(self._step, "evaluation")
+                    eval_metrics = self.eval()
+                    eval_metrics.update(self.common_metrics())
+                    self.logger.log(eval_metrics, "eval")
+                    if self._step % self.cfg.save_freq == 0:
+                        self._save_checkpoint()
+                if evaluate or obs is None:
+                    obs, _ = self.env.reset()
+                    ep_reward = torch.zeros(self.cfg.num_envs)
+                    ep_len = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
+                    done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+                    self._tds[ep_len] = self.to_td(obs)
+
+                # Collect experience
+                use_mpc = True
+                use_agent = True
+                if use_agent:
+                    torch.compiler.cudagraph_mark_step_begin()
+                    action, mu, std = self.agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
+                else:
+                    action = self.env.rand_act()
+                    mu, std = None, None
+                obs, reward, terminated, truncated, info = self.env.step(action)
+                ep_reward += reward
+                ep_len += 1
+                done = terminated | truncated
+                self._step += self.cfg.num_envs * self.cfg.world_size
+
+                # Store experience; a finished episode's last observation is not the one to act on next
+                _obs = obs.clone()
+                if "final_observation" in info:
+                    _obs[done] = info["final_observation"]
+                td = self.to_td(_obs, action, mu, std, reward, terminated)
+                self._tds[ep_len] = td
+                if done.any():
+                    max_ep_len = ep_len.max()
+                    for i in range(self.cfg.num_envs):
+                        if done[i]:
+                            _td = self._tds[: ep_len[i] + 1, i].unsqueeze(0)
+                            self.buffer.add(_td, self.cfg.world_size, self.cfg.rank)
+                            train_metrics["episode_reward"].append(ep_reward[i].item())
+                            train_metrics["episode_success"].append(info["final_info"]["success"][i].item())
+                            train_metrics["episode_score"].append(info["final_info"]["score"][i].item())
+                            train_metrics["episode_length"].append(ep_len[i].item())
+                            train_metrics["episode_terminated"].append(terminated[i].item())
+                            self._ep_idx += self.cfg.world_size
+                            ep_reward[i] = 0.0
+                            ep_len[i] = 0
+
+                    # Log once the longest episodes are over
+                    if max_ep_len >= self.cfg.episode_length:
+                        for name in EPISODE_METRICS:
+                            train_metrics[name] = torch.tensor(train_metrics[name]).float().nanmean().item()
+                        progress.episode_return = train_metrics["episode_reward"]
+                        train_metrics.update(self.common_metrics())
+                        self.logger.log(train_metrics, "train")
+                        train_metrics = defaultdict(list)
+
+                # Update agent
+                if self._step >= self.cfg.seeding_coef * self._update_freq:
+                    progress.update(self._step, "training")
+                    self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+                    if self._update_tokens >= 1.0:
+                        num_updates = int(self._update_tokens)
+                        for _ in range(num_updates):
+                            _train_metrics = self.agent.update(self.buffer)
+                        train_metrics.update(_train_metrics)
+                        self._update_tokens -= num_updates
+                else:
+                    progress.update(self._step, "seeding")
+                self._check_finite(train_metrics)
+        self.logger.finish(self.agent)

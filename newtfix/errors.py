@@ -1,0 +1,49 @@
+"""Everything that can go wrong, as data; `newtfix.report` turns it into words for people and for machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class NewtfixError(Exception):
+    """An error with what went wrong, where, and what to do next.
+
+    `exit_code`: 2 usage, 3 refused (a patch does not fit, or local edits conflict), 4 no readable tree.
+    """
+
+    message: str
+    where: str = ""
+    hint: str = ""
+    exit_code: int = 1
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.message, self.where, self.hint) if part)
+
+
+@dataclass
+class UsageError(NewtfixError):
+    """The command asks for something that does not exist."""
+
+    exit_code: int = 2
+
+
+@dataclass
+class Refused(NewtfixError):
+    """A patch does not fit, or what was edited by hand would be lost. Nothing was written."""
+
+    exit_code: int = 3
+
+
+@dataclass
+class TreeError(NewtfixError):
+    """No newt-style tree there, or it cannot be read or written. Nothing was written."""
+
+    exit_code: int = 4
+
+
+@dataclass
+class PatchError(NewtfixError):
+    """A patch file is wrong in itself."""
+
+    exit_code: int = 2

@@ -1,0 +1,153 @@
+"""What a patch is, and what is said about one: frozen records, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Severity(str, Enum):
+    """How much a discrepancy costs a run that has it."""
+
+    PREREQUISITE = "prerequisite"
+    CRITICAL = "critical"
+    MODERATE = "moderate"
+    MINOR = "minor"
+
+
+class State(str, Enum):
+    """What the code of a tree says about one edit, or one patch."""
+
+    AVAILABLE = "available"  # the code to fix is there
+    APPLIED = "applied"  # the fix is there
+    PARTIAL = "partial"  # some edits of the patch are there, some are not
+    ABSENT = "absent"  # the tree has nothing that this patch speaks of
+    DRIFTED = "drifted"  # neither the code to fix nor the fix was recognised
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition on the tree: `pattern` occurs in `scope` of the file with `role`; its holes are bound for the edit.
+
+    Where it occurs several times, every occurrence must bind the holes alike. `absent`: it must not occur.
+    """
+
+    role: str
+    pattern: str
+    scope: str = ""
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One generation of the code to fix: a before-pattern with holes, and the after-template.
+
+    `$name` is one expression or identifier, `$$name` any number of statements (also none), `$*name` any number of arguments.
+    A statement of `after` that also stands in `before` keeps the tree's own bytes, comments included.
+    `present` recognises the fix in a tree (default: `after`).
+    `count` is the number of places expected; None: one or more.
+    """
+
+    before: str
+    after: str
+    present: str | None = None
+    count: int | None = 1
+    where: tuple[Where, ...] = ()
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A rewrite of code that is there. Exactly one of `shapes` must match.
+
+    `scope` is a class or `Class.method` ("" the module). An `optional` edit may find neither the before nor the after.
+    `present` lists other forms in which trees have the fix by hand.
+    """
+
+    id: str
+    role: str
+    scope: str
+    shapes: tuple[Shape, ...]
+    optional: bool = False
+    present: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Add:
+    """New definitions (imports, functions, methods, dataclass fields) in `scope`, after the definition `after`.
+
+    The fix is there when every name that `code` defines is defined in `scope`. An `optional` one (an import, a setting
+    that some trees have already) says nothing about the state of its patch.
+    """
+
+    id: str
+    role: str
+    scope: str
+    code: str
+    after: str | None = None
+    where: tuple[Where, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One discrepancy and its repair. `id` and `doc` are filled in by the loader from the file's name and docstring."""
+
+    title: str
+    severity: Severity
+    edits: tuple[Edit | Add, ...]
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()  # patches that come first when both are wanted
+    kind: str = "discrepancy"
+    changes: str = ""  # one line for the table of patches
+    id: str = ""
+    doc: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a file of the tree."""
+
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What one edit found in a tree."""
+
+    patch: str
+    edit: str
+    file: str  # "" when no file of the tree has the role
+    symbol: str
+    state: State
+    places: tuple[Place, ...] = ()
+    expected: str = ""
+    found: str = ""
+    candidate: Place | None = None
+
+
+@dataclass(frozen=True)
+class PatchReport:
+    """What one patch found in a tree."""
+
+    id: str
+    state: State
+    edits: tuple[EditReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The outcome of planning: the order, what was pulled in by whom, the texts before and after, and the account.
+
+    `before` and `after` map the path of every touched file, relative to the tree, to its text.
+    """
+
+    order: tuple[str, ...]
+    pulled_in: Mapping[str, tuple[str, ...]]
+    reports: Mapping[str, PatchReport]  # the state each patch met when its turn came
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+    notes: tuple[str, ...] = field(default=())

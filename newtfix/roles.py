@@ -1,0 +1,137 @@
+"""Which file of a tree plays which role, decided by the classes and functions in it, not by its name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from newtfix.errors import TreeError
+
+
+@dataclass(frozen=True)
+class Role:
+    """How a role is recognised.
+
+    `members` are names that the class (or, without a class, the module) defines; `usual` is the file's usual path,
+    `cls` the class's usual name, which patches use in their scopes whatever it is called in the tree.
+    """
+
+    usual: str
+    members: frozenset[str]
+    cls: str | None = None
+
+
+def _role(usual: str, members: str, cls: str | None = None) -> Role:
+    return Role(usual, frozenset(members.split()), cls)
+
+
+ROLES: Mapping[str, Role] = {
+    "trainer": _role("trainer.py", "train eval to_td common_metrics", "Trainer"),
+    "agent": _role("tdmpc2.py", "plan update update_pi _td_target", "TDMPC2"),
+    "world_model": _role("common/world_model.py", "encode next reward pi Q", "WorldModel"),
+    "layers": _role("common/layers.py", "QEnsemble mlp"),
+    "math": _role("common/math.py", "two_hot two_hot_inv gaussian_logprob"),
+    "scale": _role("common/scale.py", "RunningScale"),
+    "buffer": _role("common/buffer.py", "add sample", "Buffer"),
+    "config": _role("config.py", "horizon seeding_coef prior_coef batch_size", "Config"),
+}
+REQUIRED = ("trainer", "agent")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The file that plays a role, and what its class is called there."""
+
+    file: str
+    cls: str | None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The names a module defines, and those that each of its classes defines."""
+
+    names: frozenset[str]
+    classes: Mapping[str, frozenset[str]]
+    error: str = ""
+
+
+@lru_cache(maxsize=512)
+def outline(text: str) -> Outline:
+    """Read a module's outline; a module that does not parse has an error and no names."""
+    try:
+        module = ast.parse(text.lstrip("\ufeff"))
+    except (SyntaxError, ValueError) as problem:
+        line = getattr(problem, "lineno", None) or 0
+        return Outline(frozenset(), {}, f"line {line}: {getattr(problem, 'msg', problem)}")
+    classes = {node.name: frozenset(_defined(node.body)) for node in module.body if isinstance(node, ast.ClassDef)}
+    return Outline(frozenset(_defined(module.body)), classes)
+
+
+def _defined(body: list[ast.stmt]) -> list[str]:
+    names: list[str] = []
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.append(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.append(node.target.id)
+        elif isinstance(node, ast.Assign):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return names
+
+
+def _mentions(text: str, role: Role) -> bool:
+    return all(name in text for name in role.members)
+
+
+def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
+    """The file for every role the tree has.
+
+    Raises TreeError when trainer or agent are missing, or when a file that mentions all of a role's names has a
+    syntax error and nothing else plays the role.
+    """
+    found: dict[str, Found] = {}
+    broken: dict[str, str] = {}
+    for name, role in ROLES.items():
+        candidates: list[tuple[int, int, str, str | None]] = []
+        for file, text in sources.items():
+            if not file.endswith(".py") or not _mentions(text, role):
+                continue
+            module = outline(text)
+            if module.error:
+                broken.setdefault(name, f"{file}, {module.error}")
+                continue
+            for cls in _playing(role, module):
+                unusual = (PurePosixPath(file) != PurePosixPath(role.usual)) + (cls != role.cls)
+                candidates.append((unusual, len(PurePosixPath(file).parts), file, cls))
+        if candidates:
+            *_, file, cls = min(candidates, key=lambda candidate: candidate[:3])
+            found[name] = Found(file, cls)
+    _require(found, broken)
+    return found
+
+
+def _playing(role: Role, module: Outline) -> list[str | None]:
+    if role.cls is None:
+        return [None] if role.members <= module.names else []
+    return [cls for cls, members in module.classes.items() if role.members <= members]
+
+
+def _require(found: Mapping[str, Found], broken: Mapping[str, str]) -> None:
+    for name, where in broken.items():
+        if name not in found:
+            raise TreeError(
+                f"the file with the {name} of this tree has a syntax error",
+                where=where,
+                hint="repair the file (python -m py_compile names the place too), then run the command again",
+            )
+    missing = [name for name in REQUIRED if name not in found]
+    if missing:
+        wanted = "; ".join(f"{n}: a class with {', '.join(sorted(ROLES[n].members))}" for n in missing)
+        raise TreeError(
+            f"no newt-style tree here: no file plays the role of {' and '.join(missing)}",
+            where=f"looked for {wanted}",
+            hint="point --tree at the folder that holds trainer.py and tdmpc2.py (upstream newt calls it tdmpc2)",
+        )

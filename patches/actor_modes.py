@@ -1,0 +1,238 @@
+"""Five ways to train the actor.
+
+Claim: the reference trains its policy in one of five modes: sac, awac, residual (TD-M(PC)^2), bc_sac and bc.
+Code: the tree has newt's loss and perhaps its own constrained variants.
+Change: `actor_mode` chooses the loss, default residual; an unknown mode is an error before training starts. With rho_t
+the tree's temporal weights, T[x] the mean over the horizon of rho_t times the batch mean of x_t, S the running scale
+of Q, and G(eps, log_std) = A (sum_i(-eps_i^2 / 2 - log_std_i) - log(2 pi) / 2), the reference's log-probability over
+the task's A action dimensions (A times too large for a density, and its constant counted once):
+sac: T[entropy_coef log pi - Q/S]; residual: sac + prior_coef T[-P], P = G((pi - mu)/s, log s)/S once S has passed
+scale_threshold, else 0, with s = max(std, min_std); bc_sac: sac + prior_coef T[sum_i (pi_i - a_i)^2];
+bc: T[-clamp(G((pi - mu)/s, log s), -50000, 0)/S]; awac: T[-w log p(a)] with
+w = clamp(exp((Q(pi) - Q(a))/S/awac_lambda), exp_adv_min, exp_adv_max), not differentiated.
+Corrections: the reference's AWAC weight has the opposite sign of the AWAC paper's; it is the default here
+(`awac_advantage=reference`), `paper` turns it round. Its log p(a) uses the raw log-std head, not the bounded one that
+actions are sampled with: kept. Its bc mode updates a second running scale that nothing reads: not ported.
+Effect: the policy follows the planner as the reference's does.
+Evidence: reference, `update_pi` in tdmpc_square.py, `pi` and `log_pi_action` in common/world_model.py.
+"""
+
+from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+
+SETTINGS = """
+actor_mode: str = "residual"  # actor loss, one of ["sac", "awac", "residual", "bc_sac", "bc"]
+awac_lambda: float = 0.3333  # awac: temperature of the advantage weights
+exp_adv_min: float = 0.1  # awac: smallest advantage weight
+exp_adv_max: float = 10.0  # awac: largest advantage weight
+awac_advantage: str = "reference"  # awac: sign of the advantage, one of ["reference", "paper"]
+"""
+
+LOGPROB = '''
+def reference_logprob(eps, log_std, dims):
+    """TD-M(PC)^2's log-probability [..., 1] of standardised noise eps, [..., A], over `dims` action dimensions, [..., 1].
+
+    Not the Gaussian log-density: its constant is counted once, and the whole is multiplied by `dims`.
+    """
+    return dims * ((-0.5 * eps.pow(2) - log_std).sum(-1, keepdim=True) - 0.9189385332046727)
+'''
+
+WORLD_MODEL_METHODS = '''
+def _mask_for(self, task, x):
+    """Which action dimensions of x, [..., A], belong to the task: 1 or 0, broadcastable to x."""
+    mask = self._action_masks[task.long()]
+    while mask.ndim < x.ndim:
+        mask = mask.unsqueeze(-2)
+    return mask
+
+def log_pi_action(self, z, a, task):
+    """Log-probability [..., 1] of actions a, [..., A], at latents z, [..., Z], in TD-M(PC)^2's sense.
+
+    As there, mean and log standard deviation are the raw outputs of the policy head.
+    """
+    mean, log_std = self._pi(self.task_emb(z, task)).chunk(2, dim=-1)
+    mask = self._mask_for(task, mean)
+    eps = (a - mean) / (log_std.exp() + 1e-8)
+    return math.reference_logprob(eps * mask, log_std * mask, mask.sum(-1, keepdim=True))
+'''
+
+AGENT_METHODS = '''
+def _check_actor_settings(self):
+    """Raise ValueError for an unknown actor mode or AWAC advantage."""
+    for name, valid in (
+        ("actor_mode", ("sac", "awac", "residual", "bc_sac", "bc")),
+        ("awac_advantage", ("reference", "paper")),
+    ):
+        if getattr(self.cfg, name) not in valid:
+            raise ValueError(f"{name}={getattr(self.cfg, name)!r} is none of {', '.join(valid)}")
+
+def _step_mean(self, x):
+    """Mean over time of rho_t times the batch mean of x_t, for x of shape [T, B, 1]."""
+    return (self.rho[: x.shape[0]] * x.flatten(1).mean(1)).mean()
+
+def _planner_logprob(self, pi_action, mu, std, task):
+    """Log-probability [T, B, 1] of policy actions under the planner's (mu, std), [T, B, A], in TD-M(PC)^2's sense."""
+    mask = self.model._mask_for(task, pi_action)
+    std = torch.clamp(std, min=self.cfg.min_std)
+    eps = (pi_action - mu) / std
+    return math.reference_logprob(eps * mask, std.log() * mask, mask.sum(-1, keepdim=True))
+
+def _residual_loss(self, q_loss, pi_action, mu, std, task):
+    """q_loss plus the planner's prior, which counts once the running scale has passed `scale_threshold`."""
+    log_prior = self.scale(self._planner_logprob(pi_action, mu, std, task))
+    log_prior = torch.where(self.scale.value > self.cfg.scale_threshold, log_prior, torch.zeros_like(log_prior))
+    prior_loss = self._step_mean(-log_prior)
+    pi_loss = q_loss + self.cfg.prior_coef * prior_loss
+    return pi_loss, prior_loss
+
+def _bc_sac_loss(self, q_loss, pi_action, action, task):
+    """q_loss plus the squared distance to the stored actions."""
+    error = (pi_action - action).pow(2) * self.model._mask_for(task, pi_action)
+    bc_loss = self._step_mean(error.sum(-1, keepdim=True))
+    return q_loss + self.cfg.prior_coef * bc_loss, bc_loss
+
+def _bc_loss(self, pi_action, mu, std, task):
+    """Behaviour cloning of the planner's distribution."""
+    log_prior = self._planner_logprob(pi_action, mu, std, task).clamp(-50000.0, 0.0)
+    return self._step_mean(-self.scale(log_prior))
+
+def _awac_loss(self, zs, qs, action, task):
+    """Log-likelihood of the stored actions, weighted by their advantage over the policy's (or the other way round)."""
+    with torch.no_grad():
+        data_qs = self.scale(self.model.Q(zs, action, task, return_type="avg"))
+        advantage = self.scale(qs) - data_qs
+        if self.cfg.awac_advantage == "paper":
+            advantage = -advantage
+        weights = (advantage / self.cfg.awac_lambda).exp().clamp(self.cfg.exp_adv_min, self.cfg.exp_adv_max)
+    return self._step_mean(-weights * self.model.log_pi_action(zs, action, task))
+'''
+
+PI_LOSS = '''
+def _pi_loss(self, zs, action, mu, std, task):
+    """Policy loss of the `actor_mode` that is set, over the first T latents of zs, [T+1, B, Z].
+
+    Args:
+        action, mu, std: [T, B, A], what was stored for those latents. task: task indices, broadcastable to [T, B].
+
+    Returns:
+        The loss, the Q values [B, 1] at the first latents (for the running scale), and metrics.
+    """
+    zs = zs[: action.shape[0]]
+    pi_action, info = self.model.pi(zs, task)
+    qs = self.model.Q(zs, pi_action, task, return_type="avg")
+    q_loss = self._step_mean(self.cfg.entropy_coef * info["log_pi"] - self.scale(qs))
+    unused = torch.zeros_like(q_loss)
+    if self.cfg.actor_mode == "residual":
+        pi_loss, prior_loss = self._residual_loss(q_loss, pi_action, mu, std, task)
+    elif self.cfg.actor_mode == "bc_sac":
+        pi_loss, prior_loss = self._bc_sac_loss(q_loss, pi_action, action, task)
+    elif self.cfg.actor_mode == "bc":
+        pi_loss, q_loss = self._bc_loss(pi_action, mu, std, task), unused
+        prior_loss = pi_loss
+    elif self.cfg.actor_mode == "awac":
+        pi_loss, q_loss, prior_loss = self._awac_loss(zs, qs, action, task), unused, unused
+    else:
+        pi_loss, prior_loss = q_loss, unused
+    metrics = type(info)({
+        "pi_loss": pi_loss,
+        "pi_q_loss": q_loss,
+        "pi_prior_loss": prior_loss,
+        "pi_entropy": info["entropy"].mean(),
+        "pi_scaled_entropy": info["scaled_entropy"].mean(),
+        "pi_std": info["log_std"].exp().mean(),
+    })
+    return pi_loss, qs[0].detach(), metrics
+'''
+
+PATCH = Patch(
+    title="Five actor modes",
+    severity=Severity.MODERATE,
+    changes="actor_mode ∈ sac, awac, residual, bc_sac, bc (default residual), with log_pi_action and the AWAC settings",
+    requires=("planner-stats",),
+    after=("planner-stats", "seeding", "mu-std", "burst"),
+    edits=(
+        Add("settings", "config", "Config", SETTINGS, after="entropy_coef"),
+        Add(
+            "scale-threshold",
+            "config",
+            "Config",
+            "scale_threshold: float = 2.0  # residual: the planner's prior counts once the Q scale is above this",
+            after="exp_adv_max",
+            optional=True,
+        ),
+        Add("logprob", "math", "", LOGPROB, after="gaussian_logprob"),
+        Edit(
+            "log-pi",
+            "world_model",
+            "WorldModel.pi",
+            (
+                Shape(
+                    """
+                    $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
+                    $$between
+                    return $action, $info
+                    """,
+                    """
+                    $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
+                    $$between
+                    mask = self._mask_for(task, $action)
+                    volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * mask
+                    $info["log_pi"] = (
+                        math.reference_logprob($eps * mask, $log_std * mask, mask.sum(-1, keepdim=True))
+                        - volume.sum(-1, keepdim=True)
+                    )
+                    return $action, $info
+                    """,
+                    present='$info["log_pi"] = $value',
+                    where=(Where("world_model", "math.gaussian_logprob($eps, $log_std)", "WorldModel.pi"),),
+                ),
+            ),
+        ),
+        Add("log-pi-action", "world_model", "WorldModel", WORLD_MODEL_METHODS, after="pi"),
+        Edit(
+            "check",
+            "agent",
+            "TDMPC2.__init__",
+            (
+                Shape(
+                    "self.cfg = deepcopy(cfg)",
+                    """
+                    self.cfg = deepcopy(cfg)
+                    self._check_actor_settings()
+                    """,
+                    present="self._check_actor_settings()",
+                ),
+            ),
+        ),
+        Edit(
+            "loss",
+            "agent",
+            "TDMPC2",
+            (
+                Shape(
+                    """
+                    def _pi_loss(self, zs, action, mu, std, task):
+                        $$body
+                    """,
+                    PI_LOSS,
+                    present="self._residual_loss(q_loss, $*a)",
+                ),
+            ),
+        ),
+        Edit(
+            "superseded-prior",
+            "agent",
+            "TDMPC2",
+            (
+                Shape(
+                    """
+                    def _log_prior(self, pi_action, mu, std, task):
+                        $$body
+                    """,
+                    "",
+                ),
+            ),
+            optional=True,
+        ),
+        Add("losses", "agent", "TDMPC2", AGENT_METHODS, after="_pi_loss"),
+    ),
+)

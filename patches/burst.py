@@ -1,0 +1,95 @@
+"""One burst of updates on the seed data when seeding ends.
+
+Claim: the reference makes as many gradient steps as there were seed steps before it takes the next action.
+Code: newt spends update tokens from the first step past the threshold on, `utd` per environment step.
+Change: the first time seeding is over, `burst_updates` updates take the place of that iteration's token updates
+(None: as many as this tree's seed steps; 0: no burst). Once per run: a run resumed past the threshold makes none, one
+resumed before it does. Every rank makes the same number.
+Effect: 1,250 updates at once for L=250 with `seeding`; 25,000 for N=20 without it.
+Evidence: reference, `train` in trainer/online_trainer.py ("Pretraining agent on seed data").
+"""
+
+from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+
+THRESHOLD = Where("trainer", "self._step >= $threshold", "Trainer")
+
+BURST_METHOD = '''
+def _burst(self):
+    """Train on the seed data, once: as many updates as `burst_updates` says. Returns the last one's metrics."""
+    self._burst_due = False
+    updates = $threshold if self.cfg.burst_updates is None else self.cfg.burst_updates
+    metrics = {}
+    for _ in tqdm(range(updates), desc="burst", leave=False, disable=None if self.cfg.rank == 0 else True):
+        metrics = self.agent.update(self.buffer)
+    if self.cfg.rank == 0:
+        losses = ", ".join(f"{name} {float(value):.4g}" for name, value in metrics.items() if name.endswith("loss"))
+        tqdm.write(f"burst of {updates:,} updates at step {self._step:,}: {losses}")
+    return metrics
+'''
+
+PATCH = Patch(
+    title="A burst of updates when seeding ends",
+    severity=Severity.MODERATE,
+    changes="the first time seeding is over, one burst of as many updates as there were seed steps; then token-based UTD goes on",
+    after=("planner-stats", "seeding", "mu-std"),
+    edits=(
+        Add(
+            "setting",
+            "config",
+            "Config",
+            "burst_updates: Optional[int] = None  # updates in the burst that ends seeding; None: as many as seed steps, 0: none",
+            after="seeding_coef",
+        ),
+        Add("import", "trainer", "", "from tqdm import tqdm", after="TensorDict", optional=True),
+        Edit(
+            "due",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    """
+                    while self._step <= $steps:
+                        $$loop
+                    """,
+                    """
+                    self._burst_due = self.cfg.burst_updates != 0 and self._step < $threshold
+                    while self._step <= $steps:
+                        $$loop
+                    """,
+                    present="self._burst_due = self.cfg.burst_updates != 0 and self._step < $threshold",
+                    where=(THRESHOLD,),
+                ),
+            ),
+        ),
+        Edit(
+            "instead-of-tokens",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    """
+                    self._update_tokens += $tokens
+                    if self._update_tokens >= $one:
+                        $$before
+                        $metrics.update($new)
+                        $$after
+                    $$rest
+                    """,
+                    """
+                    if self._burst_due:
+                        $metrics.update(self._burst())
+                    else:
+                        self._update_tokens += $tokens
+                        if self._update_tokens >= $one:
+                            $$before
+                            $metrics.update($new)
+                            $$after
+                        $$rest
+                    """,
+                    present="$metrics.update(self._burst())",
+                ),
+            ),
+        ),
+        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(THRESHOLD,)),
+    ),
+)

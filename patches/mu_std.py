@@ -1,0 +1,76 @@
+"""Random actions while seeding, with statistics that say so.
+
+Claim: the reference seeds with uniformly random actions and stores them with mu = action and std = exp(log_std_max),
+a distribution wide enough to pull the policy nowhere.
+Code: the tree lets the untrained agent act from the first step on (the branch with random actions is never taken), or
+stores random actions without statistics.
+Change: while seeding, actions are random; they are stored with mu = action and std = exp(log_std_max) = 7.389. The
+agent acts in the first iteration that starts at or past the threshold. An agent that was pretrained on demonstrations
+or is being finetuned goes on acting while seeding.
+Effect: every transition collected while seeding has usable statistics.
+Evidence: reference, `train` in trainer/online_trainer.py.
+"""
+
+from newtfix.model import Edit, Patch, Severity, Shape, Where
+
+THRESHOLD = Where("trainer", "self._step >= $threshold", "Trainer")
+FINETUNE = "finetune: bool = $default"
+
+PATCH = Patch(
+    title="Random actions with mu and std while seeding",
+    severity=Severity.MODERATE,
+    changes="while seeding: random actions, stored with mu = action, std = exp(log_std_max); the agent acts only afterwards",
+    requires=("planner-stats",),
+    after=("seeding",),
+    edits=(
+        Edit(
+            "who-acts",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    """
+                    use_mpc = True
+                    use_agent = True
+                    """,
+                    """
+                    use_mpc = self._step >= $threshold
+                    use_agent = self.cfg.finetune or use_mpc
+                    """,
+                    where=(THRESHOLD, Where("config", FINETUNE, "Config")),
+                ),
+                Shape(
+                    """
+                    use_mpc = True
+                    use_agent = True
+                    """,
+                    """
+                    use_mpc = self._step >= $threshold
+                    use_agent = use_mpc
+                    """,
+                    where=(THRESHOLD, Where("config", FINETUNE, "Config", absent=True)),
+                ),
+            ),
+            present=("use_mpc = self._step >= $threshold",),
+        ),
+        Edit(
+            "random-statistics",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    """
+                    action = self.env.rand_act()
+                    mu, std = None, None
+                    """,
+                    """
+                    action = self.env.rand_act()
+                    mu = action.clone()
+                    std = torch.full_like(action, self.cfg.log_std_max).exp()
+                    """,
+                    present="std = torch.full_like($action, self.cfg.log_std_max).exp()",
+                ),
+            ),
+        ),
+    ),
+)

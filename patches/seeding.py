@@ -1,0 +1,143 @@
+"""Seeding ends after max(1000, 5 L) environment steps.
+
+Claim: the reference starts learning after max(1000, 5 * episode_length) steps, however many environments collect.
+Code: newt waits for `seeding_coef * num_envs * episode_length * world_size` steps, N W times as many.
+Change: one threshold, `_seed_steps`, for every place that asks whether seeding is over. Since newt's buffer receives
+finished episodes only, and with many environments none has finished by then, running episodes are handed over as
+segments when seeding ends; the rest of such an episode follows as a segment of its own. No transition is stored
+twice, and a part too short to sample from waits.
+Effect: L=250, N=20, W=1: 25,000 steps become 1,250; L=500: 50,000 become 2,500.
+Evidence: reference, `cfg.seed_steps` in envs/__init__.py; newt, `Trainer.train`.
+Leave it off to collect as much random data as newt does.
+"""
+
+from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+
+SEGMENT_METHODS = '''
+def _take_segment(self, i, end, finished):
+    """Take what environment i's running episode has collected since its last stored segment.
+
+    Args:
+        i: environment. end: last row of the segment. finished: the episode is over.
+
+    Returns:
+        TensorDict [T] of rows; the first holds an observation only, since its transition belongs to the segment before.
+    """
+    start = int(self._segment_start[i])
+    segment = self._tds[start : int(end) + 1, i].clone()
+    if start > 0:
+        for name, value in segment.items():
+            if name != "obs" and value.is_floating_point():
+                value[0] = float("nan")
+    self._segment_start[i] = 0 if finished else int(end)
+    self._seed_pending[i] &= self._step < self._seed_steps
+    self._stored_segments += 1
+    return segment
+
+def _hand_over_segments(self, ep_len):
+    """Once seeding is over, store the running episodes' transitions so far; ep_len, [N], counts their steps.
+
+    A part of fewer than `horizon` transitions waits until it is long enough, and as many are held back as the rest of
+    the episode needs to be long enough itself. Returns whether there is anything to train on.
+    """
+    horizon = self.cfg.horizon
+    for i in self._seed_pending.nonzero().flatten().tolist():
+        end = int(ep_len[i])
+        remaining = int(self._episode_lengths[i]) - end
+        if 0 < remaining < horizon:
+            end -= horizon - remaining
+        if end >= horizon:
+            segment = self._take_segment(i, end, finished=False)
+            self.buffer.add(segment.unsqueeze(0), self.cfg.world_size, self.cfg.rank)
+    return self._stored_segments > 0
+'''
+
+PATCH = Patch(
+    title="Seeding ends after max(1000, 5 L) steps",
+    severity=Severity.CRITICAL,
+    changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W; running episodes are trained on from there",
+    after=("planner-stats",),
+    edits=(
+        Edit(
+            "threshold",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    "self.cfg.seeding_coef * self._update_freq",
+                    "self._seed_steps",
+                    present="self._step >= self._seed_steps",
+                    count=None,
+                ),
+            ),
+        ),
+        Edit(
+            "seed-steps",
+            "trainer",
+            "Trainer.__init__",
+            (
+                Shape(
+                    "self._update_freq = $freq",
+                    """
+                    self._update_freq = $freq
+                    self._seed_steps = max(1000, 5 * self.cfg.episode_length)
+                    self._segment_start = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
+                    self._seed_pending = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+                    self._stored_segments = 0
+                    """,
+                    present="self._seed_steps = $steps",
+                ),
+            ),
+        ),
+        Edit(
+            "fresh-episodes",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    "self._tds[$row] = self.to_td($obs)",
+                    """
+                    self._tds[$row] = self.to_td($obs)
+                    self._segment_start.zero_()
+                    """,
+                    present="self._segment_start.zero_()",
+                ),
+            ),
+        ),
+        Edit(
+            "hand-over",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    """
+                    if self._step >= $threshold:
+                        $$first
+                        self._update_tokens += $tokens
+                        $$rest
+                    """,
+                    """
+                    if self._step >= $threshold and self._hand_over_segments($ep_len):
+                        $$first
+                        self._update_tokens += $tokens
+                        $$rest
+                    """,
+                    where=(Where("trainer", "self._tds[: $ep_len[$i] + 1, $i]", "Trainer"),),
+                ),
+            ),
+            present=("self._step >= $threshold and self._hand_over_segments($ep_len)",),
+        ),
+        Edit(
+            "segments",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    "self._tds[: $ep_len[$i] + 1, $i]",
+                    "self._take_segment($i, $ep_len[$i], finished=True)",
+                ),
+            ),
+        ),
+        Add("methods", "trainer", "Trainer", SEGMENT_METHODS, after="to_td"),
+    ),
+)
