@@ -81,15 +81,15 @@ class Trainer:
             episode_len += 1
             for i in done.nonzero().flatten().tolist():
                 if episodes_completed[i] < self.cfg.eval_episodes:
-                    results["episode_reward"].append(episode_reward[i])
-                    results["episode_length"].append(episode_len[i])
-                    results["episode_success"].append(info["final_info"]["success"][i])
-                    results["episode_score"].append(info["final_info"]["score"][i])
+                    results["episode_reward"].append(episode_reward[i].item())
+                    results["episode_length"].append(episode_len[i].item())
+                    results["episode_success"].append(info["final_info"]["success"][i].item())
+                    results["episode_score"].append(info["final_info"]["score"][i].item())
                 episodes_completed[i] += 1
             episode_reward[done] = 0.0
             episode_len[done] = 0.0
         barrier()
-        return {name: torch.stack(values).float().nanmean().item() for name, values in results.items()}
+        return {name: torch.tensor(values).nanmean().item() for name, values in results.items()}
 
     def to_td(self, obs, action=None, mu=None, std=None, reward=None, terminated=None):
         """One row per environment, a TensorDict [N]; what is not given is NaN (rewards, actions, statistics) or False."""

@@ -113,6 +113,8 @@ def _look(tree: _Tree, edit: Edit | Add) -> _Look:
     found = tree.roles.get(edit.role)
     if place is None:
         file = found.file if found else ""
+        if isinstance(edit, Edit) and edit.optional:
+            return _Look(State.ABSENT, file, edit.scope)
         thing = edit.scope if found else f"a file with the {edit.role} (usually {usual})"
         return _Look(State.DRIFTED, file, edit.scope, expected=thing, found="nothing of that kind")
     file, path = place
@@ -159,10 +161,13 @@ def _defined(statements: Sequence[Any]) -> list[str]:
 
 def _look_edit(tree: _Tree, edit: Edit, file: str, path: pat.Path) -> _Look:
     root = pat.at(tree.module(file), path)
-    for source in edit.present:
-        there = pat.find(pat.parse_pattern(source), root, {}, path)
-        if there:
-            return _Look(State.APPLIED, file, edit.scope, present=tuple(there))
+    if edit.unless and _bind_where(tree, edit.unless)[0] is not None:
+        return _Look(State.ABSENT, file, edit.scope)
+    for forms, state in ((edit.present, State.APPLIED), (edit.given, State.ABSENT)):
+        for source in forms:
+            there = pat.find(pat.parse_pattern(source), root, {}, path)
+            if there:
+                return _Look(state, file, edit.scope, present=tuple(there))
     fitting: list[_Look] = []
     unmet: list[str] = []
     for shape in edit.shapes:
@@ -337,7 +342,24 @@ def _inspect(tree: _Tree, patch: Patch, places: bool) -> tuple[PatchReport, list
 def inspect(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> dict[str, PatchReport]:
     """The state of every patch in a tree, decided from its code alone. Raises TreeError when it is no newt-style tree."""
     tree = _Tree(sources)
-    return {patch.id: _inspect(tree, patch, places=True)[0] for patch in patches.values()}
+    reports = {patch.id: _inspect(tree, patch, places=True)[0] for patch in patches.values()}
+    for name, report in reports.items():
+        if report.state in (State.DRIFTED, State.PARTIAL) and patches[name].requires:
+            reports[name] = _inspect_with_requirements(sources, patches, report)
+    return reports
+
+
+def _inspect_with_requirements(
+    sources: Mapping[str, str], patches: Mapping[str, Patch], report: PatchReport
+) -> PatchReport:
+    """The state of a patch once what it requires is in: code that only its requirements bring is not missing."""
+    try:
+        required = plan(sources, patches[report.id].requires, patches)
+    except Refused:
+        return report
+    tree = _Tree({**sources, **required.after})
+    again = _inspect(tree, patches[report.id], places=False)[0]
+    return replace(report, state=again.state) if again.state is State.AVAILABLE else report
 
 
 def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:

@@ -61,7 +61,8 @@ class Edit:
     """A rewrite of code that is there. Exactly one of `shapes` must match.
 
     `scope` is a class or `Class.method` ("" the module). An `optional` edit may find neither the before nor the after.
-    `present` lists other forms in which trees have the fix by hand.
+    `present` lists other forms in which trees have the fix by hand; `given` forms that some trees start from, which say
+    nothing about the patch. Where an `unless` condition holds, the tree has nothing that the edit speaks of.
     """
 
     id: str
@@ -70,6 +71,8 @@ class Edit:
     shapes: tuple[Shape, ...]
     optional: bool = False
     present: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    unless: tuple[Where, ...] = ()
 
 
 @dataclass(frozen=True)

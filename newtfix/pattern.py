@@ -143,13 +143,18 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
             return _match_parameters(pattern, node, name, bound)
     for name in _fields(type(pattern)):
         mine = getattr(pattern, name)
-        if isinstance(mine, cst.MaybeSentinel) or (name == "orelse" and mine is None):
+        if isinstance(mine, cst.MaybeSentinel) or _unsaid(name, mine):
             continue
         result = _match(mine, getattr(node, name), bound)
         if result is None:
             return None
         bound = result
     return bound
+
+
+def _unsaid(field: str, value: Any) -> bool:
+    """Whether a pattern leaves a part open by not naming it: an else branch, decorators."""
+    return (field == "orelse" and value is None) or (field == "decorators" and not value)
 
 
 def _match_parameters(pattern: cst.Parameters, node: cst.Parameters, name: str, bound: Bindings) -> Bindings | None:
@@ -387,8 +392,22 @@ def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list
         elif isinstance(getattr(statement, "body", None), cst.IndentedBlock):
             out.append(_reuse_compound(statement, pool, caught))
         else:
-            out.append(statement)
+            out.append(_keep_layout(statement, pool))
     return out
+
+
+def _keep_layout(statement: Any, pool: list[Any]) -> Any:
+    """A return statement that takes the place of another keeps what stands above and behind it."""
+    small = getattr(statement, "body", None)
+    if not (isinstance(small, (list, tuple)) and small and isinstance(small[0], cst.Return)):
+        return statement
+    for mine in pool:
+        if isinstance(mine, cst.SimpleStatementLine) and isinstance(mine.body[0], cst.Return):
+            _take(pool, mine)
+            return statement.with_changes(
+                leading_lines=mine.leading_lines, trailing_whitespace=mine.trailing_whitespace
+            )
+    return statement
 
 
 def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
@@ -402,8 +421,11 @@ def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
         return statement
     _take(pool, changed)
     layout: dict[str, Any] = {"leading_lines": changed.leading_lines}
-    if getattr(statement, "orelse", False) is None:
-        layout["orelse"] = changed.orelse
+    for field in ("orelse", "decorators"):
+        if hasattr(statement, field) and _unsaid(field, getattr(statement, field)):
+            layout[field] = getattr(changed, field)
+    if "decorators" in layout:
+        layout["lines_after_decorators"] = changed.lines_after_decorators
     block = _reuse_block(statement.body, changed.body, list(changed.body.body), caught)
     return statement.with_changes(body=block, **layout)
 

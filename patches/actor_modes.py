@@ -36,23 +36,25 @@ def reference_logprob(eps, log_std, dims):
     return dims * ((-0.5 * eps.pow(2) - log_std).sum(-1, keepdim=True) - 0.9189385332046727)
 '''
 
-WORLD_MODEL_METHODS = '''
-def _mask_for(self, task, x):
-    """Which action dimensions of x, [..., A], belong to the task: 1 or 0, broadcastable to x."""
-    mask = self._action_masks[task.long()]
-    while mask.ndim < x.ndim:
-        mask = mask.unsqueeze(-2)
-    return mask
-
+LOG_PI_ACTION = '''
 def log_pi_action(self, z, a, task):
     """Log-probability [..., 1] of actions a, [..., A], at latents z, [..., Z], in TD-M(PC)^2's sense.
 
     As there, mean and log standard deviation are the raw outputs of the policy head.
     """
     mean, log_std = self._pi(self.task_emb(z, task)).chunk(2, dim=-1)
-    mask = self._mask_for(task, mean)
+    mask = self.action_mask(task, mean)
     eps = (a - mean) / (log_std.exp() + 1e-8)
     return math.reference_logprob(eps * mask, log_std * mask, mask.sum(-1, keepdim=True))
+'''
+
+ACTION_MASK = '''
+def action_mask(self, task, x):
+    """Which action dimensions of x, [..., A], belong to `task`: 1 or 0, broadcastable to x."""
+    mask = self._action_masks[task.long()]
+    while mask.ndim < x.ndim:
+        mask = mask.unsqueeze(-2)
+    return mask
 '''
 
 AGENT_METHODS = '''
@@ -71,7 +73,7 @@ def _step_mean(self, x):
 
 def _planner_logprob(self, pi_action, mu, std, task):
     """Log-probability [T, B, 1] of policy actions under the planner's (mu, std), [T, B, A], in TD-M(PC)^2's sense."""
-    mask = self.model._mask_for(task, pi_action)
+    mask = self.model.action_mask(task, pi_action)
     std = torch.clamp(std, min=self.cfg.min_std)
     eps = (pi_action - mu) / std
     return math.reference_logprob(eps * mask, std.log() * mask, mask.sum(-1, keepdim=True))
@@ -86,7 +88,7 @@ def _residual_loss(self, q_loss, pi_action, mu, std, task):
 
 def _bc_sac_loss(self, q_loss, pi_action, action, task):
     """q_loss plus the squared distance to the stored actions."""
-    error = (pi_action - action).pow(2) * self.model._mask_for(task, pi_action)
+    error = (pi_action - action).pow(2) * self.model.action_mask(task, pi_action)
     bc_loss = self._step_mean(error.sum(-1, keepdim=True))
     return q_loss + self.cfg.prior_coef * bc_loss, bc_loss
 
@@ -174,7 +176,7 @@ PATCH = Patch(
                     """
                     $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
                     $$between
-                    mask = self._mask_for(task, $action)
+                    mask = self.action_mask(task, $action)
                     volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * mask
                     $info["log_pi"] = (
                         math.reference_logprob($eps * mask, $log_std * mask, mask.sum(-1, keepdim=True))
@@ -187,7 +189,8 @@ PATCH = Patch(
                 ),
             ),
         ),
-        Add("log-pi-action", "world_model", "WorldModel", WORLD_MODEL_METHODS, after="pi"),
+        Add("action-mask", "world_model", "WorldModel", ACTION_MASK, after="pi", optional=True),
+        Add("log-pi-action", "world_model", "WorldModel", LOG_PI_ACTION, after="pi"),
         Edit(
             "check",
             "agent",

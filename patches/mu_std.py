@@ -51,7 +51,7 @@ PATCH = Patch(
                     where=(THRESHOLD, Where("config", FINETUNE, "Config", absent=True)),
                 ),
             ),
-            present=("use_mpc = self._step >= $threshold",),
+            given=("use_mpc = self._step >= $threshold",),
         ),
         Edit(
             "random-statistics",

@@ -11,7 +11,7 @@ there grows with A^2: a tree whose log-probability lacks that factor does not ma
 Evidence: reference, `update_pi` in tdmpc_square.py.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 PATCH = Patch(
     title="Residual prior scaled by A/61",
@@ -39,6 +39,7 @@ PATCH = Patch(
                     present="prior_norm = self.model._action_masks[task.long()].sum(-1, keepdim=True) / 61",
                 ),
             ),
+            unless=(Where("agent", "self.cfg.scale_threshold", "TDMPC2", absent=True),),
         ),
     ),
 )

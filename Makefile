@@ -1,0 +1,39 @@
+# make demo: patch a copy of newt_base and train it for a minute or two    make test: everything CI runs
+# PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+BIN := .venv/bin
+STAMP := .venv/stamp
+DEMO := build/demo
+
+.PHONY: demo test lint gpu-check setup clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	rm -rf $(DEMO)
+	mkdir -p $(DEMO)
+	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix apply --all
+	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix diff --stat
+	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix train task=cartpole-swingup preset=cpu random_baseline=true
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy newtfix patches
+
+gpu-check: $(STAMP)
+	$(BIN)/python tools/gpu_check.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

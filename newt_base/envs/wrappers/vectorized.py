@@ -1,0 +1,142 @@
+"""Many environments behind one batch of tensors."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from typing import Callable, Optional, Sequence
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+
+CLOSE_TIMEOUT = 5.0  # seconds that workers get to finish a pending step before they are ended
+
+
+class VecEnv:
+    """N environments of one task, stepped together, as torch tensors on the CPU.
+
+    An environment whose episode ends starts its next one within the same step: `obs` is then the new episode's first
+    observation, and `info` has
+
+    - `final_observation` [D, O]: the last observations of the D finished environments, in their order;
+    - `final_info`: `success` [N] and `score` [N] of the finished episodes, NaN for the environments still running.
+
+    `info["success"]` [N] is there at every step. `async` runs each environment in a process of its own, `sync` all
+    of them in this one; both give the same numbers.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], seeds: Sequence[int], mode: str = "sync"):
+        if len(env_fns) != len(seeds):
+            raise ValueError(f"{len(env_fns)} environments but {len(seeds)} seeds")
+        if mode == "async":
+            workers = [_in_worker(fn) for fn in env_fns]
+            self._vec = AsyncVectorEnv(workers, autoreset_mode=AutoresetMode.SAME_STEP)
+        else:
+            self._vec = SyncVectorEnv(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
+        self._seeds: Optional[list[int]] = list(seeds)
+        self._closed = False
+        self.num_envs = len(env_fns)
+        self.observation_space = self._vec.single_observation_space
+        self.action_space = self._vec.single_action_space
+        self.max_episode_steps = max(self._call("max_episode_steps"))
+
+    def _call(self, name: str) -> tuple:
+        return self._vec.call(name)
+
+    def rand_act(self) -> torch.Tensor:
+        """Uniform actions [N, A] in [-1, 1], drawn from torch's global generator."""
+        return torch.rand(self.num_envs, *self.action_space.shape) * 2 - 1
+
+    def reset(self, seed: Optional[int] = None) -> tuple[torch.Tensor, dict]:
+        """Start new episodes everywhere.
+
+        The first call seeds the environments, later ones go on with their random streams; `seed` seeds them anew with
+        seed, seed + 1, and so on.
+        """
+        seeds = self._seeds if seed is None else [seed + i for i in range(self.num_envs)]
+        self._seeds = None
+        obs, info = self._vec.reset(seed=seeds)
+        return _float(obs), {"success": _float(info["success"])}
+
+    def step(self, action: torch.Tensor):
+        """Step all environments with `action` [N, A] in [-1, 1]."""
+        if not torch.isfinite(action).all():
+            rows = (~torch.isfinite(action)).any(-1).nonzero().flatten().tolist()
+            raise ValueError(f"actions that are not finite, in environments {rows}")
+        try:
+            obs, reward, terminated, truncated, info = self._vec.step(action.detach().cpu().numpy())
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError("an environment's process ended unexpectedly (killed, or out of memory?)") from error
+        done = terminated | truncated
+        return (
+            _float(obs),
+            _float(reward),
+            torch.from_numpy(terminated.copy()),
+            torch.from_numpy(truncated.copy()),
+            _tensor_info(info, done),
+        )
+
+    def close(self) -> None:
+        """Close all environments and end their processes; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if isinstance(self._vec, SyncVectorEnv):
+            self._vec.close()
+            return
+        interrupted = self._vec._state.value != "default"  # a step was cut off: its answers are still in the pipes
+        try:
+            self._vec.close(terminate=True) if interrupted else self._vec.close(timeout=CLOSE_TIMEOUT)
+        except (OSError, EOFError, AttributeError):
+            self._end_processes()
+
+    def _end_processes(self) -> None:
+        for process in self._vec.processes:
+            if process.is_alive():
+                process.terminate()
+            process.join(CLOSE_TIMEOUT)
+
+    def __enter__(self) -> "VecEnv":
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+
+def _float(array) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def _tensor_info(info: dict, done: np.ndarray) -> dict:
+    """Gymnasium's info of a batch as the trainer reads it; `done` [N] marks the finished environments."""
+    success = np.array(info["success"], dtype=np.float32)
+    if not done.any():
+        return {"success": _float(success)}
+    final = {key: np.where(done, info["final_info"][key], np.nan) for key in ("success", "score")}
+    success[done] = final["success"][done]
+    return {
+        "success": _float(success),
+        "final_observation": _float(np.stack([obs for obs in info["final_obs"] if obs is not None])),
+        "final_info": {key: _float(values) for key, values in final.items()},
+    }
+
+
+def _in_worker(make: Callable[[], gym.Env]) -> Callable[[], gym.Env]:
+    """`make`, run in a worker that leaves Ctrl-C to the main process and never outlives it."""
+
+    def start() -> gym.Env:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+        return make()
+
+    return start
+
+
+def _follow(parent) -> None:
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,262 @@
+"""Train an agent: `python -m newt_base.train task=cartpole-swingup preset=cpu seed=1`."""
+
+import dataclasses
+import inspect
+import json
+import math
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Optional
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .common import resolve_device, set_seed
+from .common.buffer import Buffer
+from .common.logger import Logger
+from .common.world_model import WorldModel
+from .config import PRESET_HELP, PRESETS, Config, ConfigError, load_cfg, parse_cfg, settable
+from .envs import VecEnv, make_env
+from .tdmpc2 import TDMPC2
+from .trainer import Trainer, TrainingDiverged
+
+EXIT_DIVERGED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Optional[list[str]] = None) -> int:
+    """Run the command line and return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help", "help"} & set(argv):
+        sys.stdout.write(usage())
+        return 0
+    try:
+        cfg = parse_cfg(load_cfg(argv))
+        _check_device(cfg)
+        if cfg.resume and cfg.checkpoint is None:
+            cfg.checkpoint = str(resume_point(cfg))
+    except ConfigError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_USAGE
+    with _sigterm_as_exit():
+        try:
+            return run(cfg)
+        except KeyboardInterrupt:
+            sys.stderr.write("\nInterrupted before training began.\n")
+            return EXIT_INTERRUPTED
+
+
+def run(cfg: Config) -> int:
+    """Train under resolved settings, say how it went, and return the exit status."""
+    trainer = build(cfg)
+    logger = trainer.logger
+    started = time.monotonic()
+    try:
+        if cfg.random_baseline and logger.random_reward is None:
+            logger.random_reward = random_return(trainer.env)
+        trainer.train()
+        logger.finish()
+    except KeyboardInterrupt:
+        logger.finish()
+        sys.stderr.write(f"\nInterrupted. {_checkpoint_words(logger)}\n")
+        return EXIT_INTERRUPTED
+    except TrainingDiverged as error:
+        logger.finish()
+        where = f"at step {error.step:,}: {error.quantity} is no longer finite"
+        sys.stderr.write(f"\nTraining diverged {where}. {_checkpoint_words(logger)}\n")
+        return EXIT_DIVERGED
+    finally:
+        trainer.env.close()
+    if cfg.rank == 0:
+        report(cfg, logger, time.monotonic() - started)
+    return 0
+
+
+def build(cfg: Config) -> Trainer:
+    """The trainer with its environments, agent, replay buffer and logger; settings are resolved if they are not yet."""
+    if cfg.work_dir is None:
+        cfg = parse_cfg(cfg)
+    set_seed(cfg.seed + cfg.rank)
+    torch.set_float32_matmul_precision("high")
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    device = resolve_device(cfg.device, cfg.rank)
+    env = make_env(cfg)
+    try:
+        agent = TDMPC2(WorldModel(cfg).to(device), cfg)
+        buffer = Buffer(
+            capacity=cfg.buffer_size,
+            horizon=cfg.horizon,
+            batch_size=cfg.batch_size,
+            device=device if cfg.buffer_device == "auto" else resolve_device(cfg.buffer_device, cfg.rank),
+        )
+        logger = Logger(cfg)
+        if cfg.resume and (step := _checkpoint_step(Path(cfg.checkpoint or ""))) is not None:
+            logger.forget_after(step)
+        return Trainer(cfg=cfg, env=env, agent=agent, buffer=buffer, logger=logger)
+    except BaseException:
+        env.close()
+        raise
+
+
+def random_return(env: VecEnv) -> float:
+    """Mean return of uniform random actions over one episode of each environment."""
+    env.reset()
+    total, finished = torch.zeros(env.num_envs), torch.zeros(env.num_envs, dtype=torch.bool)
+    while not finished.all():
+        _, reward, terminated, truncated, _ = env.step(env.rand_act())
+        total += torch.where(finished, 0.0, reward)
+        finished |= terminated | truncated
+    return total.mean().item()
+
+
+def resume_point(cfg: Config) -> Path:
+    """The latest checkpoint in the run's folder that has its replay buffer beside it."""
+    folder = Path(cfg.work_dir) / "checkpoints"
+    whole = [path for path in folder.glob("*.pt") if path.with_suffix(".replay").exists()]
+    steps = {path: step for path in whole if (step := _checkpoint_step(path)) is not None}
+    if not steps:
+        problem = f"resume=true finds no checkpoint with its replay buffer in {folder}"
+        raise ConfigError(
+            "resume", True, problem, "a run made with save_buffer=true, under the same task, seed and exp_name"
+        )
+    return max(steps, key=lambda path: steps[path])
+
+
+def _checkpoint_step(path: Path) -> Optional[int]:
+    """The environment step in a checkpoint's name, as in 10_000.pt."""
+    return int(path.stem) if re.fullmatch(r"[0-9]+(_[0-9]+)*", path.stem) else None
+
+
+def _check_device(cfg: Config) -> None:
+    for key in ("device", "buffer_device"):
+        try:
+            resolve_device(cfg.get(key), cfg.rank)
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(key, cfg.get(key), str(error)) from error
+
+
+class _sigterm_as_exit:
+    """While entered, SIGTERM unwinds the program like an exception, so that environments and files are closed."""
+
+    def __enter__(self) -> None:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+    def __exit__(self, *exc_info) -> None:
+        if self._main:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def _checkpoint_words(logger: Logger) -> str:
+    if logger.last_checkpoint is None:
+        return "No checkpoint was written yet."
+    return f"Last checkpoint: {logger.last_checkpoint}"
+
+
+# ------------------------------------------------------------------- the end
+
+
+def summarize(cfg: Config, logger: Logger) -> dict:
+    """What a run achieved, as written to summary.json; a return that was not measured is None."""
+    evaluations = [(step, value) for step, value in logger.evaluations() if math.isfinite(value)]
+    returns = [value for _, value in evaluations]
+    final = returns[-1] if returns else None
+    random = logger.random_reward
+    return {
+        "schema": 1,
+        "task": cfg.task,
+        "seed": cfg.seed,
+        "steps": cfg.steps,
+        "return_before": returns[0] if evaluations and evaluations[0][0] == 0 else None,
+        "return_final": final,
+        "return_best": max(returns) if returns else None,
+        "return_random": random,
+        "final_over_random": final / random
+        if final is not None and random is not None and final >= 0 < random
+        else None,
+        "evaluations": [{"step": step, "return": value} for step, value in evaluations],
+        "run_folder": str(logger.work_dir),
+        "checkpoint": str(logger.last_checkpoint) if logger.last_checkpoint else None,
+        "learning_curve": str(logger.curve) if logger.curve.exists() else None,
+    }
+
+
+def report(cfg: Config, logger: Logger, seconds: float, console: Optional[Console] = None) -> dict:
+    """Write summary.json and print the summary table."""
+    summary = summarize(cfg, logger)
+    partial = logger.work_dir / "summary.json.tmp"
+    partial.write_text(json.dumps(summary, indent=2) + "\n")
+    os.replace(partial, logger.work_dir / "summary.json")
+    console = console or Console()
+    console.print(_table(cfg, summary, seconds))
+    for name, key in (("run folder", "run_folder"), ("learning curve", "learning_curve")):
+        if summary[key] is not None:
+            console.print(Text(f"{name}: {summary[key]}"), soft_wrap=True)
+    return summary
+
+
+def _table(cfg: Config, summary: dict, seconds: float) -> Table:
+    table = Table(title=Text(f"{cfg.task_title}, seed {cfg.seed}"), title_justify="left", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right")
+    rows = [
+        ("return before training", _number(summary["return_before"])),
+        ("return at the end", _number(summary["return_final"])),
+        ("best return", _number(summary["return_best"])),
+        ("return of random actions", _number(summary["return_random"])),
+        ("end / random", _number(summary["final_over_random"], "{:.1f}x")),
+        ("environment steps", f"{cfg.steps:,} in {seconds / 60:.1f} min"),
+    ]
+    for name, value in rows:
+        if value is not None:
+            table.add_row(Text(name), Text(value))
+    return table
+
+
+def _number(value: Optional[float], form: str = "{:.1f}") -> Optional[str]:
+    return None if value is None else form.format(value)
+
+
+# ---------------------------------------------------------------------- help
+
+
+def usage() -> str:
+    """The text of --help: usage, presets, and every setting with its default and meaning."""
+    package = __package__ or Path(__file__).parent.name
+    lines = [
+        f"usage: python -m {package}.train [name=value ...]",
+        f"   eg: python -m {package}.train task=cartpole-swingup preset=cpu seed=1",
+        "",
+        "presets (preset=NAME; settings given by name win over it):",
+    ]
+    for name, values in PRESETS.items():
+        lines.append(f"  {name:<14}{PRESET_HELP.get(name, '')}")
+        lines.append(f"  {'':<14}{' '.join(f'{key}={value}' for key, value in values.items())}")
+    lines += ["", "settings:"]
+    comments = setting_comments()
+    for field in settable():
+        lines.append(f"  {field.name + '=' + _default(field.default):<32}{comments.get(field.name, '')}")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def setting_comments() -> dict[str, str]:
+    """The comment beside each setting in the source of the dataclass."""
+    found = re.findall(r"^\s+(\w+)\s*:[^#\n]*#\s*(.*)$", inspect.getsource(Config), flags=re.MULTILINE)
+    names = {field.name for field in dataclasses.fields(Config)}
+    return {name: comment for name, comment in found if name in names}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""The command line: names, options and help; the work is in `newtfix.commands`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from newtfix import __version__, report
+from newtfix.errors import NewtfixError
+
+app = typer.Typer(
+    name="newtfix",
+    help="Find and fix known discrepancies in newt-style training code, reversibly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Ids = Annotated[Optional[list[str]], typer.Argument(metavar="ID", help="Patches, as `newtfix list` names them.")]
+Tree = Annotated[
+    Optional[Path], typer.Option("--tree", metavar="DIR", help="The tree; else ./newt_patched, copied from newt_base.")
+]
+Patches = Annotated[
+    Optional[list[Path]], typer.Option("--patches", metavar="DIR", help="More patches: Python files, loaded as code.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+All = Annotated[bool, typer.Option("--all", help="All patches.")]
+
+
+def main() -> None:
+    """The entry point of the command `newtfix`."""
+    app(prog_name="newtfix")
+
+
+def _run(command: str, as_json: bool, *arguments: Any) -> None:
+    """Run a command, imported only now; the one place where errors become words and exit codes."""
+    try:
+        work: Callable[..., int] = import_module(f"newtfix.commands.{command}").run
+        code = work(*arguments)
+    except NewtfixError as problem:
+        report.error(problem, as_json)
+        code = problem.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except KeyboardInterrupt:
+        report.say("newtfix: stopped")
+        code = 130
+    raise typer.Exit(code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"newtfix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("list")
+def list_(tree: Tree = None, patches: Patches = None, as_json: Json = False) -> None:
+    """List the patches at hand."""
+    _run("list", as_json, tree, patches or [], as_json)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="ID", help="The patch.")],
+    tree: Tree = None,
+    patches: Patches = None,
+    as_json: Json = False,
+) -> None:
+    """Explain one patch: what is wrong, what it changes, before and after."""
+    _run("show", as_json, name, tree, patches or [], as_json)
+
+
+@app.command()
+def diff(
+    ids: Ids = None,
+    everything: All = False,
+    stat: Annotated[bool, typer.Option("--stat", help="Only how much changes in which file.")] = False,
+    tree: Tree = None,
+    patches: Patches = None,
+    as_json: Json = False,
+) -> None:
+    """Print what applying would change, or, without names, what the tree carries now."""
+    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat)
+
+
+@app.command()
+def apply(
+    ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
+) -> None:
+    """Put patches, and what they require, into the tree: all of them, or none."""
+    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json)
+
+
+@app.command()
+def revert(
+    ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
+) -> None:
+    """Take patches out again; with the last one, every byte is as it was."""
+    _run("revert", as_json, ids or [], everything, tree, patches or [], as_json)
+
+
+@app.command()
+def status(tree: Tree = None, patches: Patches = None, as_json: Json = False) -> None:
+    """Show the state of every patch in the tree, and where it is seen."""
+    _run("status", as_json, tree, patches or [], as_json)
+
+
+@app.command()
+def check(
+    ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
+) -> None:
+    """Exit with 1 unless the patches named, or all, are in the tree or have nothing to fix in it."""
+    _run("check", as_json, ids or [], everything, tree, patches or [], as_json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def train(
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    tree: Tree = None,
+) -> None:
+    """Run the tree's trainer. What follows `--` is handed on whatever it looks like: `newtfix train -- --help`."""
+    _run("train", False, arguments or [], tree)

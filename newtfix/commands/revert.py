@@ -1,0 +1,67 @@
+"""`newtfix revert`: takes patches out of a tree; with the last one, its bytes are as before the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from newtfix import report
+from newtfix.errors import Refused, UsageError
+from newtfix.session import Session, choose, compute, find_target, required_by, save, writing
+
+
+def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
+    if not ids and not everything:
+        raise UsageError("nothing to revert is named", hint="Name patches, or say --all. See them: `newtfix status`.")
+    target = find_target(tree)
+    if target.new:
+        raise Refused(f"there is no {target.name} here, so nothing to revert", hint="Name your tree with --tree DIR.")
+    with writing(target, named) as session:
+        remaining = () if everything else _remaining(session, ids)
+        _must_have_ledger(session)
+        outcome = compute(session, remaining)
+        save(session, outcome)
+    gone = [name for name in session.applied if name not in outcome.applied]
+    if as_json:
+        report.emit_json(
+            {
+                "tree": str(target.name),
+                "reverted": gone,
+                "applied": outcome.applied,
+                "written": list(outcome.after),
+                "notes": session.notes,
+            }
+        )
+        return 0
+    for line in (*session.notes, *(f"{name}: reverted" for name in gone)):
+        report.say(line)
+    left = f"still in: {', '.join(outcome.applied)}" if outcome.applied else "every file is as before the first patch"
+    report.say(f"{target.name}: {left}.")
+    return 0
+
+
+def _must_have_ledger(session: Session) -> None:
+    if session.ledger is None:
+        raise Refused(
+            f"newtfix has no record of patches in {session.target.name}, so it cannot take any out",
+            hint="If the patches came with the code, take them out where they came from (git revert, say).",
+        )
+
+
+def _remaining(session: Session, ids: Sequence[str]) -> tuple[str, ...]:
+    """The patches that stay wanted."""
+    gone = choose(ids, False, (*session.patches, *(name for name in session.requested if name not in session.patches)))
+    _must_have_ledger(session)
+    remaining = tuple(name for name in session.requested if name not in gone)
+    for name in gone:
+        if name not in session.applied:
+            raise Refused(
+                f"{name} was not applied to {session.target.name} by newtfix",
+                hint=f"It has put in: {', '.join(session.applied)}",
+            )
+        if needed := required_by(name, remaining, session.patches):
+            raise Refused(
+                f"{name} is required by {', '.join(needed)}, still applied to {session.target.name}",
+                hint=f"Revert these too: newtfix revert {' '.join((name, *needed))}",
+            )
+    return remaining

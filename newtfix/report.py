@@ -1,0 +1,132 @@
+"""Everything newtfix prints: results and JSON on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from newtfix.errors import NewtfixError
+
+SCHEMA = 1
+_LINE_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red", "\\": "dim"}
+_WORD_STYLES = {
+    "critical": "red",
+    "moderate": "yellow",
+    "prerequisite": "cyan",
+    "applied": "green",
+    "available": "yellow",
+    "partial": "magenta",
+    "drifted": "red",
+    "absent": "dim",
+}
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def out(text: str = "") -> None:
+    """A line of the result."""
+    _write(text + "\n")
+
+
+def emit_json(data: Mapping[str, Any]) -> None:
+    """The result for machines: one object, its keys in the order given."""
+    _write(json.dumps({"schema": SCHEMA, **data}, indent=2, ensure_ascii=True) + "\n")
+
+
+def error(problem: NewtfixError, as_json: bool) -> None:
+    """What went wrong, where, and what to do next."""
+    if as_json:
+        emit_json(
+            {
+                "error": problem.message,
+                "where": problem.where,
+                "hint": problem.hint,
+                "exit_code": problem.exit_code,
+            }
+        )
+        return
+    say(f"newtfix: {problem.message}")
+    for part in (problem.where, problem.hint):
+        for line in part.splitlines():
+            say(f"  {line}")
+
+
+def diff(text: str) -> None:
+    """A unified diff: its very bytes into a pipe or file, in colours on a terminal."""
+    if not _in_colours():
+        _write(text)
+        return
+    from rich.text import Text
+
+    shown = Text()
+    for line in text.split("\n")[:-1]:
+        style = next((style for start, style in _LINE_STYLES.items() if line.startswith(start)), "")
+        shown.append(line.removesuffix("\r").encode("utf-8", "replace").decode() + "\n", style)
+    _terminal().print(shown, end="", soft_wrap=True)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns: drawn by rich on a terminal, plain and never cut off elsewhere."""
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    if not sys.stdout.isatty():
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        for line in lines:
+            out("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*head, box=SIMPLE_HEAD, pad_edge=False)
+    for line in lines[1:]:
+        drawn.add_row(*(Text(cell, _WORD_STYLES.get(cell, "")) for cell in line))
+    _terminal().print(drawn)
+
+
+def code(text: str, indent: str = "    ") -> None:
+    """A piece of Python."""
+    if not _in_colours():
+        for line in text.splitlines():
+            out(f"{indent}{line}".rstrip())
+        return
+    from rich.padding import Padding
+    from rich.syntax import Syntax
+
+    _terminal().print(Padding(Syntax(text, "python", background_color="default"), (0, 0, 0, len(indent))))
+
+
+def heading(text: str) -> None:
+    """A line that stands out on a terminal."""
+    if not _in_colours():
+        out(text)
+        return
+    from rich.text import Text
+
+    _terminal().print(Text(text, "bold"))
+
+
+def _in_colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _terminal() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _write(text: str) -> None:
+    """UTF-8 whatever the locale, and no translation of line endings."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(text)
+    else:
+        buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()

@@ -1,0 +1,222 @@
+"""Settings: command line, presets, validation, derived values, and the entry point's errors."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from newt_base import config, train
+from newt_base.common import MODEL_SIZE
+from newt_base.config import Config, ConfigError, load_cfg, parse_cfg
+
+ROOT = Path(config.__file__).resolve().parents[1]
+SHORT = ["preset=cpu", "task=cartpole-swingup", "episode_length=10", "num_envs=2", "batch_size=16", "eval_freq=1"]
+SMALL = ["num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1", "random_baseline=false"]
+
+
+@pytest.mark.parametrize(
+    "argument, value",
+    [
+        ("steps=1000", 1000),
+        ("steps=1e4", 10_000),
+        ("steps=1_000", 1000),
+        ("utd=1", 1.0),
+        ("lr=1e-4", 1e-4),
+        ("mpc=false", False),
+        ("eval_freq=none", None),
+        ("eval_freq=null", None),
+        ("exp_name=2024", "2024"),
+        ("exp_name=a=b", "a=b"),
+        ("out_dir=runs/${x}: y", "runs/${x}: y"),
+        ("lr_schedule=warmup", "warmup"),
+        ("model_size=none", None),
+        ("task=ball_in_cup_catch", "cup-catch"),
+    ],
+)
+def test_values_as_typed(argument, value):
+    got = getattr(load_cfg([argument]), argument.partition("=")[0])
+    assert got == value and type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    "argument, key, suggestion",
+    [
+        ("stepz=3", "stepz", "steps=..."),
+        ("--batch-size=3", "--batch-size", "batch_size=..."),
+        ("steps", "steps", "steps=..."),
+        ("preset=cpuu", "preset", "preset=cpu"),
+        ("task=waker-wlk", "task", "task=walker-walk"),
+        ("env_mode=asinc", "env_mode", "env_mode=async"),
+        ("model_size=M", "model_size", None),
+        ("steps=abc", "steps", None),
+        ("steps=1.5", "steps", None),
+        ("steps=true", "steps", None),
+        ("steps=0", "steps", None),
+        ("steps=", "steps", None),
+        ("lr=nan", "lr", None),
+        ("lr=.inf", "lr", None),
+        ("lr=0", "lr", None),
+        ("mpc=maybe", "mpc", None),
+        ("mpc=1", "mpc", None),
+        ("rho=1.5", "rho", None),
+        ("steps=[1]", "steps", None),
+        ("constrained_planning=3", "constrained_planning", None),
+        ("exp_name=../up", "exp_name", None),
+        ("exp_name=..", "exp_name", None),
+        ("device=gpu", "device", None),
+        ("checkpoint=missing.pt", "checkpoint", None),
+        ("finetune=true", "finetune", None),
+        ("num_elites=600", "num_elites", None),
+        ("episode_length=2", "horizon", None),
+        ("vmin=20", "vmin", None),
+        ("work_dir=x", "work_dir", None),
+    ],
+)
+def test_what_is_refused(argument, key, suggestion):
+    with pytest.raises(ConfigError) as caught:
+        load_cfg([argument])
+    assert caught.value.key == key
+    assert key in str(caught.value)
+    if suggestion:
+        assert suggestion in str(caught.value)
+
+
+def test_presets_fit_and_give_way():
+    for name in config.PRESETS:
+        cfg = load_cfg([f"preset={name}"])
+        assert all(getattr(cfg, key) == value for key, value in config.PRESETS[name].items())
+        assert name in config.PRESET_HELP
+    assert load_cfg(["num_envs=7", "preset=cpu"]).num_envs == 7
+
+
+def test_model_size_fills_widths_that_were_not_given(tmp_path):
+    cfg = parse_cfg(load_cfg([*SHORT, "model_size=S", "mlp_dim=1024"]))
+    assert (cfg.enc_dim, cfg.latent_dim, cfg.num_q) == tuple(
+        MODEL_SIZE["S"][k] for k in ("enc_dim", "latent_dim", "num_q")
+    )
+    assert cfg.mlp_dim == 1024  # its default, but given by name
+    assert parse_cfg(Config(task="cartpole-swingup", mlp_dim=64)).mlp_dim == 64
+    assert parse_cfg(Config(task="cartpole-swingup")).model_size == "B"
+
+
+def test_derived_settings():
+    given = load_cfg(["task=ball_in_cup-catch", "num_envs=3", "eval_freq=2000", "seed=4"])
+    cfg = parse_cfg(given)
+    assert given.work_dir is None, "the settings that came in stay as they are"
+    assert cfg.work_dir == Path("logs/cup-catch/4/default")
+    assert cfg.task_title == "Cup Catch"
+    assert cfg.tasks == cfg.global_tasks == ["cup-catch"] * 3
+    assert (cfg.num_tasks, cfg.num_global_tasks) == (1, 1)
+    assert (cfg.obs_shape, cfg.action_dim, cfg.episode_length) == ({"state": (8,)}, 2, 500)
+    assert cfg.discounts == [pytest.approx(0.99)] * 3
+    assert (cfg.episode_lengths, cfg.action_dims) == ([500] * 3, [2] * 3)
+    assert cfg.bin_size == pytest.approx(0.2)
+    assert cfg.eval_freq == cfg.save_freq == 3000, "rounded up to whole episodes"
+    assert parse_cfg(cfg) == cfg
+    assert parse_cfg(load_cfg(["task=cup-catch"])).eval_freq == 20 * 500 * 10
+
+
+def test_replay_must_hold_an_episode_of_each_environment():
+    with pytest.raises(ConfigError, match="buffer_size=1000") as caught:
+        parse_cfg(load_cfg(["buffer_size=1000"]))
+    assert caught.value.valid == "at least 5010"
+
+
+def test_latent_must_split_into_simplices():
+    with pytest.raises(ConfigError, match="simnorm_dim=7"):
+        parse_cfg(load_cfg(["simnorm_dim=7"]))
+
+
+def test_get():
+    assert Config().get("steps") == 1_000_000
+    assert Config().get("nothing", 3) == 3
+
+
+def test_a_field_added_later_is_parsed_checked_and_explained(monkeypatch):
+    added = dataclasses.make_dataclass("Added", [("extra", int, dataclasses.field(default=2))], bases=(Config,))
+    monkeypatch.setattr(config, "Config", added)
+    assert config.load_cfg(["extra=5"]).extra == 5
+    with pytest.raises(ConfigError, match="extra=x"):
+        config.load_cfg(["extra=x"])
+
+
+def test_a_field_taken_away_is_tolerated(monkeypatch):
+    fields = [(f.name, f.type, f) for f in dataclasses.fields(Config) if f.name != "scale_threshold"]
+    reduced = dataclasses.make_dataclass("Reduced", fields, namespace={"get": Config.get})
+    monkeypatch.setattr(config, "Config", reduced)
+    assert not hasattr(config.load_cfg(["preset=cpu"]), "scale_threshold")
+
+
+def test_help_lists_every_setting_with_its_meaning(capsys):
+    assert train.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    comments = train.setting_comments()
+    for field in config.settable():
+        assert f"  {field.name}=" in text
+        assert comments[field.name]
+    for name in config.PRESETS:
+        assert f"  {name}" in text
+
+
+@pytest.mark.parametrize("argument", ["stepz=3", "buffer_size=10", "resume=true", "task=nope"])
+def test_bad_settings_exit_2_and_leave_nothing(argument, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main([argument]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_short_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*SHORT, *SMALL, "steps=40", "random_baseline=true"]) == 0
+    folder = Path("logs/cartpole-swingup/1/default")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [entry["step"] for entry in summary["evaluations"]] == [0, 20, 40]
+    assert summary["return_random"] > 0 and summary["return_before"] is not None
+    assert Path(summary["learning_curve"]).is_file() and Path(summary["checkpoint"]).is_file()
+    assert str(folder) in capsys.readouterr().out
+
+
+def test_divergence_exits_1_and_names_it(tmp_path, monkeypatch, capsys):
+    def diverge(self):
+        raise train.TrainingDiverged(1234, "value_loss", float("nan"))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train.Trainer, "train", diverge)
+    assert train.main([*SHORT, "random_baseline=false"]) == 1
+    message = capsys.readouterr().err
+    assert "1,234" in message and "value_loss" in message and "No checkpoint" in message
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
+def test_interruption_ends_workers_and_names_the_checkpoint(number, status, tmp_path):
+    command = [sys.executable, "-m", "newt_base.train", *SHORT, *SMALL, "env_mode=async"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    first = tmp_path / "logs/cartpole-swingup/1/default/checkpoints/0.pt"
+    deadline = time.monotonic() + 60
+    while not first.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    message = process.communicate(timeout=20)[1]
+    assert process.returncode == status, message
+    assert "Traceback" not in message
+    if number == signal.SIGINT:
+        assert "Last checkpoint: logs/cartpole-swingup/1/default/checkpoints/" in message
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

@@ -1,0 +1,337 @@
+"""The commands as a person types them, on a copy of newt_base with the built-in patches."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from newtfix.cli import app
+from newtfix.places import base_tree, builtin_patches
+
+ROOT = Path(__file__).parents[2]
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def newtfix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        with pytest.raises(SystemExit) as end:
+            app(list(arguments), prog_name="newtfix")
+        captured = capfd.readouterr()
+        return Result(int(end.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "newtfix", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_version_and_help(newtfix: Run) -> None:
+    assert newtfix("--version").out.startswith("newtfix 0.")
+    assert "revert" in newtfix("--help").out
+    assert newtfix("frobnicate").code == 2
+
+
+def test_help_and_list_are_quick_and_import_no_torch(tmp_path: Path) -> None:
+    for command in ("--help", "list"):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "newtfix", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0
+        assert time.perf_counter() - start < 3  # a generous bound for a busy machine
+        assert not {" torch", " libcst", " newt_base"} & {line.rpartition("|")[2] for line in done.stderr.splitlines()}
+
+
+def test_list(newtfix: Run) -> None:
+    names = {path.stem.replace("_", "-") for path in builtin_patches().glob("[!_]*.py")}
+    listed = newtfix("list", "--json").json
+    assert listed["schema"] == 1
+    assert {one["id"] for one in listed["patches"]} == names
+    assert names <= set(newtfix("list").out.split())
+
+
+def test_show(newtfix: Run) -> None:
+    shown = newtfix("show", "mu_std").out
+    assert (
+        shown.startswith("mu-std: ") and "Claim:" in shown and "before" in shown and "requires: planner-stats" in shown
+    )
+    assert newtfix("show", "mu-std", "--json").json["edits"][0]["role"] == "trainer"
+
+
+def test_a_patch_that_does_not_exist(newtfix: Run) -> None:
+    wrong = newtfix("apply", "mu-stdd")
+    assert wrong.code == 2 and "Did you mean mu-std?" in wrong.err and "seeding" in wrong.err
+    as_json = newtfix("apply", "mu-stdd", "--json")
+    assert as_json.code == 2 and as_json.json["exit_code"] == 2 and as_json.json["schema"] == 1 and as_json.err == ""
+
+
+def test_nothing_named(newtfix: Run) -> None:
+    assert newtfix("apply").code == 2
+    assert newtfix("revert").code == 2
+
+
+def test_the_first_apply_copies_the_base(newtfix: Run, tmp_path: Path) -> None:
+    base = files(base_tree())
+    done = newtfix("apply", "mu-std")
+    assert done.code == 0 and done.out == "" and "mu-std: applied" in done.err and "newt_patched is new" in done.err
+    patched = files(tmp_path / "newt_patched")
+    assert {path for path in base if patched[path] != base[path]} >= {"trainer.py"}
+    assert base == files(base_tree())
+    assert [path.name for path in tmp_path.iterdir()] == ["newt_patched"]
+    again = newtfix("apply", "mu-std")
+    assert again.code == 0 and "mu-std: already applied" in again.err
+    assert files(tmp_path / "newt_patched") == patched
+
+
+def test_apply_all_check_and_revert_all(newtfix: Run, tmp_path: Path) -> None:
+    tree = tmp_path / "mine"
+    shutil.copytree(base_tree(), tree)
+    before = files(tree)
+    assert newtfix("check", "--all", "--tree", "mine").code == 1
+    assert newtfix("apply", "--all", "--tree", "mine").code == 0
+    assert newtfix("check", "--tree", "mine", "--json").json["ok"]
+    state = {one["id"]: one for one in newtfix("status", "--tree", "mine", "--json").json["patches"]}
+    assert state["seeding"]["state"] == "applied" and state["seeding"]["places"][0]["file"] == "trainer.py"
+    assert newtfix("revert", "--all", "--tree", "mine").code == 0
+    assert files(tree) == before
+
+
+def test_a_patched_tree_without_its_record(newtfix: Run) -> None:
+    newtfix("apply", "--all")
+    shutil.rmtree("newt_patched/.newtfix")
+    assert newtfix("check", "--all").code == 0
+    again = newtfix("apply", "--all", "--json").json
+    assert again["written"] == []
+    refused = newtfix("revert", "--all")
+    assert refused.code == 3 and "git revert" in refused.err
+
+
+def test_revert_one(newtfix: Run) -> None:
+    newtfix("apply", "seeding", "prior-norm")
+    done = newtfix("revert", "prior_norm", "--json").json
+    assert done["reverted"] == ["prior-norm"] and done["applied"] == ["seeding"]
+    assert newtfix("check", "prior-norm").code == 1
+    refused = newtfix("revert", "prior-norm")
+    assert refused.code == 3 and "was not applied" in refused.err
+
+
+def test_revert_of_what_another_patch_requires(newtfix: Run, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/needy.py").write_text(
+        '"""A patch that requires another."""\n'
+        "from newtfix.model import Add, Patch, Severity\n"
+        'ADD = Add(id="mark", role="trainer", scope="", code="NEEDY = True")\n'
+        'PATCH = Patch(title="[needs] seeding", severity=Severity.MINOR, edits=(ADD,), requires=("seeding",))\n'
+    )
+    assert "needy: applied" in newtfix("apply", "needy", "--patches", "more").err
+    refused = newtfix("revert", "seeding")
+    assert refused.code == 3 and "required by needy" in refused.err
+    assert newtfix("revert", "needy").code == 0
+    assert not Path("newt_patched/.newtfix").exists()
+
+
+def test_nothing_to_revert(newtfix: Run) -> None:
+    refused = newtfix("revert", "--all")
+    assert refused.code == 3 and "no newt_patched" in refused.err
+
+
+def test_diff_before_and_after(newtfix: Run, tmp_path: Path) -> None:
+    would = newtfix("diff")
+    assert "Nothing is applied" in would.err and would.out.startswith("--- a/")
+    newtfix("apply", "--all")
+    now = newtfix("diff")
+    assert now.out == would.out and "carries now" in now.err
+    shutil.copytree(base_tree(), tmp_path / "copy")
+    subprocess.run(["git", "apply"], input=now.out, text=True, cwd=tmp_path / "copy", check=True)
+    assert files(tmp_path / "copy") == {
+        path: content for path, content in files(Path("newt_patched")).items() if not path.startswith(".newtfix")
+    }
+    assert newtfix("diff", "--all").out == ""
+    assert newtfix("diff", "--stat").out.splitlines()[-1].endswith("deletions(-)")
+    assert {one["path"] for one in newtfix("diff", "--json").json["files"]} >= {"trainer.py"}
+
+
+def test_diff_writes_nothing(newtfix: Run, tmp_path: Path) -> None:
+    newtfix("diff", "seeding")
+    newtfix("status")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_edit_by_hand(newtfix: Run) -> None:
+    newtfix("apply", "seeding")
+    with Path("newt_patched/trainer.py").open("a") as file:
+        file.write("# mine\n")
+    refused = newtfix("apply", "--all")
+    assert refused.code == 3 and "trainer.py" in refused.err
+    assert "+# mine" in newtfix("diff").out
+    assert "Edited since" in newtfix("status").err
+
+
+def test_a_patch_that_does_not_fit_leaves_nothing(newtfix: Run, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/misfit.py").write_text(
+        "from newtfix.model import Edit, Patch, Severity, Shape\n"
+        'EDIT = Edit(id="x", role="trainer", scope="Trainer", shapes=(Shape("nowhere(1)", "nowhere(2)", count=3),))\n'
+        'SEE = Edit(id="y", role="trainer", scope="Trainer", shapes=(Shape("self._tds", "self._tds + 0"),))\n'
+        'PATCH = Patch(title="does not fit", severity=Severity.MINOR, edits=(EDIT, SEE))\n'
+    )
+    refused = newtfix("apply", "seeding", "misfit", "--patches", "more")
+    assert refused.code == 3 and "misfit" in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == ["more"]
+
+
+@pytest.mark.parametrize("command", ["diff", "status", "check", "apply", "revert"])
+def test_a_tree_that_is_not_there(newtfix: Run, command: str) -> None:
+    everything = ["--all"] if command != "status" else []
+    missing = newtfix(command, *everything, "--tree", "nope")
+    assert missing.code == 4 and "no folder nope" in missing.err
+    assert not Path("nope").exists()
+
+
+def test_a_folder_without_a_tree(newtfix: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert newtfix("status", "--tree", "empty").code == 4
+    assert newtfix("apply", "--all", "--tree", "empty").code == 4
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m newtfix diff 2>errors | true; cat errors"
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stdout + done.stderr and "Exception" not in done.stdout + done.stderr
+
+
+def test_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(base_tree(), tree)
+    text = (tree / "trainer.py").read_text() + "# é\r\n"
+    (tree / "trainer.py").write_bytes(text.encode())
+    process("apply", "seeding", "--tree", "tree", cwd=tmp_path)
+    (tree / "trainer.py").write_bytes((tree / "trainer.py").read_bytes() + "# ü\r\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "newtfix", "diff", "--tree", "tree"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+    )
+    assert done.returncode == 0 and "+# ü\r\n".encode() in done.stdout
+
+
+def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
+    leader, follower = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "newtfix", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment},
+        stdout=follower,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(follower)
+    text = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        text += chunk
+    assert child.wait() == 0
+    os.close(leader)
+    return text.decode()
+
+
+def test_colours_on_a_terminal_and_square_brackets_survive(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(base_tree(), tree)
+    process("apply", "seeding", "--tree", "tree", cwd=tmp_path)
+    with (tree / "trainer.py").open("a") as file:
+        file.write("x = [task][/x]  # [bold]\n")
+    shown = on_a_terminal("diff", "--tree", "tree", cwd=tmp_path, NO_COLOR="")
+    assert "\x1b[32m" in shown and "x = [task][/x]  # [bold]" in shown
+    assert "\x1b[" not in on_a_terminal("diff", "--tree", "tree", cwd=tmp_path, NO_COLOR="1")
+    assert "seeding" in on_a_terminal("list", cwd=tmp_path)
+
+
+ECHO = "import json, os, sys\nprint(json.dumps([__name__, sys.argv[1:], os.getcwd(), __package__]))\nsys.exit(7)\n"
+
+
+@pytest.mark.parametrize(
+    ("folder", "source", "package"),
+    [
+        ("my_tree", "from . import trainer\n" + ECHO, "my_tree"),
+        ("my-tree", "from . import trainer\n" + ECHO, "tree_my_tree"),
+        ("plain", "import trainer\n" + ECHO, None),
+    ],
+    ids=["package", "a folder whose name cannot be imported", "script"],
+)
+def test_train_hands_on_arguments_and_the_exit_code(
+    newtfix: Run, tmp_path: Path, folder: str, source: str, package: str | None
+) -> None:
+    tree = tmp_path / folder
+    tree.mkdir()
+    (tree / "trainer.py").write_text("")
+    (tree / "train.py").write_text(source)
+    done = newtfix("train", "--tree", folder, "task=walker-walk", "+x=[1,2]", "--flag", "--", "--help")
+    name, arguments, cwd, found = done.json
+    assert (done.code, name, found) == (7, "__main__", package)
+    assert arguments == ["task=walker-walk", "+x=[1,2]", "--flag", "--help"]
+    assert Path(cwd) == (tmp_path if package else tree)
+    assert folder in done.err
+
+
+def test_train_without_a_trainer(newtfix: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert newtfix("train", "--tree", "empty").code == 4
+
+
+def test_train_without_its_libraries(newtfix: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused = newtfix("train", "task=x")
+    assert refused.code == 1 and "newtfix[train]" in refused.err

@@ -1,0 +1,225 @@
+"""Sets of patches on a tree, with an engine of one line: a patch `x` turns the line `x` of its file into `X`."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+import newtfix.engine
+import newtfix.load
+from newtfix.errors import Refused, TreeError, UsageError
+from newtfix.model import Patch, PatchReport, Plan, Severity, State
+from newtfix.places import base_tree
+from newtfix.session import (
+    DEFAULT_TREE,
+    Target,
+    choose,
+    compute,
+    find_target,
+    open_session,
+    reports,
+    required_by,
+    save,
+    writing,
+)
+
+
+def patch(name: str, *requires: str) -> Patch:
+    return Patch(title=name, severity=Severity.MINOR, edits=(), requires=requires, id=name)
+
+
+PATCHES = {name: patch(name, *requires) for name, requires in {"a": (), "b": ("a",), "c": (), "d-e": ()}.items()}
+FILES = {"trainer.py": b"\xef\xbb\xbfa\r\nb\r\n", "common/math.py": b"c\nno newline", "other.py": b"caf\xe9 d\n"}
+HOME = {"a": "trainer.py", "b": "trainer.py", "c": "common/math.py", "d-e": "other.py"}
+
+
+def fake_plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
+    wanted = set(wanted)
+    pulled = {need: tuple(sorted(n for n in wanted if need in patches[n].requires)) for need in ("a",)}
+    order = sorted(wanted | {need for need, by in pulled.items() if by})
+    after, states = dict(sources), {}
+    for name in order:
+        text = after[HOME[name]]
+        states[name] = State.AVAILABLE if name[0] in text else State.APPLIED
+        after[HOME[name]] = text.replace(name[0], name[0].upper())
+    touched = {HOME[name] for name in order}
+    return Plan(
+        order=tuple(order),
+        pulled_in={need: by for need, by in pulled.items() if by and need not in wanted},
+        reports={name: PatchReport(name, state) for name, state in states.items()},
+        before={path: sources[path] for path in touched},
+        after={path: after[path] for path in touched},
+    )
+
+
+def fake_inspect(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> dict[str, PatchReport]:
+    return {
+        name: PatchReport(name, State.AVAILABLE if name[0] in sources[HOME[name]] else State.APPLIED)
+        for name in patches
+    }
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(newtfix.engine, "plan", fake_plan)
+    monkeypatch.setattr(newtfix.engine, "inspect", fake_inspect)
+    monkeypatch.setattr(newtfix.load, "load_patches", lambda directories: PATCHES)
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "tree"
+    for path, content in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    (root / "trainer.py").chmod(0o750)
+    return root
+
+
+def want(root: Path, *names: str) -> tuple[str, ...]:
+    with writing(Target(root, root), ()) as session:
+        outcome = compute(session, names)
+        save(session, outcome)
+    return tuple(outcome.after)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path: (root / path).read_bytes() for path in FILES}
+
+
+def test_apply_writes_only_what_changes(tree: Path) -> None:
+    assert want(tree, "b") == ("trainer.py",)
+    assert contents(tree) == FILES | {"trainer.py": b"\xef\xbb\xbfA\r\nB\r\n"}
+    session = open_session(Target(tree, tree))
+    assert session.applied == ("a", "b") and session.requested == ("b",)
+
+
+@pytest.mark.parametrize("way", [("a", "b", "c"), ("c", "b", "a"), ("b", "c")])
+def test_order_does_not_matter(tree: Path, way: tuple[str, ...]) -> None:
+    for number in range(len(way)):
+        want(tree, *way[: number + 1])
+    assert contents(tree)["trainer.py"] == b"\xef\xbb\xbfA\r\nB\r\n"
+    assert contents(tree)["common/math.py"] == b"C\nno newline"
+
+
+def test_everything_out_restores_bytes_and_modes_and_leaves_no_trace(tree: Path) -> None:
+    want(tree, "b", "c")
+    want(tree)
+    assert contents(tree) == FILES
+    assert stat.S_IMODE((tree / "trainer.py").stat().st_mode) == 0o750
+    assert {path.name for path in tree.iterdir()} == {"trainer.py", "common", "other.py"}
+
+
+def test_what_was_pulled_in_goes_with_who_asked_for_it(tree: Path) -> None:
+    want(tree, "b", "c")
+    want(tree, "c")
+    assert contents(tree)["trainer.py"] == FILES["trainer.py"]
+    assert open_session(Target(tree, tree)).applied == ("c",)
+
+
+def test_twice_writes_nothing(tree: Path) -> None:
+    want(tree, "b")
+    assert want(tree, "b") == ()
+
+
+def test_what_the_code_has_already_leaves_no_record(tree: Path) -> None:
+    (tree / "common/math.py").write_bytes(b"C\n")
+    assert want(tree, "c") == ()
+    assert not (tree / ".newtfix").exists()
+
+
+def test_an_edit_by_hand_is_refused_and_kept(tree: Path) -> None:
+    want(tree, "b")
+    (tree / "trainer.py").write_bytes(b"mine")
+    with pytest.raises(Refused, match=r"edited since newtfix wrote it: trainer\.py") as caught:
+        want(tree)
+    assert caught.value.exit_code == 3
+    assert (tree / "trainer.py").read_bytes() == b"mine"
+
+
+def test_an_edit_elsewhere_does_not_matter(tree: Path) -> None:
+    want(tree, "b")
+    (tree / "common/math.py").write_bytes(b"# mine\nc\n")
+    want(tree, "b", "c")
+    assert (tree / "common/math.py").read_bytes() == b"# mine\nC\n"
+    want(tree)
+    assert (tree / "common/math.py").read_bytes() == b"# mine\nc\n"
+
+
+def test_a_file_that_is_not_utf8_is_refused_only_where_it_would_be_written(tree: Path) -> None:
+    want(tree, "b")
+    with pytest.raises(TreeError, match=r"not UTF-8, and to be edited: other\.py"):
+        want(tree, "b", "d-e")
+    assert open_session(Target(tree, tree)).applied == ("a", "b")
+
+
+def test_all_comes_out_without_the_patches_that_went_in(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    want(tree, "b", "c")
+    monkeypatch.setattr(newtfix.load, "load_patches", lambda directories: {"a": PATCHES["a"]})
+    with pytest.raises(Refused, match="not among the patches at hand: c"):
+        want(tree, "c")
+    want(tree)
+    assert contents(tree) == FILES
+
+
+def test_the_record_counts_until_somebody_edits(tree: Path) -> None:
+    want(tree, "c")
+    assert reports(open_session(Target(tree, tree)), ["c"])["c"].state is State.APPLIED
+    (tree / "common/math.py").write_bytes(b"c again\n")
+    assert reports(open_session(Target(tree, tree)), ["c"])["c"].state is State.AVAILABLE
+
+
+def test_a_refused_run_leaves_no_folder_behind(tree: Path) -> None:
+    with pytest.raises(TreeError):
+        want(tree, "d-e")
+    assert not (tree / ".newtfix").exists()
+
+
+def test_patch_directories_of_the_tree_are_remembered_by_their_path_in_it(tree: Path) -> None:
+    (tree / "mine").mkdir()
+    target = Target(tree, tree)
+    with writing(target, (tree / "mine",)) as session:
+        save(session, compute(session, ("c",)))
+    tree.rename(tree.with_name("moved"))
+    moved = tree.with_name("moved")
+    session = open_session(Target(moved, moved))
+    assert session.directories == ((moved / "mine").resolve(),)
+    assert "mine" in session.notes[0]
+
+
+def test_patch_directories_from_the_settings(tree: Path) -> None:
+    (tree.parent / "pyproject.toml").write_text('[tool.newtfix]\npatches = ["my_patches"]\n')
+    assert open_session(Target(tree, tree)).directories == (tree.parent / "my_patches",)
+
+
+@pytest.mark.parametrize("text", ["[tool.newtfix]\npatches = 3\n", "[tool.newtfix]\npatch = []\n", "[tool"])
+def test_wrong_settings_are_said(tree: Path, text: str) -> None:
+    (tree / "pyproject.toml").write_text(text)
+    with pytest.raises(UsageError):
+        open_session(Target(tree, tree))
+
+
+def test_the_base_tree_is_not_changed_in_place() -> None:
+    with pytest.raises(UsageError, match="not changed in place"), writing(Target(base_tree(), base_tree()), ()):
+        pass
+
+
+def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_target(Path("x")) == Target(Path("x"), Path("x"))
+    assert find_target(None) == Target(base_tree(), DEFAULT_TREE, new=True)
+    DEFAULT_TREE.mkdir()
+    assert find_target(None) == Target(DEFAULT_TREE, DEFAULT_TREE)
+
+
+def test_choosing() -> None:
+    assert choose(["d_e", "a"], False, PATCHES) == ("a", "d-e")
+    assert choose([], True, PATCHES) == tuple(PATCHES)
+    with pytest.raises(UsageError, match="'d-f'") as caught:
+        choose(["d-f"], False, PATCHES)
+    assert caught.value.hint == "Did you mean d-e? The patches: a, b, c, d-e"
+
+
+def test_requirements_reach_through_others() -> None:
+    patches = {"a": patch("a"), "b": patch("b", "a"), "c": patch("c", "b")}
+    assert required_by("a", ["a", "b", "c"], patches) == ("b", "c")
