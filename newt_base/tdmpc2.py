@@ -76,6 +76,8 @@ class TDMPC2(torch.nn.Module):
         weights = state.pop("model", state)
         weights = {name.removeprefix("module."): value for name, value in weights.items()}
         mine = self.model.state_dict()
+        if "_action_masks" in weights and weights["_action_masks"].shape[1] == self.cfg.action_dim:
+            weights["_action_masks"] = mine["_action_masks"]  # one row per environment; every row of a task is the same
         for name in [*mine, *weights]:
             here, there = (tuple(w[name].shape) if name in w else "missing" for w in (mine, weights))
             if here != there:

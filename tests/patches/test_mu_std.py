@@ -1,0 +1,50 @@
+"""`mu-std`: who acts while seeding, and what is stored about it."""
+
+from __future__ import annotations
+
+from math import exp
+
+import pytest
+import torch
+from trees import make_trainer
+
+
+def rows(trainer):
+    stored = {name: values[: len(trainer.buffer)] for name, values in trainer.buffer._storage.items()}
+    taken = ~stored["reward"].isnan()
+    return {name: values[taken] for name, values in stored.items()}
+
+
+@pytest.mark.parametrize(("extra", "threshold"), [([], 25_000), (["seeding"], 1_250)], ids=["newt", "seeding"])
+def test_seeding_rows_are_random_with_statistics_that_say_so(extra, threshold):
+    trainer = make_trainer(["mu-std", *extra], [250] * 20, steps=threshold + 6_000)
+    trainer.train()
+    stored = rows(trainer)
+    seeded = stored["reward"] < -(-threshold // 20) * 20
+    assert seeded.sum() == -(-threshold // 20) * 20
+    assert torch.equal(stored["mu"][seeded], stored["action"][seeded])
+    assert torch.allclose(stored["std"][seeded], torch.tensor(exp(2.0)), rtol=1e-6, atol=0)
+    assert stored["action"][seeded].std() > 0.5
+    assert torch.equal(stored["action"][~seeded], torch.full_like(stored["action"][~seeded], 0.5))
+    assert torch.equal(stored["mu"][~seeded], stored["action"][~seeded] / 2)
+
+
+def test_the_agent_acts_in_the_first_iteration_at_or_past_the_threshold():
+    trainer = make_trainer(["mu-std", "seeding"], [250] * 20, steps=1_500)
+    trainer.train()
+    assert trainer.agent.acted_at[0] == 1_260
+    exact = make_trainer(["mu-std", "seeding"], [250] * 25, steps=1_500)
+    exact.train()
+    assert exact.agent.acted_at[0] == 1_250
+
+
+def test_without_the_patch_the_untrained_agent_acts_from_the_start():
+    trainer = make_trainer([], [250] * 20, steps=100)
+    trainer.train()
+    assert trainer.agent.acted_at[0] == 0
+
+
+def test_a_finetuned_agent_goes_on_acting():
+    trainer = make_trainer(["mu-std", "seeding"], [250] * 20, steps=100, finetune=True)
+    trainer.train()
+    assert trainer.agent.acted_at[0] == 0
