@@ -13,6 +13,8 @@ Leave it off to collect as much random data as newt does.
 
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
+STORED_BY = Where("trainer", "self._tds[: $ep_len[$i] + 1, $i]", "Trainer")
+
 SEGMENT_METHODS = '''
 def _take_segment(self, i, end, finished):
     """Take what environment i's running episode has collected since its last stored segment.
@@ -122,7 +124,26 @@ PATCH = Patch(
                         self._update_tokens += $tokens
                         $$rest
                     """,
-                    where=(Where("trainer", "self._tds[: $ep_len[$i] + 1, $i]", "Trainer"),),
+                    where=(STORED_BY,),
+                ),
+                Shape(
+                    """
+                    if self._step >= $threshold:
+                        $$first
+                        if self._burst_due:
+                            $$burst
+                        else:
+                            $$tokens
+                    """,
+                    """
+                    if self._step >= $threshold and self._hand_over_segments($ep_len):
+                        $$first
+                        if self._burst_due:
+                            $$burst
+                        else:
+                            $$tokens
+                    """,
+                    where=(STORED_BY,),
                 ),
             ),
             present=("self._step >= $threshold and self._hand_over_segments($ep_len)",),
