@@ -29,11 +29,11 @@ class TDMPC2(torch.nn.Module):
         self._make_optimisers()
         self.model.eval()
 
-        self.pi = self._maybe_compile(self._pi)
-        self.sample_pi_trajs = self._maybe_compile(self._sample_pi_trajs)
-        self.mppi = self._maybe_compile(self._mppi)
-        self.pi_loss = self._maybe_compile(self._pi_loss)
         self.loss_fn = self._maybe_compile(self._loss_fn)
+        self.pi_loss = self._maybe_compile(self._pi_loss)
+        self.mppi = self._maybe_compile(self._mppi)
+        self.sample_pi_trajs = self._maybe_compile(self._sample_pi_trajs)
+        self.pi = self._maybe_compile(self._pi)
 
     def _make_optimisers(self):
         cfg, model = self.cfg, self.model
@@ -118,7 +118,7 @@ class TDMPC2(torch.nn.Module):
 
     @torch.no_grad()
     def _estimate_value(self, z, actions, task):
-        """Return of action sequences [E, H, N, A] from latents [E, N, Z]: rewards over the horizon, then Q. [E, N, 1]."""
+        """Returns [E, N, 1] of action sequences [E, H, N, A] from latents [E, N, Z]: rewards, then Q."""
         G, discount = 0, 1
         for t in range(self.cfg.horizon):
             G = G + discount * math.two_hot_inv(self.model.reward(z, actions[:, t], task), self.cfg)
@@ -242,16 +242,20 @@ class TDMPC2(torch.nn.Module):
         }
         return pi_loss, qs[0].detach(), info
 
+    def _descend(self, loss, optim, module):
+        """Step an optimiser down the clipped gradient of a loss, and clear it. Returns the norm before clipping."""
+        loss.backward()
+        grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.cfg.grad_clip_norm)
+        optim.step()
+        optim.zero_grad(set_to_none=True)
+        return grad_norm
+
     def update_pi(self, zs, action, mu, std, task):
         """One gradient step of the policy prior on latents zs, [H+1, B, Z]. Returns metrics."""
         self.model._Qs.track_grad(False)
         pi_loss, qs, info = self.pi_loss(zs, action, mu, std, task)
-        pi_loss.backward()
-        pi_grad_norm = torch.nn.utils.clip_grad_norm_(self.model._pi.parameters(), self.cfg.grad_clip_norm)
-        self.pi_optim.step()
-        self.pi_optim.zero_grad(set_to_none=True)
+        pi_grad_norm = self._descend(pi_loss, self.pi_optim, self.model._pi)
         self.model._Qs.track_grad(True)
-
         with torch.no_grad():
             self.scale.update(qs)
         return info | {"pi_grad_norm": pi_grad_norm, "pi_scale": self.scale.value.mean()}
@@ -288,13 +292,8 @@ class TDMPC2(torch.nn.Module):
             + self.cfg.reward_coef * reward_loss
             + self.cfg.value_coef * value_loss
         )
-        info = {
-            "consistency_loss": consistency_loss,
-            "reward_loss": reward_loss,
-            "value_loss": value_loss,
-            "total_loss": total_loss,
-        }
-        return total_loss, zs.detach(), info
+        info = dict(consistency_loss=consistency_loss, reward_loss=reward_loss, value_loss=value_loss)
+        return total_loss, zs.detach(), info | {"total_loss": total_loss}
 
     def update(self, buffer):
         """One gradient step of the world model and, after it, of the policy prior, on one batch. Returns metrics."""
@@ -302,10 +301,7 @@ class TDMPC2(torch.nn.Module):
         self.model.train()
         torch.compiler.cudagraph_mark_step_begin()
         total_loss, zs, info = self.loss_fn(obs, action, reward, task)
-        total_loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.grad_clip_norm)
-        self.optim.step()
-        self.optim.zero_grad(set_to_none=True)
+        grad_norm = self._descend(total_loss, self.optim, self.model)
         self.model.soft_update_target_Q()
 
         if self.maxq_pi:

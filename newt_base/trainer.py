@@ -33,14 +33,10 @@ class Trainer:
     """Online training of one agent in N parallel environments of fixed episode length L, on one of W ranks."""
 
     def __init__(self, cfg, env, agent, buffer, logger):
-        self.cfg = cfg
-        self.env = env
-        self.agent = agent
-        self.buffer = buffer
-        self.logger = logger
-        self._step = 0
-        self._ep_idx = 0
+        self.cfg, self.logger = cfg, logger
+        self.env, self.agent, self.buffer = env, agent, buffer
         self._start_time = time()
+        self._step = self._ep_idx = 0
         tasks = split_by_rank(range(cfg.num_global_tasks), cfg.rank, cfg.world_size) or [0]
         self._tasks = torch.tensor(tasks, dtype=torch.int32).repeat_interleave(cfg.num_envs // len(tasks))
         lengths = torch.tensor(cfg.episode_lengths, dtype=torch.int32)
@@ -76,9 +72,9 @@ class Trainer:
                 obs, t0=episode_len == 0, step=self._step, eval_mode=True, task=self._tasks, mpc=use_mpc
             )
             obs, reward, terminated, truncated, info = self.env.step(action)
-            done = terminated | truncated
-            episode_reward += reward
             episode_len += 1
+            episode_reward += reward
+            done = terminated | truncated
             for i in done.nonzero().flatten().tolist():
                 if episodes_completed[i] < self.cfg.eval_episodes:
                     results["episode_reward"].append(episode_reward[i].item())
@@ -92,7 +88,7 @@ class Trainer:
         return {name: torch.tensor(values).nanmean().item() for name, values in results.items()}
 
     def to_td(self, obs, action=None, mu=None, std=None, reward=None, terminated=None):
-        """One row per environment, a TensorDict [N]; what is not given is NaN (rewards, actions, statistics) or False."""
+        """One row per environment, a TensorDict [N]. Rewards, actions and statistics that are not given are NaN."""
         if action is None:
             action = torch.full_like(self.env.rand_act(), float("nan"))
         unknown = torch.full_like(action, float("nan"))
@@ -161,9 +157,9 @@ class Trainer:
                         self._save_checkpoint()
                 if evaluate or obs is None:
                     obs, _ = self.env.reset()
-                    ep_reward = torch.zeros(self.cfg.num_envs)
-                    ep_len = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
                     done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+                    ep_len = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
+                    ep_reward = torch.zeros(self.cfg.num_envs)
                     self._tds[ep_len] = self.to_td(obs)
 
                 # Collect experience
@@ -176,10 +172,10 @@ class Trainer:
                     action = self.env.rand_act()
                     mu, std = None, None
                 obs, reward, terminated, truncated, info = self.env.step(action)
-                ep_reward += reward
-                ep_len += 1
-                done = terminated | truncated
                 self._step += self.cfg.num_envs * self.cfg.world_size
+                done = terminated | truncated
+                ep_len += 1
+                ep_reward += reward
 
                 # Store experience; a finished episode's last observation is not the one to act on next
                 _obs = obs.clone()
@@ -193,14 +189,11 @@ class Trainer:
                         if done[i]:
                             _td = self._tds[: ep_len[i] + 1, i].unsqueeze(0)
                             self.buffer.add(_td, self.cfg.world_size, self.cfg.rank)
-                            train_metrics["episode_reward"].append(ep_reward[i].item())
-                            train_metrics["episode_success"].append(info["final_info"]["success"][i].item())
-                            train_metrics["episode_score"].append(info["final_info"]["score"][i].item())
-                            train_metrics["episode_length"].append(ep_len[i].item())
-                            train_metrics["episode_terminated"].append(terminated[i].item())
+                            final = (ep_reward, *map(info["final_info"].get, ("success", "score")), ep_len, terminated)
+                            for name, values in zip(EPISODE_METRICS, final, strict=True):
+                                train_metrics[name].append(float(values[i]))
                             self._ep_idx += self.cfg.world_size
-                            ep_reward[i] = 0.0
-                            ep_len[i] = 0
+                            ep_len[i], ep_reward[i] = 0, 0.0
 
                     # Log once the longest episodes are over
                     if max_ep_len >= self.cfg.episode_length:
@@ -216,11 +209,10 @@ class Trainer:
                     progress.update(self._step, "training")
                     self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
                     if self._update_tokens >= 1.0:
-                        num_updates = int(self._update_tokens)
-                        for _ in range(num_updates):
-                            _train_metrics = self.agent.update(self.buffer)
-                        train_metrics.update(_train_metrics)
-                        self._update_tokens -= num_updates
+                        for _ in range(int(self._update_tokens)):
+                            update_metrics = self.agent.update(self.buffer)
+                        train_metrics.update(update_metrics)
+                        self._update_tokens %= 1.0
                 else:
                     progress.update(self._step, "seeding")
                 self._check_finite(train_metrics)

@@ -12,7 +12,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from newtfix import pattern as pat
-from newtfix.errors import PatchError, Refused, TreeError
+from newtfix.errors import Refused
 from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, Plan, Shape, State, Where
 from newtfix.order import in_order, with_requirements
 from newtfix.roles import ROLES, Found, find_roles, outline
@@ -333,14 +333,15 @@ def _inspect(tree: _Tree, patch: Patch, places: bool) -> tuple[PatchReport, list
     looks = [_look(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
     telling = [
-        look for e, look in zip(patch.edits, looks, strict=True)
+        look
+        for e, look in zip(patch.edits, looks, strict=True)
         if not (isinstance(e, Add) and e.optional and look.state is not State.DRIFTED)
     ]
     return PatchReport(patch.id, _state(telling), reports), looks
 
 
 def inspect(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> dict[str, PatchReport]:
-    """The state of every patch in a tree, decided from its code alone. Raises TreeError when it is no newt-style tree."""
+    """The state of every patch in a tree, from its code alone. Raises TreeError when it is no newt-style tree."""
     tree = _Tree(sources)
     reports = {patch.id: _inspect(tree, patch, places=True)[0] for patch in patches.values()}
     for name, report in reports.items():
@@ -418,7 +419,9 @@ def _fits(tree: _Tree, patch: Patch, report: PatchReport, looks: Sequence[_Look]
     )
 
 
-def _prove(sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]) -> None:
+def _prove(
+    sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
+) -> None:
     """The result parses, and applying the same patches to it again would change nothing."""
     for file, text in after.items():
         error = outline(text).error
@@ -434,6 +437,3 @@ def _prove(sources: Mapping[str, str], after: Mapping[str, str], order: Sequence
                 f"patch {name!r} would not be recognised after it was applied (state: {state.value})",
                 hint="please report this; nothing was written",
             )
-
-
-__all__ = ["inspect", "plan", "PatchError", "TreeError"]

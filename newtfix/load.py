@@ -26,7 +26,8 @@ def load_patches(directories: Sequence[Path]) -> dict[str, Patch]:
             patch = _load(path)
             if patch.id in patches:
                 raise PatchError(
-                    f"two patches have the id {patch.id!r}", where=f"{patches[patch.id].origin} and {path}",
+                    f"two patches have the id {patch.id!r}",
+                    where=f"{patches[patch.id].origin} and {path}",
                     hint="rename one of the files",
                 )
             patches[patch.id] = patch
@@ -43,6 +44,7 @@ def _load(path: Path) -> Patch:
         raise PatchError(f"{path} defines no PATCH record", hint="see patches/seeding.py for an example")
     for edit in patch.edits:
         if edit.role not in ROLES:
-            raise PatchError(f"{path}: edit {edit.id!r} has the unknown role {edit.role!r}", hint=f"roles: {', '.join(ROLES)}")
+            message = f"{path}: edit {edit.id!r} has the unknown role {edit.role!r}"
+            raise PatchError(message, hint=f"roles: {', '.join(ROLES)}")
     doc = inspect.cleandoc(namespace.get("__doc__") or "")
     return replace(patch, id=path.stem.replace("_", "-"), doc=doc, origin=str(path))

@@ -43,7 +43,8 @@ class Where:
 class Shape:
     """One generation of the code to fix: a before-pattern with holes, and the after-template.
 
-    `$name` is one expression or identifier, `$$name` any number of statements (also none), `$*name` any number of arguments.
+    `$name` is one expression or identifier, `$$name` any number of statements, `$*name` any number of arguments; a hole
+    named `_` catches what it likes, every time.
     A statement of `after` that also stands in `before` keeps the tree's own bytes, comments included.
     `present` recognises the fix in a tree (default: `after`).
     `count` is the number of places expected; None: one or more.

@@ -21,7 +21,7 @@ Path = tuple[Step, ...]
 _HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
 _KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
 _LAYOUT = frozenset(
-    "lpar rpar leading_lines lines_after_decorators lines_after_colon header footer trailing_whitespace semicolon comma "
+    "lpar rpar leading_lines lines_after_decorators header footer trailing_whitespace semicolon comma "
     "equal dot colon lbracket rbracket lbrace rbrace indent newline empty_lines encoding default_indent "
     "default_newline has_trailing_newline first_line last_line first_colon second_colon start end".split()
 )
@@ -58,7 +58,7 @@ def _encode(source: str) -> str:
     return _HOLE.sub(encoded, source)
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_pattern(source: str, statements: bool = False) -> Pattern:
     """Parse a pattern; one that is a single expression matches anywhere, unless `statements` is asked for."""
     text = _encode(_dedent(source))
@@ -67,7 +67,7 @@ def parse_pattern(source: str, statements: bool = False) -> Pattern:
             return Pattern(source, cst.parse_expression(text), ())
         except cst.ParserSyntaxError:
             pass
-    return Pattern(source, None, tuple(cst.parse_module(text + "\n").body))  # type: ignore[arg-type]
+    return Pattern(source, None, tuple(cst.parse_module(text + "\n").body))
 
 
 def _dedent(source: str) -> str:
@@ -80,7 +80,7 @@ def _dedent(source: str) -> str:
 
 
 @cache
-def _fields(kind: type) -> tuple[str, ...]:
+def _fields(kind: Any) -> tuple[str, ...]:
     names = (f.name for f in fields(kind))
     return tuple(n for n in names if n not in _LAYOUT and not n.startswith("whitespace"))
 
@@ -141,7 +141,8 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
         name = _hole(pattern.star_arg.name, "*")
         if name is not None:
             return _match_parameters(pattern, node, name, bound)
-    for name in _fields(type(pattern)):
+    kind: Any = type(pattern)
+    for name in _fields(kind):
         mine = getattr(pattern, name)
         if isinstance(mine, cst.MaybeSentinel) or _unsaid(name, mine):
             continue
@@ -241,9 +242,7 @@ def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, pat
     return _outermost(matches)
 
 
-def _find_runs(
-    pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, bound: Bindings
-) -> list[Match]:
+def _find_runs(pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, bound: Bindings) -> list[Match]:
     runs: list[Match] = []
     start = 0
     while start < len(block.body):
@@ -331,7 +330,9 @@ class _Adapt(cst.CSTTransformer):
         levels, rest = divmod(len(text) - len(text.lstrip(" ")), 4)
         return self.style.unit * levels + " " * rest + text.lstrip(" ")
 
-    def leave_IndentedBlock(self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock) -> cst.CSTNode:
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
         return updated_node.with_changes(indent=self.style.unit)
 
     def leave_ParenthesizedWhitespace(
@@ -373,7 +374,7 @@ def render_expression(template: Pattern, match: Match, original: cst.BaseExpress
     """The expression that takes the place of `original`, whose parentheses it keeps."""
     new: cst.BaseExpression = _substitute(template.expression, match.bindings)
     if getattr(original, "lpar", None) and not getattr(new, "lpar", None):
-        new = new.with_changes(lpar=original.lpar, rpar=original.rpar)  # type: ignore[attr-defined]
+        new = new.with_changes(lpar=original.lpar, rpar=original.rpar)
     return new
 
 

@@ -29,7 +29,7 @@ awac_advantage: str = "reference"  # awac: sign of the advantage, one of ["refer
 
 LOGPROB = '''
 def reference_logprob(eps, log_std, dims):
-    """TD-M(PC)^2's log-probability [..., 1] of standardised noise eps, [..., A], over `dims` action dimensions, [..., 1].
+    """TD-M(PC)^2's log-probability [..., 1] of standardised noise eps, [..., A], over `dims` dimensions, [..., 1].
 
     Not the Gaussian log-density: its constant is counted once, and the whole is multiplied by `dims`.
     """
@@ -72,7 +72,7 @@ def _step_mean(self, x):
     return (self.rho[: x.shape[0]] * x.flatten(1).mean(1)).mean()
 
 def _planner_logprob(self, pi_action, mu, std, task):
-    """Log-probability [T, B, 1] of policy actions under the planner's (mu, std), [T, B, A], in TD-M(PC)^2's sense."""
+    """Log-probability [T, B, 1], in TD-M(PC)^2's sense, of actions under the planner's (mu, std), [T, B, A]."""
     mask = self.model.action_mask(task, pi_action)
     std = torch.clamp(std, min=self.cfg.min_std)
     eps = (pi_action - mu) / std
@@ -98,7 +98,7 @@ def _bc_loss(self, pi_action, mu, std, task):
     return self._step_mean(-self.scale(log_prior))
 
 def _awac_loss(self, zs, qs, action, task):
-    """Log-likelihood of the stored actions, weighted by their advantage over the policy's (or the other way round)."""
+    """Log-likelihood of the stored actions, weighted by the advantage of the policy's over them."""
     with torch.no_grad():
         data_qs = self.scale(self.model.Q(zs, action, task, return_type="avg"))
         advantage = self.scale(qs) - data_qs
@@ -113,7 +113,7 @@ def _pi_loss(self, zs, action, mu, std, task):
     """Policy loss of the `actor_mode` that is set, over the first T latents of zs, [T+1, B, Z].
 
     Args:
-        action, mu, std: [T, B, A], what was stored for those latents. task: task indices, broadcastable to [T, B].
+        action, mu, std: [T, B, A], stored for those latents. task: indices, broadcastable to [T, B].
 
     Returns:
         The loss, the Q values [B, 1] at the first latents (for the running scale), and metrics.

@@ -22,22 +22,22 @@ def _burst(self):
     for _ in tqdm(range(updates), desc="burst", leave=False, disable=None if self.cfg.rank == 0 else True):
         metrics = self.agent.update(self.buffer)
     if self.cfg.rank == 0:
-        losses = ", ".join(f"{name} {float(value):.4g}" for name, value in metrics.items() if name.endswith("loss"))
-        tqdm.write(f"burst of {updates:,} updates at step {self._step:,}: {losses}")
+        losses = [f"{name} {float(value):.4g}" for name, value in metrics.items() if name.endswith("loss")]
+        tqdm.write(f"burst of {updates:,} updates at step {self._step:,}: {', '.join(losses)}")
     return metrics
 '''
 
 PATCH = Patch(
     title="A burst of updates when seeding ends",
     severity=Severity.MODERATE,
-    changes="the first time seeding is over, one burst of as many updates as there were seed steps; then token-based UTD goes on",
+    changes="the first time seeding is over, one burst of as many updates as there were seed steps",
     after=("planner-stats", "seeding", "mu-std"),
     edits=(
         Add(
             "setting",
             "config",
             "Config",
-            "burst_updates: Optional[int] = None  # updates in the burst that ends seeding; None: as many as seed steps, 0: none",
+            "burst_updates: Optional[int] = None  # updates when seeding ends; None: as many as seed steps, 0: none",
             after="seeding_coef",
         ),
         Add("import", "trainer", "", "from tqdm import tqdm", after="TensorDict", optional=True),

@@ -19,7 +19,7 @@ FINETUNE = "finetune: bool = $default"
 PATCH = Patch(
     title="Random actions with mu and std while seeding",
     severity=Severity.MODERATE,
-    changes="while seeding: random actions, stored with mu = action, std = exp(log_std_max); the agent acts only afterwards",
+    changes="while seeding: random actions, stored with mu = action, std = exp(log_std_max)",
     requires=("planner-stats",),
     after=("seeding",),
     edits=(

@@ -1,7 +1,7 @@
 """The residual prior is weighted by A/61.
 
-Claim: the reference multiplies prior_coef by action_dim / 61. (61 is the action dimension of HumanoidBench's H1 with two
-hands, the benchmark it was tuned on, not of dm_control's dog, which has 38 actuators.)
+Claim: the reference multiplies prior_coef by action_dim / 61. (61 is the action dimension of HumanoidBench's H1 with
+two hands, the benchmark it was tuned on, not of dm_control's dog, which has 38 actuators.)
 Code: the prior term is weighted with prior_coef alone.
 Change: it is scaled by A/61, A being each sample's own action dimension, counted in the action masks, not the padded
 width.

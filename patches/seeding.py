@@ -23,7 +23,7 @@ def _take_segment(self, i, end, finished):
         i: environment. end: last row of the segment. finished: the episode is over.
 
     Returns:
-        TensorDict [T] of rows; the first holds an observation only, since its transition belongs to the segment before.
+        TensorDict [T] of rows; the first holds an observation only, as its transition was stored before.
     """
     start = int(self._segment_start[i])
     segment = self._tds[start : int(end) + 1, i].clone()
@@ -39,8 +39,8 @@ def _take_segment(self, i, end, finished):
 def _hand_over_segments(self, ep_len):
     """Once seeding is over, store the running episodes' transitions so far; ep_len, [N], counts their steps.
 
-    A part of fewer than `horizon` transitions waits until it is long enough, and as many are held back as the rest of
-    the episode needs to be long enough itself. Returns whether there is anything to train on.
+    A part of fewer than `horizon` transitions waits until it is long enough, and as many are held back as the rest
+    of the episode needs to be long enough itself. Returns whether there is anything to train on.
     """
     horizon = self.cfg.horizon
     for i in self._seed_pending.nonzero().flatten().tolist():
@@ -57,7 +57,7 @@ def _hand_over_segments(self, ep_len):
 PATCH = Patch(
     title="Seeding ends after max(1000, 5 L) steps",
     severity=Severity.CRITICAL,
-    changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W; running episodes are trained on from there",
+    changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W",
     after=("planner-stats",),
     edits=(
         Edit(

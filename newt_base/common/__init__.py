@@ -32,7 +32,7 @@ def resolve_device(name="auto", rank=0):
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
-        raise ValueError(f"device={name} was asked for, but torch {torch.__version__} finds no CUDA device: use device=cpu")
+        raise ValueError(f"device={name}: torch {torch.__version__} finds no CUDA device here; use device=cpu")
     return torch.device("cuda", rank if device.index is None else device.index)
 
 

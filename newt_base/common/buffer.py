@@ -32,23 +32,21 @@ class Buffer:
         """Rows kept at most."""
         return self._capacity
 
+    def __len__(self):
+        return min(self._rows, self._capacity)
+
     @property
     def num_eps(self):
         """Episodes added so far."""
         return self._num_eps
 
-    def __len__(self):
-        return min(self._rows, self._capacity)
-
     def _reserve(self, td):
         for key in self.KEYS:
             value = td[key]
-            self._storage[key] = torch.empty(
-                (self._capacity, *value.shape[1:]), dtype=value.dtype, device=self._device
-            )
+            self._storage[key] = torch.empty((self._capacity, *value.shape[1:]), dtype=value.dtype, device=self._device)
 
     def add(self, td, world_size=1, rank=0):
-        """Add one episode: a TensorDict [1, T] with obs, action, mu, std, reward and task. Returns the episodes so far."""
+        """Add one episode, a TensorDict [1, T] with obs, action, mu, std, reward, task. Returns how many there are."""
         if td.shape[0] != 1:
             raise ValueError(f"one episode at a time: got a batch of {td.shape[0]}")
         td = td[0]

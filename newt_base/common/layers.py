@@ -1,6 +1,7 @@
 """Networks: normalised linear layers, simplicial latents, the Q ensemble and its target."""
 
 from copy import deepcopy
+from itertools import pairwise
 
 import torch
 import torch.nn as nn
@@ -38,7 +39,7 @@ class NormedLinear(nn.Linear):
 def mlp(in_dim, mlp_dims, out_dim, act=None):
     """Normalised hidden layers; the last layer is plain linear, or normalised with `act` where one is given."""
     widths = [in_dim, *mlp_dims]
-    hidden = [NormedLinear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    hidden = [NormedLinear(a, b) for a, b in pairwise(widths)]
     last = NormedLinear(widths[-1], out_dim, act=act) if act else nn.Linear(widths[-1], out_dim)
     return nn.Sequential(*hidden, last)
 

@@ -35,7 +35,7 @@ def two_hot(x, cfg):
 
 
 def two_hot_inv(x, cfg):
-    """Scalars [..., 1] that logits [..., num_bins] stand for: the softmax-weighted mean of the bins, out of symlog space."""
+    """Scalars [..., 1] that logits [..., num_bins] stand for: the mean bin under their softmax, out of symlog space."""
     if cfg.num_bins <= 1:
         return symexp(x) if cfg.num_bins else x
     bins = torch.linspace(cfg.vmin, cfg.vmax, cfg.num_bins, device=x.device, dtype=x.dtype)
@@ -71,7 +71,7 @@ def masked_bc(pi_action, action, mask):
 
 
 def discount_heuristic(cfg, episode_length):
-    """Discount for episodes of a given length in agent steps: (f - 1)/f with f = length/discount_denom, within bounds."""
+    """Discount for episodes of a given length in agent steps: (f - 1)/f, f = length/discount_denom, within bounds."""
     frac = episode_length / cfg.discount_denom
     return max(cfg.discount_min, min(cfg.discount_max, (frac - 1) / frac))
 

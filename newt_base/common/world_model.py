@@ -87,8 +87,8 @@ class WorldModel(nn.Module):
         mean, action, log_prob = math.squash(mean, action, log_prob)
         entropy_scale = scaled_log_prob / (log_prob + 1e-8)
         info = {
-            "mean": mean,
             "log_std": log_std,
+            "mean": mean,
             "entropy": -log_prob,
             "scaled_entropy": -log_prob * entropy_scale,
         }

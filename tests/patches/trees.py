@@ -57,7 +57,7 @@ def tree(ids: Iterable[str] = ()) -> SimpleNamespace:
 def make_cfg(tree: SimpleNamespace, num_envs: int, lengths: list[int], **settings: Any) -> Any:
     """Settings of a small agent (2 actions, 3 observations), as parse_cfg leaves them, without an environment."""
     cfg = tree.config.Config()
-    small = dict(
+    small = dict(  # noqa: C408
         task="fake-task", num_envs=num_envs, device="cpu", batch_size=8, horizon=3, iterations=2, num_samples=16,
         num_elites=4, num_pi_trajs=4, num_enc_layers=2, enc_dim=16, mlp_dim=16, latent_dim=16, task_dim=0, num_q=2,
         obs_shape={"state": (3,)}, action_dim=2, action_dims=[2], tasks=["fake-task"], global_tasks=["fake-task"],
