@@ -105,15 +105,15 @@ def build(cfg: Config) -> Trainer:
         raise
 
 
-def random_return(env: VecEnv) -> float:
-    """Mean return of uniform random actions over one episode of each environment."""
+def random_return(env: VecEnv, episodes: int = 5) -> float:
+    """Mean return of uniform random actions over `episodes` episodes of each environment."""
     env.reset()
-    total, finished = torch.zeros(env.num_envs), torch.zeros(env.num_envs, dtype=torch.bool)
-    while not finished.all():
+    total, finished = torch.zeros(env.num_envs), torch.zeros(env.num_envs, dtype=torch.int32)
+    while (finished < episodes).any():
         _, reward, terminated, truncated, _ = env.step(env.rand_act())
-        total += torch.where(finished, 0.0, reward)
-        finished |= terminated | truncated
-    return total.mean().item()
+        total += torch.where(finished < episodes, reward, 0.0)
+        finished += terminated | truncated
+    return (total / episodes).mean().item()
 
 
 def resume_point(cfg: Config) -> Path:

@@ -71,6 +71,7 @@ class Trainer:
             action, _, _ = self.agent(
                 obs, t0=episode_len == 0, step=self._step, eval_mode=True, task=self._tasks, mpc=use_mpc
             )
+            self._check_finite({"action": action})
             obs, reward, terminated, truncated, info = self.env.step(action)
             episode_len += 1
             episode_reward += reward
@@ -133,7 +134,7 @@ class Trainer:
         scalars = {name: value for name, value in metrics.items() if name not in EPISODE_METRICS}
         if not scalars:
             return
-        values = torch.stack([torch.as_tensor(value, dtype=torch.float32).mean() for value in scalars.values()])
+        values = torch.stack([torch.as_tensor(value, dtype=torch.float32, device="cpu").mean() for value in scalars.values()])
         if values.isfinite().all():
             return
         bad = (~values.isfinite()).nonzero()[0].item()
@@ -171,6 +172,7 @@ class Trainer:
                 else:
                     action = self.env.rand_act()
                     mu, std = None, None
+                self._check_finite({"action": action})
                 obs, reward, terminated, truncated, info = self.env.step(action)
                 self._step += self.cfg.num_envs * self.cfg.world_size
                 done = terminated | truncated

@@ -94,12 +94,15 @@ def diff(
     ids: Ids = None,
     everything: All = False,
     stat: Annotated[bool, typer.Option("--stat", help="Only how much changes in which file.")] = False,
+    svg: Annotated[
+        Optional[Path], typer.Option("--svg", metavar="FILE", help="Draw the diff as an SVG picture too.")
+    ] = None,
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
     """Print what applying would change, or, without names, what the tree carries now."""
-    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat)
+    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg)
 
 
 @app.command()
