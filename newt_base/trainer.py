@@ -134,7 +134,9 @@ class Trainer:
         scalars = {name: value for name, value in metrics.items() if name not in EPISODE_METRICS}
         if not scalars:
             return
-        values = torch.stack([torch.as_tensor(value, dtype=torch.float32, device="cpu").mean() for value in scalars.values()])
+        device = next((value.device for value in scalars.values() if isinstance(value, torch.Tensor)), None)
+        means = [torch.as_tensor(value, dtype=torch.float32, device=device).mean() for value in scalars.values()]
+        values = torch.stack(means).cpu()
         if values.isfinite().all():
             return
         bad = (~values.isfinite()).nonzero()[0].item()

@@ -385,7 +385,7 @@ def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list
     `pool` holds the matched statements that are not yet used; `caught` the ids of those that holes caught whole.
     """
     out: list[Any] = []
-    for statement in statements:
+    for index, statement in enumerate(statements):
         own = next((mine for mine in pool if mine is statement or same(statement, mine)), None)
         if own is not None:
             _take(pool, own)
@@ -393,22 +393,34 @@ def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list
         elif isinstance(getattr(statement, "body", None), cst.IndentedBlock):
             out.append(_reuse_compound(statement, pool, caught))
         else:
-            out.append(_keep_layout(statement, pool))
+            out.append(_keep_layout(statement, pool, caught, statements[index + 1 :]))
     return out
 
 
-def _keep_layout(statement: Any, pool: list[Any]) -> Any:
-    """A return statement that takes the place of another keeps what stands above and behind it."""
-    small = getattr(statement, "body", None)
-    if not (isinstance(small, (list, tuple)) and small and isinstance(small[0], cst.Return)):
-        return statement
+def _keep_layout(statement: Any, pool: list[Any], caught: set[int], coming: Sequence[Any]) -> Any:
+    """A simple statement that takes the place of another of its kind keeps what stands above and behind that."""
     for mine in pool:
-        if isinstance(mine, cst.SimpleStatementLine) and isinstance(mine.body[0], cst.Return):
-            _take(pool, mine)
-            return statement.with_changes(
-                leading_lines=mine.leading_lines, trailing_whitespace=mine.trailing_whitespace
-            )
+        if id(mine) in caught or not _supersedes(statement, mine) or any(same(later, mine) for later in coming):
+            continue
+        _take(pool, mine)
+        return statement.with_changes(leading_lines=mine.leading_lines, trailing_whitespace=mine.trailing_whitespace)
     return statement
+
+
+def _supersedes(new: Any, old: Any) -> bool:
+    """Whether both return, or both assign to one of the same names."""
+    if not (isinstance(new, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine)):
+        return False
+    a, b = new.body[0], old.body[0]
+    if isinstance(a, cst.Assign) and isinstance(b, cst.Assign):
+        return not _targets(a).isdisjoint(_targets(b))
+    return isinstance(a, cst.Return) and isinstance(b, cst.Return)
+
+
+def _targets(assign: cst.Assign) -> set[str]:
+    """The plain names that an assignment binds."""
+    names = (node for target in assign.targets for _, node in walk(target.target))
+    return {node.value for node in names if isinstance(node, cst.Name)}
 
 
 def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:

@@ -120,8 +120,8 @@ AGENT = (
         "TDMPC2",
         (
             Shape(
-                "self.pi_loss(zs, action, task)",
-                "self.pi_loss(zs, action, mu, std, task)",
+                "self.pi_loss($zs, action, $task)",
+                "self.pi_loss($zs, action, mu, std, $task)",
             ),
         ),
     ),
@@ -129,7 +129,7 @@ AGENT = (
         "update-pi-call",
         "agent",
         "TDMPC2",
-        (Shape("self.update_pi(zs, action, $task)", "self.update_pi(zs, action, mu, std, $task)"),),
+        (Shape("self.update_pi($zs, action, $task)", "self.update_pi($zs, action, mu, std, $task)"),),
     ),
     Edit(
         "sample",

@@ -1,0 +1,170 @@
+"""`planner-stats` and everything on top of it, on a tree in upstream's shape that runs."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+from functools import cache
+from math import exp
+from pathlib import Path
+
+import pytest
+import torch
+from trees import PATCHES, CountingAgent, FakeEnv, SilentLogger
+
+from newtfix.engine import inspect, plan
+from newtfix.model import State
+
+PLAIN = Path(__file__).parents[1] / "specimens/plain"
+ALL = frozenset(PATCHES)
+
+
+@cache
+def sources():
+    return {p.relative_to(PLAIN).as_posix(): p.read_bytes().decode() for p in sorted(PLAIN.rglob("*.py"))}
+
+
+def patched(ids):
+    return {**sources(), **plan(sources(), ids, PATCHES).after}
+
+
+@pytest.fixture
+def specimen(tmp_path, monkeypatch):
+    """Import the specimen with some patches; its modules go by their own, absolute names, and away afterwards."""
+
+    def load(ids):
+        for file, text in patched(ids).items():
+            path = tmp_path / file
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return {n: importlib.import_module(n) for n in ("trainer", "tdmpc2", "config", "common.buffer", "common.world_model")}
+
+    names = ("trainer", "tdmpc2", "config", "common", "common.math", "common.buffer", "common.world_model")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield load
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def agent_of(modules, **settings):
+    torch.manual_seed(0)
+    cfg = modules["config"].Config(**settings)
+    return cfg, modules["tdmpc2"].TDMPC2(modules["common.world_model"].WorldModel(cfg), cfg)
+
+
+def test_states_before_and_after():
+    before = {name: report.state for name, report in inspect(sources(), PATCHES).items()}
+    assert before.pop("prior-norm") is State.ABSENT, "upstream has no residual prior to scale"
+    assert set(before.values()) == {State.AVAILABLE}
+    after = {name: report.state for name, report in inspect(patched(ALL), PATCHES).items()}
+    assert set(after.values()) == {State.APPLIED}
+
+
+@pytest.mark.parametrize("ids", [s for k in (1, 2, 6) for s in itertools.combinations(PATCHES, k)], ids="+".join)
+def test_subsets_apply_and_a_second_time_changes_nothing(ids):
+    result = patched(ids)
+    assert not plan(result, ids, PATCHES).after
+    for text in result.values():
+        compile(text, "specimen", "exec")
+
+
+def test_what_the_tree_said_itself_stays():
+    kept = "\n".join(patched(ALL).values())
+    for text in ("# the planner takes over", "# tasks go with the transitions", "# steps a round", "# Collect experience"):
+        assert text in kept
+
+
+def test_the_agent_returns_statistics_only_when_asked(specimen):
+    _, agent = agent_of(specimen(["planner-stats"]))
+    obs, t0 = torch.randn(4, 3), torch.ones(4, dtype=torch.bool)
+    assert agent(obs, t0).shape == (4, 2)
+    for mpc in (True, False):
+        action, mu, std = agent(obs, t0, mpc=mpc, eval_mode=True, return_stats=True)
+        assert action.shape == mu.shape == std.shape == (4, 2)
+        assert torch.equal(action, mu)
+    action, mu, _ = agent(obs, t0, mpc=True, return_stats=True)
+    assert not torch.equal(action, mu), "mu is from before the exploration noise"
+
+
+def test_rows_without_statistics_count_as_wide_around_their_action(specimen):
+    """Demonstrations have no mu and std; half of a mixed batch is theirs."""
+    modules = specimen(["planner-stats"])
+    trainer, _ = trainer_of(modules, steps=40)
+    td = trainer.to_td(torch.zeros(4, 3), torch.ones(4, 2), torch.ones(4))
+    assert td["mu"].isnan().all()
+    buffers = modules["common.buffer"]
+    offline = buffers.Buffer(batch_size=4)
+    demo = torch.stack([td.exclude("mu", "std")[:1]] * 6, dim=1)
+    offline.add(demo)
+    mixed = buffers.EnsembleBuffer(offline, batch_size=8)
+    online = trainer.to_td(torch.zeros(4, 3), torch.ones(4, 2), torch.ones(4), mu=torch.zeros(4, 2), std=torch.ones(4, 2))
+    mixed.add(torch.stack([online[:1]] * 6, dim=1))
+    _, action, mu, std, _, _ = mixed.sample("cpu")
+    assert mu[:, :4].isnan().all()
+    assert not mu[:, 4:].any()
+    cfg, agent = agent_of(modules)
+    seen = {}
+    agent.update_pi = lambda zs, action, mu, std, task: seen.update(mu=mu, std=std) or {}
+    agent.update(mixed)
+    assert torch.equal(seen["mu"][:, :4], action[:, :4])
+    assert torch.allclose(seen["std"][:, :4], torch.tensor(exp(cfg.log_std_max)))
+    assert torch.equal(seen["std"][:, 4:], torch.ones(3, 4, 2))
+
+
+def trainer_of(modules, agent=None, **settings):
+    cfg, real = agent_of(modules, **settings)
+    agent = agent or real
+    trainer = modules["trainer"].Trainer(
+        cfg, FakeEnv([cfg.episode_length] * cfg.num_envs), agent, modules["common.buffer"].Buffer(), SilentLogger()
+    )
+    agent.trainer = trainer
+    trainer.eval = dict
+    return trainer, agent
+
+
+@pytest.mark.parametrize("mode", ["residual", "sac", "awac", "bc_sac", "bc"])
+def test_the_fully_patched_tree_trains(specimen, mode):
+    trainer, agent = trainer_of(specimen(ALL), steps=1_300, actor_mode=mode, burst_updates=5)
+    seen = []
+    update = agent.update
+    agent.update = lambda buffer: seen.append(trainer._step) or update(buffer)
+    trainer.train()
+    assert seen[:5] == [1_000] * 5
+    assert len(seen) == 5 + int(75 * 4 * 0.05)
+    assert all(p.isfinite().all() for p in agent.model.parameters())
+
+
+def test_the_unpatched_tree_trains_too(specimen):
+    trainer, _ = trainer_of(specimen([]), steps=700)
+    trainer.train()
+
+
+class Asked(CountingAgent):
+    """Takes the keyword that the patch adds."""
+
+    def __call__(self, obs, return_stats=False, **rest):
+        action, mu, std = super().__call__(obs, **rest)
+        return (action, mu, std) if return_stats else action
+
+
+def test_seeding_rows_and_planner_rows(specimen):
+    trainer, agent = trainer_of(specimen(["mu-std", "seeding"]), agent=Asked(), steps=1_200)
+    agent.update = lambda buffer: {}
+    trainer.train()
+    assert agent.acted_at[0] == 1_000
+    for td in trainer.buffer._buffer.episodes:
+        row = td[1:]
+        random = row["reward"] < 1_000
+        assert torch.equal(row["mu"][random], row["action"][random])
+        assert torch.allclose(row["std"][random], torch.tensor(exp(2.0)))
+        assert torch.equal(row["mu"][~random], row["action"][~random] / 2)
+
+
+def test_a_demo_pretrained_agent_keeps_acting(specimen):
+    trainer, agent = trainer_of(specimen(["mu-std", "seeding"]), agent=Asked(), steps=20, use_demos=True, demo_steps=1)
+    agent.update = lambda buffer: {}
+    trainer.train()
+    assert agent.acted_at[0] == 0
