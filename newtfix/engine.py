@@ -15,7 +15,7 @@ from newtfix import pattern as pat
 from newtfix.errors import Refused
 from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, Plan, Shape, State, Where
 from newtfix.order import in_order, with_requirements
-from newtfix.roles import ROLES, Found, find_roles, outline
+from newtfix.roles import ROLES, Found, find_roles
 
 
 @lru_cache(maxsize=256)
@@ -422,11 +422,13 @@ def _fits(tree: _Tree, patch: Patch, report: PatchReport, looks: Sequence[_Look]
 def _prove(
     sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
 ) -> None:
-    """The result parses, and applying the same patches to it again would change nothing."""
+    """The result compiles, and applying the same patches to it again would change nothing."""
     for file, text in after.items():
-        error = outline(text).error
-        if error:
-            raise Refused("the patched text does not parse", where=f"{file}, {error}", hint="please report this")
+        try:
+            compile(text, file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as problem:
+            where = f"{file}, line {getattr(problem, 'lineno', 0)}: {problem}"
+            raise Refused("the patched text does not compile", where=where, hint="please report this") from problem
     if not after:
         return
     tree = _Tree({**sources, **after})

@@ -14,6 +14,8 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.errors import PatchError
+
 Bindings = dict[str, Any]
 Step = tuple[str, int | None]
 Path = tuple[Step, ...]
@@ -307,7 +309,7 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
 
 def _filling(bound: Mapping[str, Any], name: str) -> Any:
     if name not in bound:
-        raise KeyError(f"the after-template uses ${name}, which nothing binds")
+        raise PatchError(f"the after-template uses ${name}, which nothing binds")
     return bound[name]
 
 

@@ -38,7 +38,10 @@ def specimen(tmp_path, monkeypatch):
             path = tmp_path / file
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
-        return {n: importlib.import_module(n) for n in ("trainer", "tdmpc2", "config", "common.buffer", "common.world_model")}
+        return {
+            n: importlib.import_module(n)
+            for n in ("trainer", "tdmpc2", "config", "common.buffer", "common.world_model")
+        }
 
     names = ("trainer", "tdmpc2", "config", "common", "common.math", "common.buffer", "common.world_model")
     for name in names:
@@ -73,7 +76,12 @@ def test_subsets_apply_and_a_second_time_changes_nothing(ids):
 
 def test_what_the_tree_said_itself_stays():
     kept = "\n".join(patched(ALL).values())
-    for text in ("# the planner takes over", "# tasks go with the transitions", "# steps a round", "# Collect experience"):
+    for text in (
+        "# the planner takes over",
+        "# tasks go with the transitions",
+        "# steps a round",
+        "# Collect experience",
+    ):
         assert text in kept
 
 
@@ -100,9 +108,11 @@ def test_rows_without_statistics_count_as_wide_around_their_action(specimen):
     demo = torch.stack([td.exclude("mu", "std")[:1]] * 6, dim=1)
     offline.add(demo)
     mixed = buffers.EnsembleBuffer(offline, batch_size=8)
-    online = trainer.to_td(torch.zeros(4, 3), torch.ones(4, 2), torch.ones(4), mu=torch.zeros(4, 2), std=torch.ones(4, 2))
+    online = trainer.to_td(
+        torch.zeros(4, 3), torch.ones(4, 2), torch.ones(4), mu=torch.zeros(4, 2), std=torch.ones(4, 2)
+    )
     mixed.add(torch.stack([online[:1]] * 6, dim=1))
-    _, action, mu, std, _, _ = mixed.sample("cpu")
+    _, action, mu, _, _, _ = mixed.sample("cpu")
     assert mu[:, :4].isnan().all()
     assert not mu[:, 4:].any()
     cfg, agent = agent_of(modules)

@@ -1,0 +1,138 @@
+"""The pattern language: what matches, what does not, and what becomes of the tree's own bytes."""
+
+from __future__ import annotations
+
+import textwrap
+
+import libcst as cst
+import pytest
+
+from newtfix.pattern import Match, at, find, parse_pattern, render_expression, render_statements, replace_at, style_at
+
+
+def code(text: str) -> cst.Module:
+    return cst.parse_module(textwrap.dedent(text).lstrip("\n"))
+
+
+def count(pattern: str, text: str) -> int:
+    return len(find(parse_pattern(pattern), code(text)))
+
+
+def rewrite(before: str, after: str, text: str) -> str:
+    module = code(text)
+    for match in reversed(find(parse_pattern(before), module)):
+        module = _apply(module, match, after)
+    return module.code
+
+
+def _apply(module: cst.Module, match: Match, after: str) -> cst.Module:
+    if not match.is_run:
+        new = render_expression(parse_pattern(after), match, at(module, match.path))
+        return replace_at(module, match.path, new)  # type: ignore[no-any-return]
+    block = at(module, match.path)
+    template = parse_pattern(after, statements=True)
+    new = render_statements(template, match, block.body[match.start : match.stop], style_at(module, match.path))
+    body = [*block.body[: match.start], *new, *block.body[match.stop :]]
+    return replace_at(module, match.path, block.with_changes(body=body))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("a.b * c", "x = a.b*c"),
+        ("a.b * c", "x = (a . b  *  (c))"),
+        ("f('x')", 'y = f("x")'),
+        ("f($x)", "f(1 + 2)"),
+        ("f($x, $x)", "f(a.b, (a.b))"),
+        ("f($*rest)", "f()"),
+        ("f($*rest)", "f(1, *b, k=2)"),
+        ("f($a, $*rest, k=1)", "f(0, 2, 3, k=1)"),
+        ("$x.item()", "loss.mean().item()"),
+        ("self.$name($*a)", "self.foo(1)"),
+        ("$_ + $_", "a + b"),
+        ("self._tds[: $n + 1, $i]", "self._tds[:n[i]+1,i]"),
+        ("if a:\n    $$body", "if a:\n    x\n    y\nelse:\n    z"),
+        ("if a:\n    $$body", "if a: x"),
+        ("x = 1\n$$between\ny = 2", "x = 1\ny = 2"),
+        ("x = 1\n$$between\ny = 2", "x = 1\nprint()\nprint()\ny = 2"),
+        ("def f(self, x):\n    $$body", "@no_grad()\ndef f(self, x):\n    'doc'\n    return x"),
+        ("def f(self, $*p):\n    $$body", "def f(self, a, b=1, *c):\n    pass"),
+        ("while a:\n    $$body", "for x in y:\n    while a:\n        b"),
+    ],
+)
+def test_matches(pattern: str, text: str) -> None:
+    assert count(pattern, text) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "why"),
+    [
+        ("a * b", "a / b", "another operator"),
+        ("a * b", "b * a", "another order"),
+        ("f('x')", "f('y')", "another string"),
+        ("f($x, $x)", "f(a, b)", "one hole, two values"),
+        ("f($x)", "f()", "nothing for the hole"),
+        ("f($x)", "f(1, 2)", "an argument too many"),
+        ("f($x)", "f(*a)", "a star is not an expression"),
+        ("x = 1\ny = 2", "x = 1\nz\ny = 2", "a statement between"),
+        ("if a:\n    x", "if a:\n    x\n    y", "a longer body"),
+        ("f(k=$x)", "f($y)".replace("$", ""), "positional, not by keyword"),
+        ("f($x)", "# f(1)", "a comment"),
+        ("f($x)", "'f(1)'", "a string"),
+    ],
+    ids=lambda value: value if " " in value and len(value) < 40 else "",
+)
+def test_leaves_alone(pattern: str, text: str, why: str) -> None:
+    assert count(pattern, text) == 0, why
+
+
+def test_places_inside_another_match_are_not_counted() -> None:
+    assert count("f($x)", "f(f(1)) + f(2)") == 2
+
+
+def test_an_expression_keeps_its_parentheses_and_everything_around_it() -> None:
+    before = "x  =  ( a*b )   # why\n\n\ny=2\n"
+    assert rewrite("a * b", "c", before) == "x  =  ( c )   # why\n\n\ny=2\n"
+
+
+def test_repeated_statements_keep_their_bytes() -> None:
+    text = "# above\nx   =  f( 1 )  # behind\ny = 2\n"
+    assert rewrite("x = f($a)", "x = f($a)\nlog(x)", text) == "# above\nx   =  f( 1 )  # behind\nlog(x)\ny = 2\n"
+
+
+def test_what_stood_above_a_replaced_statement_stays_above() -> None:
+    text = "a = 0\n\n# the reason\nx = old()  # and more\n"
+    expected = "a = 0\n\n# the reason\nx = new()  # and more\ny = x\n"
+    assert rewrite("x = old()", "x = new()\ny = x", text) == expected
+
+
+def test_a_statement_that_something_is_put_before_keeps_its_comment() -> None:
+    text = "x = 0\n# loop\nwhile a:\n    b  # c\n"
+    expected = "x = 0\nstart()\n# loop\nwhile a:\n    b  # c\n"
+    assert rewrite("while a:\n    $$b", "start()\nwhile a:\n    $$b", text) == expected
+
+
+def test_caught_statements_move_with_their_comments_and_their_indentation() -> None:
+    text = "def f():\n\tx += 1  # one\n\n\t# two\n\tif x:\n\t\ty()\n"
+    after = "if due:\n    burst()\nelse:\n    x += $n\n    $$rest"
+    expected = "def f():\n\tif due:\n\t\tburst()\n\telse:\n\t\tx += 1  # one\n\n\t\t# two\n\t\tif x:\n\t\t\ty()\n"
+    assert rewrite("x += $n\n$$rest", after, text) == expected
+
+
+def test_a_changed_header_keeps_the_body_the_else_and_the_comments() -> None:
+    text = "if a:  # why\n    x()  # body\n    # end\nelse:\n    y()\n"
+    assert rewrite("if a:\n    $$b", "if a and b:\n    $$b", text) == text.replace("if a:", "if a and b:")
+
+
+def test_decorators_and_blank_lines_survive_a_changed_signature() -> None:
+    text = "class A:\n\n    # hm\n    @no_grad()\n    def f(self, x):\n        return x\n"
+    after = "def f(self, x, y):\n    $$body"
+    assert rewrite("def f(self, x):\n    $$body", after, text) == text.replace("(self, x)", "(self, x, y)")
+
+
+def test_docstrings_of_new_code_are_indented_and_end_lines_like_the_file() -> None:
+    text = "class A:\r\n\tdef f(self):\r\n\t\tpass\r\n"
+    after = 'def f(self):\n    """One.\n\n    Two:\n        three.\n    """\n    return 1'
+    result = rewrite("def f(self):\n    pass", after, text)
+    assert result.count("\n") == result.count("\r\n")
+    assert '\t\t"""One.\r\n\r\n\t\tTwo:\r\n\t\t\tthree.\r\n\t\t"""\r\n' in result
