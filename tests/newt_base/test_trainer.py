@@ -15,7 +15,7 @@ from newt_base.train import main
 ROOT = Path(__file__).parents[2]
 QUICK = [
     "task=cartpole-swingup", "preset=cpu", "num_envs=2", "episode_length=10", "steps=300", "eval_freq=100",
-    "batch_size=16",     "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1",
+    "batch_size=16", "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1",
     "random_baseline=false", "plot=false", "utd=0.2",
 ]  # fmt: skip
 

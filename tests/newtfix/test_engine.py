@@ -130,7 +130,7 @@ def test_a_patch_that_would_not_be_recognised_afterwards_is_refused() -> None:
 
 def test_a_result_that_does_not_compile_is_refused() -> None:
     """LibCST takes a return outside a function; Python does not."""
-    odd = patch("odd", Edit("odd", "trainer", "", (Shape("EPISODE_METRICS = $names", "return $names"),)))
+    odd = patch("odd", Edit("odd", "trainer", "", (Shape("EPISODE_METRICS = $names", "return 12345, $names"),)))
     with pytest.raises(Refused, match="does not compile"):
         plan(BASE, ["odd"], {"odd": odd})
 
