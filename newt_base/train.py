@@ -25,7 +25,7 @@ from .common.world_model import WorldModel
 from .config import PRESET_HELP, PRESETS, Config, ConfigError, load_cfg, parse_cfg, settable
 from .envs import VecEnv, make_env
 from .tdmpc2 import TDMPC2
-from .trainer import Trainer, TrainingDiverged
+from .trainer import CheckpointError, Trainer, TrainingDiverged
 
 EXIT_DIVERGED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -54,7 +54,11 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def run(cfg: Config) -> int:
     """Train under resolved settings, say how it went, and return the exit status."""
-    trainer = build(cfg)
+    try:
+        trainer = build(cfg)
+    except ValueError as error:  # a part of the agent refuses its settings
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_USAGE
     logger = trainer.logger
     started = time.monotonic()
     try:
@@ -66,6 +70,9 @@ def run(cfg: Config) -> int:
         logger.finish()
         sys.stderr.write(f"\nInterrupted. {_checkpoint_words(logger)}\n")
         return EXIT_INTERRUPTED
+    except CheckpointError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_USAGE
     except TrainingDiverged as error:
         logger.finish()
         where = f"at step {error.step:,}: {error.quantity} is no longer finite"

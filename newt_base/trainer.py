@@ -24,6 +24,10 @@ class TrainingDiverged(RuntimeError):
         self.step, self.quantity, self.value = step, quantity, value
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint that was asked for is not there or does not fit."""
+
+
 def split_by_rank(items, rank, world_size):
     """The items that belong to one rank of a distributed run."""
     return list(items)[rank::world_size]
@@ -112,13 +116,16 @@ class Trainer:
             return
         path = Path(self.cfg.checkpoint)
         if not path.exists():
-            raise FileNotFoundError(f"checkpoint={path}: there is no such file")
-        extra = self.agent.load(path, resume=self.cfg.resume)
+            raise CheckpointError(f"checkpoint={path}: there is no such file")
+        try:
+            extra = self.agent.load(path, resume=self.cfg.resume)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
         if not self.cfg.resume:
             return
         replay = path.with_suffix(".replay")
         if not replay.exists():
-            raise FileNotFoundError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
+            raise CheckpointError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
         self.buffer.load(replay)
         self._step, self._ep_idx = extra["step"], extra["episode"]
         self._update_tokens = extra["update_tokens"]

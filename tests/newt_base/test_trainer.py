@@ -110,3 +110,15 @@ def test_rows_of_an_episode_are_aligned():
     trainer.train()
     obs, *_ = (trainer.buffer._storage[key][:11] for key in ("obs", "reward"))
     assert obs[:, 2].tolist() == list(range(11))
+
+
+def test_a_checkpoint_that_is_not_there_or_does_not_fit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*QUICK, "checkpoint=nowhere.pt"]) == 2
+    assert "checkpoint=nowhere.pt is not a file" in capsys.readouterr().err
+    assert main([*QUICK, "steps=100"]) == 0
+    saved = next(tmp_path.rglob("*.pt"))
+    assert main([*QUICK, f"checkpoint={saved}", "exp_name=wide", "mlp_dim=32"]) == 2
+    assert (
+        "does not fit this agent: _dynamics.0.weight is (128, 129) there and (32, 129) here" in capsys.readouterr().err
+    )
