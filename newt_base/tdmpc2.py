@@ -310,4 +310,4 @@ class TDMPC2(torch.nn.Module):
             schedule.step()
         self.model.eval()
         info = info | {"grad_norm": grad_norm}
-        return {name: value.detach() for name, value in info.items()}
+        return {name: value.detach().clone() for name, value in info.items()}

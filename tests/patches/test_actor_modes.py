@@ -180,6 +180,24 @@ def test_a_whole_update_moves_the_policy(mode):
     assert any(not torch.equal(p, q) for p, q in zip(agent.model._pi.parameters(), before, strict=True))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_whole_update_stays_on_one_device(mode):
+    """On the meta device torch refuses nearly every mix of devices, and every synchronisation with the host."""
+    modules = tree(["actor-modes", "prior-norm"])
+    cfg = make_cfg(modules, 2, [250], actor_mode=mode, device="meta")
+    agent = modules.tdmpc2.TDMPC2(modules.world_model.WorldModel(cfg), cfg)
+    shapes = [(H + 1, B, 3), (H, B, 2), (H, B, 2), (H, B, 2), (H, B, 1)]
+    rows = [torch.rand(shape, device="meta") for shape in shapes]
+    rows.append(torch.zeros(H, B, dtype=torch.int32, device="meta"))
+
+    class Replay:
+        def sample(self, device):
+            return rows
+
+    metrics = agent.update(Replay())
+    assert {value.device.type for value in metrics.values()} == {"meta"}
+
+
 class TestPriorNormAlone:
     """On a tree without `actor-modes`, the constrained mode's own prior term is scaled."""
 
