@@ -158,7 +158,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "newt": {"steps": 100_000_000, "buffer_size": 10_000_000, "compile": True},
     # The reference plans with two more iterations where the task has 20 action dimensions or more: iterations=8.
-    "tdmpc-square": {"num_envs": 1, "batch_size": 256, "utd": 1.0, "model_size": "B"},
+    # Its planner never starts from the policy's statistics: annealed away after the first step.
+    "tdmpc-square": {
+        "num_envs": 1,
+        "batch_size": 256,
+        "utd": 1.0,
+        "model_size": "B",
+        "prior_coef": 1.0,
+        "constraint_start_step": 0,
+        "constraint_final_step": 1,
+    },
 }
 PRESET_HELP = {
     "cpu": "a small agent and a short run, minutes on two cores",

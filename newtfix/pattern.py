@@ -1,7 +1,6 @@
-"""Patterns: Python source with holes, matched against LibCST nodes and rendered back into them.
+"""Patterns: Python source with holes, matched against LibCST nodes.
 
-White space, comments, parentheses, quotes and trailing commas don't matter for a match. What a hole caught, and every
-statement of the after-template that also stood in the before-pattern, keeps the tree's own bytes.
+White space, comments, parentheses, quotes and trailing commas don't matter for a match.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 import libcst as cst
-
-from newtfix.errors import PatchError
 
 Bindings = dict[str, Any]
 Step = tuple[str, int | None]
@@ -82,23 +79,23 @@ def _dedent(source: str) -> str:
 
 
 @cache
-def _fields(kind: Any) -> tuple[str, ...]:
+def fields_of(kind: Any) -> tuple[str, ...]:
     names = (f.name for f in fields(kind))
     return tuple(n for n in names if n not in _LAYOUT and not n.startswith("whitespace"))
 
 
-def _hole(node: Any, kind: str) -> str | None:
+def hole(node: Any, kind: str) -> str | None:
     if isinstance(node, cst.Name) and node.value.startswith(_KINDS[kind]):
         return node.value.removeprefix(_KINDS[kind])
     return None
 
 
-def _many(node: Any) -> str | None:
+def many(node: Any) -> str | None:
     """The name of a hole for many statements or arguments, if `node` is one."""
     if isinstance(node, cst.SimpleStatementLine) and len(node.body) == 1 and isinstance(node.body[0], cst.Expr):
-        return _hole(node.body[0].value, "$")
+        return hole(node.body[0].value, "$")
     if isinstance(node, cst.Arg) and node.star == "*":
-        return _hole(node.value, "*")
+        return hole(node.value, "*")
     return None
 
 
@@ -114,7 +111,7 @@ def same(a: Any, b: Any) -> bool:
         return bool(a.evaluated_value == b.evaluated_value)
     if not isinstance(a, cst.CSTNode):
         return bool(a == b)
-    return all(same(getattr(a, name), getattr(b, name)) for name in _fields(type(a)))
+    return all(same(getattr(a, name), getattr(b, name)) for name in fields_of(type(a)))
 
 
 def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
@@ -126,7 +123,7 @@ def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
 
 
 def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
-    one = _hole(pattern, "")
+    one = hole(pattern, "")
     if one is not None:
         return _bind(one, node, bound) if isinstance(node, cst.BaseExpression) else None
     if isinstance(pattern, (list, tuple)):
@@ -140,13 +137,13 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     if not isinstance(pattern, cst.CSTNode):
         return bound if pattern == node else None
     if isinstance(pattern, cst.Parameters) and pattern.star_arg is not None and isinstance(pattern.star_arg, cst.Param):
-        name = _hole(pattern.star_arg.name, "*")
+        name = hole(pattern.star_arg.name, "*")
         if name is not None:
             return _match_parameters(pattern, node, name, bound)
     kind: Any = type(pattern)
-    for name in _fields(kind):
+    for name in fields_of(kind):
         mine = getattr(pattern, name)
-        if isinstance(mine, cst.MaybeSentinel) or _unsaid(name, mine):
+        if isinstance(mine, cst.MaybeSentinel) or unsaid(name, mine):
             continue
         result = _match(mine, getattr(node, name), bound)
         if result is None:
@@ -155,7 +152,7 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     return bound
 
 
-def _unsaid(field: str, value: Any) -> bool:
+def unsaid(field: str, value: Any) -> bool:
     """Whether a pattern leaves a part open by not naming it: an else branch, decorators."""
     return (field == "orelse" and value is None) or (field == "decorators" and not value)
 
@@ -178,8 +175,8 @@ def _match_prefix(
     """Match `pattern` at the beginning of `nodes` (or all of them): the bindings and how many nodes it took."""
     if not pattern:
         return (bound, 0) if not whole or not nodes else None
-    many = _many(pattern[0])
-    if many is None:
+    caught_by = many(pattern[0])
+    if caught_by is None:
         if not nodes:
             return None
         first = _match(pattern[0], nodes[0], bound)
@@ -189,7 +186,7 @@ def _match_prefix(
         return None if rest is None else (rest[0], rest[1] + 1)
     last = len(pattern) == 1
     for taken in [len(nodes)] if last else range(len(nodes) + 1):
-        caught = _bind(many, tuple(nodes[:taken]), bound) if many != "_" else bound
+        caught = _bind(caught_by, tuple(nodes[:taken]), bound) if caught_by != "_" else bound
         if caught is None:
             continue
         rest = _match_prefix(pattern[1:], nodes[taken:], caught, whole)
@@ -200,7 +197,7 @@ def _match_prefix(
 
 @cache
 def _child_fields(kind: type) -> tuple[str, ...]:
-    return tuple(n for n in _fields(kind) if n not in ("value",) or kind not in (cst.Name, cst.Integer, cst.Float))
+    return tuple(n for n in fields_of(kind) if n not in ("value",) or kind not in (cst.Name, cst.Integer, cst.Float))
 
 
 def walk(root: cst.CSTNode) -> Iterator[tuple[Path, cst.CSTNode]]:
@@ -272,222 +269,3 @@ def _within(inner: Match, outer: Match) -> bool:
         return True
     index = inner.path[len(outer.path)][1]
     return index is not None and outer.start <= index < outer.stop
-
-
-# --- rendering --------------------------------------------------------------------------------------------------------
-
-
-def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
-    """The template with its holes filled: statements and arguments are spliced in, expressions stand for themselves."""
-    one = _hole(node, "")
-    if one is not None:
-        return _filling(bound, one)
-    if isinstance(node, (list, tuple)):
-        out: list[Any] = []
-        for element in node:
-            many = _many(element)
-            if many is None:
-                out.append(_substitute(element, bound))
-            else:
-                out.extend(_filling(bound, many))
-        return out
-    if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
-        name = _hole(node.star_arg.name, "*")
-        if name is not None:
-            return _filling(bound, name)
-    if not isinstance(node, cst.CSTNode) or isinstance(node, cst.Name):
-        return node
-    changes: dict[str, Any] = {}
-    for name in _fields(type(node)):
-        child = getattr(node, name)
-        if isinstance(child, (cst.CSTNode, list, tuple)):
-            new = _substitute(child, bound)
-            if new is not child:
-                changes[name] = new
-    return node.with_changes(**changes) if changes else node
-
-
-def _filling(bound: Mapping[str, Any], name: str) -> Any:
-    if name not in bound:
-        raise PatchError(f"the after-template uses ${name}, which nothing binds")
-    return bound[name]
-
-
-@dataclass(frozen=True)
-class Style:
-    """How the surroundings of new code are laid out: one level of indentation, all of it, and the line ending."""
-
-    unit: str
-    indentation: str
-    newline: str
-
-
-class _Adapt(cst.CSTTransformer):
-    """Lays template code out as its surroundings are: indentation of blocks and continuation lines, docstrings."""
-
-    def __init__(self, style: Style) -> None:
-        self.style = style
-
-    def _indent(self, text: str) -> str:
-        levels, rest = divmod(len(text) - len(text.lstrip(" ")), 4)
-        return self.style.unit * levels + " " * rest + text.lstrip(" ")
-
-    def leave_IndentedBlock(
-        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
-    ) -> cst.IndentedBlock:
-        return updated_node.with_changes(indent=self.style.unit)
-
-    def leave_ParenthesizedWhitespace(
-        self, original_node: cst.ParenthesizedWhitespace, updated_node: cst.ParenthesizedWhitespace
-    ) -> cst.ParenthesizedWhitespace:
-        last = updated_node.last_line
-        return updated_node.with_changes(last_line=cst.SimpleWhitespace(self._indent(last.value)))
-
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
-        if "\n" not in updated_node.value:
-            return updated_node
-        first, *rest = updated_node.value.split("\n")
-        lines = [first, *(self.style.indentation + self._indent(line) if line.strip() else line for line in rest)]
-        return updated_node.with_changes(value=self.style.newline.join(lines))
-
-
-def adapt(statements: Sequence[Any], style: Style) -> list[Any]:
-    """Template statements laid out in a given style."""
-    return [statement.visit(_Adapt(style)) for statement in statements]
-
-
-def render_new(template: Pattern, bound: Mapping[str, Any], style: Style) -> list[Any]:
-    """Statements that replace nothing."""
-    filled: list[Any] = _substitute(adapt(template.statements, style), bound)
-    return filled
-
-
-def render_statements(template: Pattern, match: Match, matched: Sequence[Any], style: Style) -> list[Any]:
-    """The statements that take the place of the `matched` run."""
-    caught = {id(s) for value in match.bindings.values() if isinstance(value, tuple) for s in value}
-    pool = list(matched)
-    rendered = _reuse(render_new(template, match.bindings, style), pool, caught)
-    if rendered and any(matched[0] is left for left in pool) and not any(rendered[0] is m for m in matched):
-        rendered[0] = rendered[0].with_changes(leading_lines=matched[0].leading_lines)
-    return rendered
-
-
-def render_expression(template: Pattern, match: Match, original: cst.BaseExpression) -> cst.BaseExpression:
-    """The expression that takes the place of `original`, whose parentheses it keeps."""
-    new: cst.BaseExpression = _substitute(template.expression, match.bindings)
-    if getattr(original, "lpar", None) and not getattr(new, "lpar", None):
-        new = new.with_changes(lpar=original.lpar, rpar=original.rpar)
-    return new
-
-
-def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list[Any]:
-    """Put the tree's own statements where the template repeats them.
-
-    A compound statement whose header or body the template changes keeps its comments, its layout and its else branch.
-    `pool` holds the matched statements that are not yet used; `caught` the ids of those that holes caught whole.
-    """
-    out: list[Any] = []
-    for index, statement in enumerate(statements):
-        own = next((mine for mine in pool if mine is statement or same(statement, mine)), None)
-        if own is not None:
-            _take(pool, own)
-            out.append(own)
-        elif isinstance(getattr(statement, "body", None), cst.IndentedBlock):
-            out.append(_reuse_compound(statement, pool, caught))
-        else:
-            out.append(_keep_layout(statement, pool, caught, statements[index + 1 :]))
-    return out
-
-
-def _keep_layout(statement: Any, pool: list[Any], caught: set[int], coming: Sequence[Any]) -> Any:
-    """A simple statement that takes the place of another of its kind keeps what stands above and behind that."""
-    for mine in pool:
-        if id(mine) in caught or not _supersedes(statement, mine) or any(same(later, mine) for later in coming):
-            continue
-        _take(pool, mine)
-        return statement.with_changes(leading_lines=mine.leading_lines, trailing_whitespace=mine.trailing_whitespace)
-    return statement
-
-
-def _supersedes(new: Any, old: Any) -> bool:
-    """Whether both return, or both assign to one of the same names."""
-    if not (isinstance(new, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine)):
-        return False
-    a, b = new.body[0], old.body[0]
-    if isinstance(a, cst.Assign) and isinstance(b, cst.Assign):
-        return not _targets(a).isdisjoint(_targets(b))
-    return isinstance(a, cst.Return) and isinstance(b, cst.Return)
-
-
-def _targets(assign: cst.Assign) -> set[str]:
-    """The plain names that an assignment binds."""
-    names = (node for target in assign.targets for _, node in walk(target.target))
-    return {node.value for node in names if isinstance(node, cst.Name)}
-
-
-def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
-    changed = next((mine for mine in pool if type(mine) is type(statement) and id(mine) not in caught), None)
-    if changed is None or not isinstance(changed.body, cst.IndentedBlock):
-        statement = statement.with_changes(body=_reuse_block(statement.body, statement.body, pool, caught))
-        orelse = getattr(statement, "orelse", None)
-        if isinstance(orelse, cst.Else):
-            block = _reuse_block(orelse.body, orelse.body, pool, caught)
-            statement = statement.with_changes(orelse=orelse.with_changes(body=block))
-        return statement
-    _take(pool, changed)
-    layout: dict[str, Any] = {"leading_lines": changed.leading_lines}
-    for field in ("orelse", "decorators"):
-        if hasattr(statement, field) and _unsaid(field, getattr(statement, field)):
-            layout[field] = getattr(changed, field)
-    if "decorators" in layout:
-        layout["lines_after_decorators"] = changed.lines_after_decorators
-    block = _reuse_block(statement.body, changed.body, list(changed.body.body), caught)
-    return statement.with_changes(body=block, **layout)
-
-
-def _reuse_block(block: Any, layout: Any, pool: list[Any], caught: set[int]) -> Any:
-    return layout.with_changes(body=_reuse(block.body, pool, caught))
-
-
-def _take(pool: list[Any], statement: Any) -> None:
-    pool[:] = [left for left in pool if left is not statement]
-
-
-# --- changing a module ------------------------------------------------------------------------------------------------
-
-
-def at(root: cst.CSTNode, path: Path) -> Any:
-    """The node that a path leads to."""
-    node: Any = root
-    for name, index in path:
-        node = getattr(node, name)
-        if index is not None:
-            node = node[index]
-    return node
-
-
-def replace_at(root: Any, path: Path, new: Any) -> Any:
-    """A copy of `root` with another node at `path`; everything else is shared."""
-    if not path:
-        return new
-    (name, index), rest = path[0], path[1:]
-    child = getattr(root, name)
-    if index is None:
-        return root.with_changes(**{name: replace_at(child, rest, new)})
-    changed = list(child)
-    changed[index] = replace_at(changed[index], rest, new)
-    return root.with_changes(**{name: changed})
-
-
-def style_at(module: cst.Module, path: Path) -> Style:
-    """The layout of the block that `path` leads to or through, and the indentation of its statements."""
-    indentation, unit = "", module.default_indent
-    node: Any = module
-    for name, index in path:
-        node = getattr(node, name)
-        if index is not None:
-            node = node[index]
-        if isinstance(node, cst.IndentedBlock):
-            unit = node.indent if node.indent is not None else module.default_indent
-            indentation += unit
-    return Style(unit, indentation, module.default_newline)

@@ -14,6 +14,7 @@ Evidence: reference, `train` in trainer/online_trainer.py.
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 THRESHOLD = Where("trainer", "self._step >= $threshold", "Trainer")
+PRESENT = "std = torch.full_like($action, self.cfg.log_std_max).exp()"
 FINETUNE = "finetune: bool = $default"
 
 PATCH = Patch(
@@ -68,7 +69,17 @@ PATCH = Patch(
                     mu = action.clone()
                     std = torch.full_like(action, self.cfg.log_std_max).exp()
                     """,
-                    present="std = torch.full_like($action, self.cfg.log_std_max).exp()",
+                    present=PRESENT,
+                ),
+                Shape(
+                    "action = self.env.rand_act()",
+                    """
+                    action = self.env.rand_act()
+                    mu = action.clone()
+                    std = torch.full_like(action, self.cfg.log_std_max).exp()
+                    """,
+                    present=PRESENT,
+                    where=(Where("trainer", "mu, std = None, None", "Trainer", absent=True),),
                 ),
             ),
         ),

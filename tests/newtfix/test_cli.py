@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 
@@ -335,3 +338,29 @@ def test_train_without_its_libraries(newtfix: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused = newtfix("train", "task=x")
     assert refused.code == 1 and "newtfix[train]" in refused.err
+
+
+def test_diff_as_a_picture(newtfix: Run, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(base_tree(), tree)
+    process("apply", "seeding", "--tree", "tree", cwd=tmp_path)
+    with (tree / "trainer.py").open("a") as file:
+        file.write("x = [task][/x] < 1 & 2  # [bold] \x0c\x01\t.\n")
+    plain = newtfix("diff", "--tree", "tree")
+    drawn = newtfix("diff", "--tree", "tree", "--svg", "diff.svg")
+    assert drawn == plain
+    picture = (tmp_path / "diff.svg").read_text("utf-8")
+    shown = [unescape(text).replace("\xa0", " ") for text in re.findall(r"<text[^>]*>(.*?)</text>", picture)]
+    assert any("x = [task][/x] < 1 & 2  # [bold]" in line for line in shown)
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
+    assert "font-face" not in picture and "cdn" not in picture
+    assert newtfix("diff", "--tree", "tree", "--svg", "diff.svg").code == 0
+    assert (tmp_path / "diff.svg").read_text("utf-8") == picture
+
+
+def test_a_picture_of_no_difference_and_one_that_cannot_be_written(newtfix: Run, tmp_path: Path) -> None:
+    newtfix("apply", "--all")
+    assert newtfix("diff", "--all", "--svg", "diff.svg").out == ""
+    assert "no&#160;difference" in (tmp_path / "diff.svg").read_text("utf-8")
+    refused = newtfix("diff", "--svg", "nowhere/diff.svg")
+    assert refused.code == 2 and "nowhere/diff.svg" in refused.err and refused.out == ""

@@ -7,7 +7,8 @@ import textwrap
 import libcst as cst
 import pytest
 
-from newtfix.pattern import Match, at, find, parse_pattern, render_expression, render_statements, replace_at, style_at
+from newtfix.pattern import Match, find, parse_pattern
+from newtfix.render import at, render_expression, render_statements, replace_at, style_at
 
 
 def code(text: str) -> cst.Module:

@@ -6,7 +6,9 @@ from math import exp
 
 import pytest
 import torch
-from trees import make_trainer
+from trees import PATCHES, make_trainer, patched, sources
+
+from newtfix.engine import plan
 
 
 def rows(trainer):
@@ -48,3 +50,12 @@ def test_a_finetuned_agent_goes_on_acting():
     trainer = make_trainer(["mu-std", "seeding"], [250] * 20, steps=100, finetune=True)
     trainer.train()
     assert trainer.agent.acted_at[0] == 0
+
+
+def test_a_random_branch_that_sets_no_statistics_at_all_gets_them():
+    """Some forks have the branch without statistics, since it is never taken."""
+    base = sources()
+    bare = base["trainer.py"].replace("                    mu, std = None, None\n", "")
+    assert bare != base["trainer.py"]
+    after = plan({**base, "trainer.py": bare}, ["mu-std"], PATCHES).after
+    assert after["trainer.py"] == patched(frozenset(["mu-std"]))["trainer.py"]

@@ -1,0 +1,210 @@
+"""What one edit sees in a tree: the file and scope it speaks of, and which of its shapes stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import libcst as cst
+
+from newtfix import pattern as pat
+from newtfix import render
+from newtfix.model import Add, Edit, Shape, State, Where
+from newtfix.roles import ROLES, Found, find_roles
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> cst.Module:
+    return cst.parse_module(text)
+
+
+class WorkingTree:
+    """The tree as it stands while planning: texts by file, modules parsed when first needed."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self.sources = dict(sources)
+        self.roles = find_roles(sources)
+        self.modules: dict[str, cst.Module] = {}
+        self.changed: set[str] = set()
+
+    def module(self, file: str) -> cst.Module:
+        if file not in self.modules:
+            self.modules[file] = _parse(self.sources[file])
+        return self.modules[file]
+
+    def update(self, file: str, module: cst.Module) -> None:
+        self.modules[file] = module
+        self.changed.add(file)
+
+    def text(self, file: str) -> str:
+        return self.modules[file].code if file in self.changed else self.sources[file]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one edit sees: the file, the nodes in scope, and for every shape what matched."""
+
+    state: State
+    file: str = ""
+    symbol: str = ""
+    shape: Shape | None = None
+    matches: tuple[pat.Match, ...] = ()
+    present: tuple[pat.Match, ...] = ()
+    expected: str = ""
+    found: str = ""
+    roots: tuple[pat.Path, ...] = ()
+
+
+def _scope_path(module: cst.Module, scope: str, role: Found, usual: str | None) -> pat.Path | None:
+    """The path to the class or function that a scope names; () is the module, None: there is no such thing."""
+    path: pat.Path = ()
+    body: Sequence[Any] = module.body
+    for depth, name in enumerate(part for part in scope.split(".") if part):
+        wanted = role.cls if depth == 0 and name == usual and role.cls else name
+        for index, node in enumerate(body):
+            if isinstance(node, (cst.ClassDef, cst.FunctionDef)) and node.name.value == wanted:
+                path = (*path, *((("body", None),) if depth else ()), ("body", index))
+                body = node.body.body if isinstance(node.body, cst.IndentedBlock) else []
+                break
+        else:
+            return None
+    return path
+
+
+def enclosing(tree: WorkingTree, role: str, scope: str) -> tuple[str, pat.Path] | None:
+    found = tree.roles.get(role)
+    if found is None:
+        return None
+    path = _scope_path(tree.module(found.file), scope, found, ROLES[role].cls)
+    return None if path is None else (found.file, path)
+
+
+def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bindings | None, str]:
+    """The holes that the conditions bind, or None and the condition that does not hold."""
+    bound: pat.Bindings = {}
+    for where in conditions:
+        place = enclosing(tree, where.role, where.scope)
+        if place is None:
+            return None, f"no {where.scope or where.role}"
+        file, path = place
+        module = tree.module(file)
+        matches = pat.find(pat.parse_pattern(where.pattern), render.at(module, path), bound, path)
+        if where.absent:
+            if matches:
+                return None, f"{where.pattern} in {where.scope or file}, which another shape is for"
+            continue
+        if not matches:
+            return None, f"{where.pattern} in {where.scope or file}"
+        for match in matches[1:]:
+            if not all(pat.same(match.bindings[k], v) for k, v in matches[0].bindings.items()):
+                return None, f"{where.pattern} in {where.scope or file} to mean the same everywhere"
+        bound.update(matches[0].bindings)
+    return bound, ""
+
+
+def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
+    place = enclosing(tree, edit.role, edit.scope)
+    usual = ROLES[edit.role].usual
+    found = tree.roles.get(edit.role)
+    if place is None:
+        file = found.file if found else ""
+        if isinstance(edit, Edit) and edit.optional:
+            return Look(State.ABSENT, file, edit.scope)
+        thing = edit.scope if found else f"a file with the {edit.role} (usually {usual})"
+        return Look(State.DRIFTED, file, edit.scope, expected=thing, found="nothing of that kind")
+    file, path = place
+    if isinstance(edit, Add):
+        return _look_add(tree, edit, file, path)
+    return _look_edit(tree, edit, file, path)
+
+
+def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
+    module = tree.module(file)
+    wanted = defined(pat.parse_pattern(edit.code, statements=True).statements)
+    there = set(defined(_body(render.at(module, path))))
+    missing = [name for name in wanted if name not in there]
+    bound, unmet = bind_where(tree, edit.where)
+    if bound is None and missing:
+        return Look(State.DRIFTED, file, edit.scope, expected=unmet, found="nothing like it")
+    state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
+    return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
+
+
+def _body(scope: Any) -> Sequence[Any]:
+    body: Sequence[Any] = scope.body if isinstance(scope, cst.Module) else scope.body.body
+    return body
+
+
+def defined(statements: Sequence[Any]) -> list[str]:
+    """The names that statements define: functions, classes, fields, imports."""
+    names: list[str] = []
+    for statement in statements:
+        if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            names.append(statement.name.value)
+        for small in statement.body if isinstance(statement, cst.SimpleStatementLine) else ():
+            if isinstance(small, cst.AnnAssign):
+                targets: list[Any] = [small.target]
+            elif isinstance(small, cst.Assign):
+                targets = [target.target for target in small.targets]
+            elif isinstance(small, (cst.Import, cst.ImportFrom)) and not isinstance(small.names, cst.ImportStar):
+                targets = [alias.asname.name if alias.asname else alias.name for alias in small.names]
+            else:
+                targets = []
+            names += [target.value for target in targets if isinstance(target, cst.Name)]
+    return names
+
+
+def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look:
+    root = render.at(tree.module(file), path)
+    if edit.unless and bind_where(tree, edit.unless)[0] is not None:
+        return Look(State.ABSENT, file, edit.scope)
+    for forms, state in ((edit.present, State.APPLIED), (edit.given, State.ABSENT)):
+        for source in forms:
+            there = pat.find(pat.parse_pattern(source), root, {}, path)
+            if there:
+                return Look(state, file, edit.scope, present=tuple(there))
+    fitting: list[Look] = []
+    unmet: list[str] = []
+    for shape in edit.shapes:
+        bound, missing = bind_where(tree, shape.where)
+        if bound is None:
+            unmet.append(missing)
+            continue
+        look = _look_shape(shape, root, path, bound)
+        if look.state in (State.APPLIED, State.PARTIAL):
+            return replace(look, file=file, symbol=edit.scope)
+        if look.state is State.AVAILABLE:
+            fitting.append(look)
+        elif look.found:
+            unmet.append(look.found)
+    if len(fitting) == 1:
+        return replace(fitting[0], file=file, symbol=edit.scope)
+    if len(fitting) > 1:
+        expected, found = "exactly one shape to match", f"{len(fitting)} shapes match"
+    else:
+        shapes = [s.before.strip() for s in edit.shapes]
+        expected, found = shapes[0], "; ".join(dict.fromkeys(unmet)) or "nothing like it"
+    state = State.ABSENT if edit.optional and not fitting else State.DRIFTED
+    return Look(state, file, edit.scope, expected=expected, found=found, roots=(path,))
+
+
+def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bindings) -> Look:
+    run = pat.parse_pattern(shape.before).expression is None
+    before = pat.find(pat.parse_pattern(shape.before), root, bound, path)
+    present_source = shape.after if shape.present is None else shape.present
+    present = pat.find(pat.parse_pattern(present_source, run and shape.present is None), root, bound, path)
+    if present:
+        outside = [m for m in before if not any(_overlap(m, p) for p in present)]
+        state = State.PARTIAL if outside and shape.count is None else State.APPLIED
+        return Look(state, shape=shape, matches=tuple(outside), present=tuple(present))
+    if before and (shape.count is None or len(before) == shape.count):
+        return Look(State.AVAILABLE, shape=shape, matches=tuple(before))
+    count = f"{len(before)} places where {shape.count} are expected" if before else ""
+    return Look(State.DRIFTED, shape=shape, matches=tuple(before), found=count)
+
+
+def _overlap(a: pat.Match, b: pat.Match) -> bool:
+    shared = min(len(a.path), len(b.path))
+    return a.path[:shared] == b.path[:shared]

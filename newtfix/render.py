@@ -1,0 +1,229 @@
+"""Templates rendered into LibCST nodes, and nodes put into a module.
+
+What a hole caught, and every statement of the after-template that also stood in the before-pattern, keeps the tree's
+own bytes; new code takes on the indentation and the line endings of its surroundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import libcst as cst
+
+from newtfix.errors import PatchError
+from newtfix.pattern import Match, Path, Pattern, fields_of, hole, many, same, unsaid, walk
+
+
+def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
+    """The template with its holes filled: statements and arguments are spliced in, expressions stand for themselves."""
+    one = hole(node, "")
+    if one is not None:
+        return _filling(bound, one)
+    if isinstance(node, (list, tuple)):
+        out: list[Any] = []
+        for element in node:
+            name = many(element)
+            if name is None:
+                out.append(_substitute(element, bound))
+            else:
+                out.extend(_filling(bound, name))
+        return out
+    if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
+        name = hole(node.star_arg.name, "*")
+        if name is not None:
+            return _filling(bound, name)
+    if not isinstance(node, cst.CSTNode) or isinstance(node, cst.Name):
+        return node
+    changes: dict[str, Any] = {}
+    for name in fields_of(type(node)):
+        child = getattr(node, name)
+        if isinstance(child, (cst.CSTNode, list, tuple)):
+            new = _substitute(child, bound)
+            if new is not child:
+                changes[name] = new
+    return node.with_changes(**changes) if changes else node
+
+
+def _filling(bound: Mapping[str, Any], name: str) -> Any:
+    if name not in bound:
+        raise PatchError(f"the after-template uses ${name}, which nothing binds")
+    return bound[name]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the surroundings of new code are laid out: one level of indentation, all of it, and the line ending."""
+
+    unit: str
+    indentation: str
+    newline: str
+
+
+class _Adapt(cst.CSTTransformer):
+    """Lays template code out as its surroundings are: indentation of blocks and continuation lines, docstrings."""
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+
+    def _indent(self, text: str) -> str:
+        levels, rest = divmod(len(text) - len(text.lstrip(" ")), 4)
+        return self.style.unit * levels + " " * rest + text.lstrip(" ")
+
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        return updated_node.with_changes(indent=self.style.unit)
+
+    def leave_ParenthesizedWhitespace(
+        self, original_node: cst.ParenthesizedWhitespace, updated_node: cst.ParenthesizedWhitespace
+    ) -> cst.ParenthesizedWhitespace:
+        last = updated_node.last_line
+        return updated_node.with_changes(last_line=cst.SimpleWhitespace(self._indent(last.value)))
+
+    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
+        if "\n" not in updated_node.value:
+            return updated_node
+        first, *rest = updated_node.value.split("\n")
+        lines = [first, *(self.style.indentation + self._indent(line) if line.strip() else line for line in rest)]
+        return updated_node.with_changes(value=self.style.newline.join(lines))
+
+
+def adapt(statements: Sequence[Any], style: Style) -> list[Any]:
+    """Template statements laid out in a given style."""
+    return [statement.visit(_Adapt(style)) for statement in statements]
+
+
+def render_new(template: Pattern, bound: Mapping[str, Any], style: Style) -> list[Any]:
+    """Statements that replace nothing."""
+    filled: list[Any] = _substitute(adapt(template.statements, style), bound)
+    return filled
+
+
+def render_statements(template: Pattern, match: Match, matched: Sequence[Any], style: Style) -> list[Any]:
+    """The statements that take the place of the `matched` run."""
+    caught = {id(s) for value in match.bindings.values() if isinstance(value, tuple) for s in value}
+    pool = list(matched)
+    rendered = _reuse(render_new(template, match.bindings, style), pool, caught)
+    if rendered and any(matched[0] is left for left in pool) and not any(rendered[0] is m for m in matched):
+        rendered[0] = rendered[0].with_changes(leading_lines=matched[0].leading_lines)
+    return rendered
+
+
+def render_expression(template: Pattern, match: Match, original: cst.BaseExpression) -> cst.BaseExpression:
+    """The expression that takes the place of `original`, whose parentheses it keeps."""
+    new: cst.BaseExpression = _substitute(template.expression, match.bindings)
+    if getattr(original, "lpar", None) and not getattr(new, "lpar", None):
+        new = new.with_changes(lpar=original.lpar, rpar=original.rpar)
+    return new
+
+
+def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list[Any]:
+    """Put the tree's own statements where the template repeats them.
+
+    A compound statement whose header or body the template changes keeps its comments, its layout and its else branch.
+    `pool` holds the matched statements that are not yet used; `caught` the ids of those that holes caught whole.
+    """
+    out: list[Any] = []
+    for index, statement in enumerate(statements):
+        own = next((mine for mine in pool if mine is statement or same(statement, mine)), None)
+        if own is not None:
+            _take(pool, own)
+            out.append(own)
+        elif isinstance(getattr(statement, "body", None), cst.IndentedBlock):
+            out.append(_reuse_compound(statement, pool, caught))
+        else:
+            out.append(_keep_layout(statement, pool, caught, statements[index + 1 :]))
+    return out
+
+
+def _keep_layout(statement: Any, pool: list[Any], caught: set[int], coming: Sequence[Any]) -> Any:
+    """A simple statement that takes the place of another of its kind keeps what stands above and behind that."""
+    for mine in pool:
+        if id(mine) in caught or not _supersedes(statement, mine) or any(same(later, mine) for later in coming):
+            continue
+        _take(pool, mine)
+        return statement.with_changes(leading_lines=mine.leading_lines, trailing_whitespace=mine.trailing_whitespace)
+    return statement
+
+
+def _supersedes(new: Any, old: Any) -> bool:
+    """Whether both return, or both assign to one of the same names."""
+    if not (isinstance(new, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine)):
+        return False
+    a, b = new.body[0], old.body[0]
+    if isinstance(a, cst.Assign) and isinstance(b, cst.Assign):
+        return not _targets(a).isdisjoint(_targets(b))
+    return isinstance(a, cst.Return) and isinstance(b, cst.Return)
+
+
+def _targets(assign: cst.Assign) -> set[str]:
+    """The plain names that an assignment binds."""
+    names = (node for target in assign.targets for _, node in walk(target.target))
+    return {node.value for node in names if isinstance(node, cst.Name)}
+
+
+def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
+    changed = next((mine for mine in pool if type(mine) is type(statement) and id(mine) not in caught), None)
+    if changed is None or not isinstance(changed.body, cst.IndentedBlock):
+        statement = statement.with_changes(body=_reuse_block(statement.body, statement.body, pool, caught))
+        orelse = getattr(statement, "orelse", None)
+        if isinstance(orelse, cst.Else):
+            block = _reuse_block(orelse.body, orelse.body, pool, caught)
+            statement = statement.with_changes(orelse=orelse.with_changes(body=block))
+        return statement
+    _take(pool, changed)
+    layout: dict[str, Any] = {"leading_lines": changed.leading_lines}
+    for field in ("orelse", "decorators"):
+        if hasattr(statement, field) and unsaid(field, getattr(statement, field)):
+            layout[field] = getattr(changed, field)
+    if "decorators" in layout:
+        layout["lines_after_decorators"] = changed.lines_after_decorators
+    block = _reuse_block(statement.body, changed.body, list(changed.body.body), caught)
+    return statement.with_changes(body=block, **layout)
+
+
+def _reuse_block(block: Any, layout: Any, pool: list[Any], caught: set[int]) -> Any:
+    return layout.with_changes(body=_reuse(block.body, pool, caught))
+
+
+def _take(pool: list[Any], statement: Any) -> None:
+    pool[:] = [left for left in pool if left is not statement]
+
+
+def at(root: cst.CSTNode, path: Path) -> Any:
+    """The node that a path leads to."""
+    node: Any = root
+    for name, index in path:
+        node = getattr(node, name)
+        if index is not None:
+            node = node[index]
+    return node
+
+
+def replace_at(root: Any, path: Path, new: Any) -> Any:
+    """A copy of `root` with another node at `path`; everything else is shared."""
+    if not path:
+        return new
+    (name, index), rest = path[0], path[1:]
+    child = getattr(root, name)
+    if index is None:
+        return root.with_changes(**{name: replace_at(child, rest, new)})
+    changed = list(child)
+    changed[index] = replace_at(changed[index], rest, new)
+    return root.with_changes(**{name: changed})
+
+
+def style_at(module: cst.Module, path: Path) -> Style:
+    """The layout of the block that `path` leads to or through, and the indentation of its statements."""
+    indentation, unit = "", module.default_indent
+    node: Any = module
+    for name, index in path:
+        node = getattr(node, name)
+        if index is not None:
+            node = node[index]
+        if isinstance(node, cst.IndentedBlock):
+            unit = node.indent if node.indent is not None else module.default_indent
+            indentation += unit
+    return Style(unit, indentation, module.default_newline)
