@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ class Target:
     root: Path
     name: Path
     new: bool = False
+
+    @property
+    def option(self) -> str:
+        """What a command that is suggested has to say to mean this tree."""
+        return "" if self.name == DEFAULT_TREE else f" --tree {shlex.quote(str(self.name))}"
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = Fal
     directories = _distinct((*settings, *remembered, *named))
     own_word = _distinct(named)
     notes = [f"Patches from {path} are used too." for path in directories if path not in own_word]
+    if target.new and Path("trainer.py").is_file():
+        notes.append("This folder looks like a tree itself; to mean it, say --tree . with the command.")
     pristine = {path: pristine_bytes(target.root, ledger, path) for path in ledger.files} if ledger else {}
     return Session(target, tree, ledger, pristine, _load(directories), directories, (*tree_notes, *notes))
 
@@ -244,7 +252,7 @@ def _must_not_be_edited(session: Session) -> None:
         raise Refused(
             f"edited since newtfix wrote it: {', '.join(edited)}",
             where=str(session.target.root),
-            hint="See the edit with `newtfix diff`. Take it out (keep a copy), run this again, put it back.",
+            hint=f"See the edit with `newtfix diff{session.target.option}`. Take it out (keep a copy), run this again, put it back.",
         )
 
 

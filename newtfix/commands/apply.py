@@ -57,10 +57,10 @@ def _word(session: Session, plan: Plan, name: str) -> str:
 def _summary(session: Session, outcome: Outcome) -> str:
     name = session.target.name
     if session.target.new:
-        return f"{name} is new: a copy of newt_base with these patches. See them with `newtfix diff`."
+        return f"{name} is new: a copy of newt_base with these patches. See them with `newtfix diff{session.target.option}`."
     if not outcome.after:
         return f"{name} has all of this already; nothing was written."
-    return f"{name}: wrote {_listed(outcome.after)}. See the changes with `newtfix diff`."
+    return f"{name}: wrote {_listed(outcome.after)}. See the changes with `newtfix diff{session.target.option}`."
 
 
 def _listed(names: Iterable[str]) -> str:

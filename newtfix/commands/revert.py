@@ -62,6 +62,6 @@ def _remaining(session: Session, ids: Sequence[str]) -> tuple[str, ...]:
         if needed := required_by(name, remaining, session.patches):
             raise Refused(
                 f"{name} is required by {', '.join(needed)}, still applied to {session.target.name}",
-                hint=f"Revert these too: newtfix revert {' '.join((name, *needed))}",
+                hint=f"Revert these too: newtfix revert {' '.join((name, *needed))}{session.target.option}",
             )
     return remaining

@@ -34,7 +34,8 @@ def _source(session: Session) -> str:
         return f"There is no {session.target.name} yet; this is newt_base, which the first apply copies."
     if session.ledger is None:
         return f"{session.target.root}: newtfix has no record here; the states come from the code alone."
-    return f"{session.target.root}: {len(session.applied)} patches applied by newtfix."
+    count = len(session.applied)
+    return f"{session.target.root}: {count} {'patch' if count == 1 else 'patches'} applied by newtfix."
 
 
 def _places(one: PatchReport) -> list[Place]:

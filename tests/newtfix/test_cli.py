@@ -364,3 +364,18 @@ def test_a_picture_of_no_difference_and_one_that_cannot_be_written(newtfix: Run,
     assert "no&#160;difference" in (tmp_path / "diff.svg").read_text("utf-8")
     refused = newtfix("diff", "--svg", "nowhere/diff.svg")
     assert refused.code == 2 and "nowhere/diff.svg" in refused.err and refused.out == ""
+
+
+def test_suggested_commands_name_the_tree(newtfix: Run, tmp_path: Path) -> None:
+    shutil.copytree(base_tree(), tmp_path / "my tree", ignore=shutil.ignore_patterns("__pycache__"))
+    assert "`newtfix diff --tree 'my tree'`" in newtfix("apply", "burst", "--tree", "my tree").err
+    assert "`newtfix diff`" in newtfix("apply", "burst").err
+
+
+def test_a_folder_that_is_a_tree_itself_is_pointed_out(
+    newtfix: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(base_tree(), tmp_path / "own", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path / "own")
+    assert "say --tree ." in newtfix("diff", "--all").err
+    assert "say --tree ." not in newtfix("diff", "--all", "--tree", ".").err
