@@ -249,10 +249,11 @@ def _must_not_be_base(target: Target) -> None:
 
 def _must_not_be_edited(session: Session) -> None:
     if edited := session.edited:
+        see = f"newtfix diff{session.target.option}"
         raise Refused(
             f"edited since newtfix wrote it: {', '.join(edited)}",
             where=str(session.target.root),
-            hint=f"See the edit with `newtfix diff{session.target.option}`. Take it out (keep a copy), run this again, put it back.",
+            hint=f"See the edit with `{see}`. Take it out (keep a copy), run this again, put it back.",
         )
 
 

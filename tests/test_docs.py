@@ -144,9 +144,9 @@ def test_the_example_does_what_it_says(example: Patch, tmp_path: Path, monkeypat
     modules = tree()
     tdmpc2, world_model = (importlib.import_module(f"noisy_tree.{name}") for name in ("tdmpc2", "common.world_model"))
     for scale, quiet in ((0.0, True), (1.0, False)):
-        cfg = make_cfg(modules, 1, [8], noise_scale=scale)
+        cfg = make_cfg(modules, 16, [8], noise_scale=scale)
         agent = tdmpc2.TDMPC2(world_model.WorldModel(cfg), cfg)
-        action, mu, _ = agent.plan(torch.zeros(1, 3), torch.tensor([True]), task=torch.tensor([0]))
+        action, mu, _ = agent.plan(torch.zeros(16, 3), torch.ones(16, dtype=torch.bool), task=torch.zeros(16).int())
         assert bool((action == mu.clamp(-1, 1)).all()) is quiet
     for name in [name for name in sys.modules if name.startswith("noisy_tree")]:
         del sys.modules[name]

@@ -55,12 +55,12 @@ def _word(session: Session, plan: Plan, name: str) -> str:
 
 
 def _summary(session: Session, outcome: Outcome) -> str:
-    name = session.target.name
+    name, option = session.target.name, session.target.option
     if session.target.new:
-        return f"{name} is new: a copy of newt_base with these patches. See them with `newtfix diff{session.target.option}`."
+        return f"{name} is new: a copy of newt_base with these patches. See them with `newtfix diff{option}`."
     if not outcome.after:
         return f"{name} has all of this already; nothing was written."
-    return f"{name}: wrote {_listed(outcome.after)}. See the changes with `newtfix diff{session.target.option}`."
+    return f"{name}: wrote {_listed(outcome.after)}. See the changes with `newtfix diff{option}`."
 
 
 def _listed(names: Iterable[str]) -> str:
