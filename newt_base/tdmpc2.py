@@ -185,7 +185,7 @@ class TDMPC2(torch.nn.Module):
         mean = torch.where(t0.view(-1, 1, 1), torch.zeros_like(shifted), shifted)
         std = torch.full_like(mean, self.cfg.max_std)
 
-        if self.cfg.constrained_planning == 2 and step is not None:
+        if self.cfg.constrained_planning == 2 and step is not None and self.cfg.num_pi_trajs > 1:
             pi_mean = pi_actions.mean(2)
             pi_std = pi_actions.std(2).clamp(self.cfg.min_std, self.cfg.max_std)
             start, end = self.cfg.constraint_start_step, self.cfg.constraint_final_step

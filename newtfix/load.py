@@ -37,7 +37,7 @@ def load_patches(directories: Sequence[Path]) -> dict[str, Patch]:
 def _load(path: Path) -> Patch:
     try:
         namespace = runpy.run_path(str(path))
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise PatchError(f"{path} cannot be loaded: {type(problem).__name__}: {problem}") from problem
     patch = namespace.get("PATCH")
     if not isinstance(patch, Patch):

@@ -90,18 +90,33 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
             return None, f"no {where.scope or where.role}"
         file, path = place
         module = tree.module(file)
-        matches = pat.find(pat.parse_pattern(where.pattern), render.at(module, path), bound, path)
+        patterns = (where.pattern,) if isinstance(where.pattern, str) else where.pattern
+        root, said = render.at(module, path), f"{patterns[0].strip()} in {where.scope or file}"
+        matches = [match for source in patterns for match in pat.find(pat.parse_pattern(source), root, bound, path)]
         if where.absent:
             if matches:
-                return None, f"{where.pattern} in {where.scope or file}, which another shape is for"
+                return None, f"{said}, which another shape is for"
             continue
         if not matches:
-            return None, f"{where.pattern} in {where.scope or file}"
+            return None, said
         for match in matches[1:]:
             if not all(pat.same(match.bindings[k], v) for k, v in matches[0].bindings.items()):
-                return None, f"{where.pattern} in {where.scope or file} to mean the same everywhere"
+                return None, f"{said} to mean the same everywhere"
+        for name in where.portable:
+            if local := _local_names(matches[0].bindings[name]):
+                return None, f"{said} with ${name} written by self alone, not with the local name {local[0]}"
         bound.update(matches[0].bindings)
     return bound, ""
+
+
+def _local_names(expression: cst.CSTNode) -> list[str]:
+    """The plain names in an expression, attributes aside, that are not `self` or a builtin."""
+    names = [
+        node.value
+        for path, node in pat.walk(expression)
+        if isinstance(node, cst.Name) and path[-1:] != (("attr", None),)
+    ]
+    return [name for name in names if name not in ("self", "int", "max", "min")]
 
 
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
@@ -125,11 +140,26 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
     wanted = defined(pat.parse_pattern(edit.code, statements=True).statements)
     there = set(defined(_body(render.at(module, path))))
     missing = [name for name in wanted if name not in there]
+    if clash := _other_import(edit, _body(render.at(module, path)), missing):
+        return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     bound, unmet = bind_where(tree, edit.where)
     if bound is None and missing:
         return Look(State.DRIFTED, file, edit.scope, expected=unmet, found="nothing like it")
     state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
     return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
+
+
+def _other_import(edit: Add, body: Sequence[Any], missing: Sequence[str]) -> str:
+    """The statement that gives an imported name another meaning: `import x` where `from x import x` is meant."""
+    template = pat.parse_pattern(edit.code, statements=True).statements
+    imports = [s for s in template if isinstance(s, cst.SimpleStatementLine) and isinstance(s.body[0], cst.ImportFrom)]
+    if missing or len(imports) < len(template):
+        return ""
+    names = set(defined(template))
+    for statement in body:
+        if names & set(defined([statement])) and not isinstance(statement.body[0], cst.ImportFrom):
+            return cst.Module([statement]).code.strip()
+    return ""
 
 
 def _body(scope: Any) -> Sequence[Any]:

@@ -30,13 +30,15 @@ class State(str, Enum):
 class Where:
     """A condition on the tree: `pattern` occurs in `scope` of the file with `role`; its holes are bound for the edit.
 
-    Where it occurs several times, every occurrence must bind the holes alike. `absent`: it must not occur.
+    Where it occurs several times, every occurrence must bind the holes alike. Of several patterns, any may
+    occur. `absent`: none must. The holes in `portable` may mention nothing but `self`, as their code moves.
     """
 
     role: str
-    pattern: str
+    pattern: str | tuple[str, ...]
     scope: str = ""
     absent: bool = False
+    portable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

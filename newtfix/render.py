@@ -165,8 +165,8 @@ def _targets(assign: cst.Assign) -> set[str]:
 
 
 def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
-    changed = next((mine for mine in pool if type(mine) is type(statement) and id(mine) not in caught), None)
-    if changed is None or not isinstance(changed.body, cst.IndentedBlock):
+    changed = _changed_header(statement, pool, caught)
+    if changed is None:
         statement = statement.with_changes(body=_reuse_block(statement.body, statement.body, pool, caught))
         orelse = getattr(statement, "orelse", None)
         if isinstance(orelse, cst.Else):
@@ -182,6 +182,25 @@ def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
         layout["lines_after_decorators"] = changed.lines_after_decorators
     block = _reuse_block(statement.body, changed.body, list(changed.body.body), caught)
     return statement.with_changes(body=block, **layout)
+
+
+def _changed_header(statement: Any, pool: list[Any], caught: set[int]) -> Any:
+    """The statement of the pool whose header or body the template changes: not one that it repeats further inside."""
+    inside = [node for _, node in walk(statement) if node is not statement and type(node) is type(statement)]
+    for mine in pool:
+        if type(mine) is not type(statement) or id(mine) in caught or not isinstance(mine.body, cst.IndentedBlock):
+            continue
+        if _same_header(statement, mine) or not any(_same_header(node, mine) for node in inside):
+            return mine
+    return None
+
+
+def _same_header(a: Any, b: Any) -> bool:
+    """Whether two compound statements differ in their blocks only."""
+    empty: dict[str, Any] = {"body": cst.IndentedBlock([])}
+    if hasattr(a, "orelse"):
+        empty["orelse"] = None
+    return same(a.with_changes(**empty), b.with_changes(**empty))
 
 
 def _reuse_block(block: Any, layout: Any, pool: list[Any], caught: set[int]) -> Any:

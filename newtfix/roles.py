@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from newtfix.errors import TreeError
+from newtfix.errors import Refused, TreeError
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,22 @@ def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
                 unusual = (PurePosixPath(file) != PurePosixPath(role.usual)) + (cls != role.cls)
                 candidates.append((unusual, len(PurePosixPath(file).parts), file, cls))
         if candidates:
-            *_, file, cls = min(candidates, key=lambda candidate: candidate[:3])
-            found[name] = Found(file, cls)
+            found[name] = _best(name, candidates)
     _require(found, broken)
     return found
+
+
+def _best(name: str, candidates: list[tuple[int, int, str, str | None]]) -> Found:
+    """The candidate with the usual names and the shortest path. Raises Refused when two are equally good."""
+    first, *others = sorted(candidates, key=lambda candidate: candidate[:2])
+    if others and others[0][:2] == first[:2]:
+        places = " and ".join(f"{cls or 'the functions'} in {file}" for *_, file, cls in (first, others[0]))
+        raise Refused(
+            f"two classes play the role of {name}, and nothing says which one trains",
+            where=places,
+            hint=f"call the one that is used {ROLES[name].cls or ROLES[name].usual}, or move the other out of the tree",
+        )
+    return Found(first[2], first[3])
 
 
 def _playing(role: Role, module: Outline) -> list[str | None]:

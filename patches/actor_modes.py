@@ -218,6 +218,7 @@ PATCH = Patch(
                     """,
                     PI_LOSS,
                     present="self._residual_loss(q_loss, $*a)",
+                    where=(Where("agent", "$loss, $qs, $info = self.pi_loss($*arguments)", "TDMPC2"),),
                 ),
             ),
         ),
@@ -232,6 +233,7 @@ PATCH = Patch(
                         $$body
                     """,
                     "",
+                    where=(Where("agent", "self._log_prior($*arguments)", "TDMPC2", absent=True),),
                 ),
             ),
             optional=True,

@@ -11,7 +11,43 @@ Evidence: reference, `train` in trainer/online_trainer.py ("Pretraining agent on
 
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
-THRESHOLD = Where("trainer", "self._step >= $threshold", "Trainer")
+THRESHOLD = Where(
+    "trainer",
+    (
+        """
+        if self._step >= $threshold:
+            $$_
+            self._update_tokens += $_
+            $$_
+        """,
+        """
+        if self._step >= $threshold and $_:
+            $$_
+            self._update_tokens += $_
+            $$_
+        """,
+        """
+        if self._step >= $threshold:
+            $$_
+            if self._burst_due:
+                $$_
+            else:
+                $$_
+            $$_
+        """,
+        """
+        if self._step >= $threshold and $_:
+            $$_
+            if self._burst_due:
+                $$_
+            else:
+                $$_
+            $$_
+        """,
+    ),
+    "Trainer",
+    portable=("threshold",),
+)
 
 BURST_METHOD = '''
 def _burst(self):
@@ -19,6 +55,8 @@ def _burst(self):
     self._burst_due = False
     updates = $threshold if self.cfg.burst_updates is None else self.cfg.burst_updates
     metrics = {}
+    if self.cfg.rank == 0:
+        tqdm.write(f"burst of {updates:,} updates begins at step {self._step:,}")
     for _ in tqdm(range(updates), desc="burst", leave=False, disable=None if self.cfg.rank == 0 else True):
         metrics = self.agent.update(self.buffer)
     if self.cfg.rank == 0:
@@ -73,7 +111,6 @@ PATCH = Patch(
                         $$before
                         $metrics.update($new)
                         $$after
-                    $$rest
                     """,
                     """
                     if self._burst_due:
@@ -84,7 +121,6 @@ PATCH = Patch(
                             $$before
                             $metrics.update($new)
                             $$after
-                        $$rest
                     """,
                     present="$metrics.update(self._burst())",
                 ),

@@ -13,7 +13,43 @@ Evidence: reference, `train` in trainer/online_trainer.py.
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-THRESHOLD = Where("trainer", "self._step >= $threshold", "Trainer")
+THRESHOLD = Where(
+    "trainer",
+    (
+        """
+        if self._step >= $threshold:
+            $$_
+            self._update_tokens += $_
+            $$_
+        """,
+        """
+        if self._step >= $threshold and $_:
+            $$_
+            self._update_tokens += $_
+            $$_
+        """,
+        """
+        if self._step >= $threshold:
+            $$_
+            if self._burst_due:
+                $$_
+            else:
+                $$_
+            $$_
+        """,
+        """
+        if self._step >= $threshold and $_:
+            $$_
+            if self._burst_due:
+                $$_
+            else:
+                $$_
+            $$_
+        """,
+    ),
+    "Trainer",
+    portable=("threshold",),
+)
 PRESENT = "std = torch.full_like($action, self.cfg.log_std_max).exp()"
 FINETUNE = "finetune: bool = $default"
 
@@ -33,22 +69,32 @@ PATCH = Patch(
                     """
                     use_mpc = True
                     use_agent = True
+                    if use_agent:
+                        $$act
                     """,
                     """
                     use_mpc = self._step >= $threshold
                     use_agent = self.cfg.finetune or use_mpc
+                    if use_agent:
+                        $$act
                     """,
+                    present="use_agent = self.cfg.finetune or use_mpc",
                     where=(THRESHOLD, Where("config", FINETUNE, "Config")),
                 ),
                 Shape(
                     """
                     use_mpc = True
                     use_agent = True
+                    if use_agent:
+                        $$act
                     """,
                     """
                     use_mpc = self._step >= $threshold
                     use_agent = use_mpc
+                    if use_agent:
+                        $$act
                     """,
+                    present="use_agent = use_mpc",
                     where=(THRESHOLD, Where("config", FINETUNE, "Config", absent=True)),
                 ),
             ),

@@ -33,7 +33,7 @@ def _take_segment(self, i, end, finished):
                 value[0] = float("nan")
     self._segment_start[i] = 0 if finished else int(end)
     self._seed_pending[i] &= self._step < self._seed_steps
-    self._stored_segments += 1
+    self._stored_segments += segment.shape[0] > self.cfg.horizon
     return segment
 
 def _hand_over_segments(self, ep_len):
@@ -134,6 +134,7 @@ PATCH = Patch(
                             $$burst
                         else:
                             $$tokens
+                        $$rest
                     """,
                     """
                     if self._step >= $threshold and self._hand_over_segments($ep_len):
@@ -142,6 +143,7 @@ PATCH = Patch(
                             $$burst
                         else:
                             $$tokens
+                        $$rest
                     """,
                     where=(STORED_BY,),
                 ),

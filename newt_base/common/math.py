@@ -26,7 +26,7 @@ def two_hot(x, cfg):
     if cfg.num_bins <= 1:
         return symlog(x) if cfg.num_bins else x
     position = (symlog(x).clamp(cfg.vmin, cfg.vmax) - cfg.vmin) / cfg.bin_size
-    lower = position.floor().clamp(max=cfg.num_bins - 1)
+    lower = position.nan_to_num().floor().clamp(max=cfg.num_bins - 1)
     upper_weight = position - lower
     lower = lower.long()
     upper = (lower + 1).clamp(max=cfg.num_bins - 1)

@@ -74,13 +74,9 @@ def test_half_a_fix_is_said() -> None:
 
 
 def test_a_place_too_many_is_refused() -> None:
-    tree = changed(
-        "trainer.py",
-        "                use_mpc = True\n                use_agent = True\n",
-        "                use_mpc = True\n                use_agent = True\n" * 2,
-    )
+    line = next(f"{line}\n" for line in BASE["trainer.py"].splitlines() if "self._update_freq = " in line)
     with pytest.raises(Refused, match="2 places where 1 are expected"):
-        plan(tree, ["mu-std"], PATCHES)
+        plan(changed("trainer.py", line, line * 2), ["seeding"], PATCHES)
 
 
 def test_a_syntax_error_in_a_file_that_matters_is_named() -> None:

@@ -115,3 +115,22 @@ def test_ranks_count_their_steps_together():
     trainer.train()
     assert trainer.agent.updated_at[0] >= 1_250
     assert trainer.agent.acted_at[1] - trainer.agent.acted_at[0] == 8
+
+
+def test_an_episode_too_short_to_sample_does_not_start_the_training():
+    trainer = make_trainer(SEEDING, [250] * 999, steps=5_000)
+    step = trainer.env.step
+
+    def first_ends_early(action):
+        out = step(action)
+        if trainer.env.t[0] == 2:
+            out[3][0] = True
+            trainer.env.t[0] = 0
+            out[4]["final_observation"] = out[0][:1]
+            out[4]["final_info"] = {name: torch.zeros(999) for name in ("success", "score")}
+            trainer.env.step = step
+        return out
+
+    trainer.env.step = first_ends_early
+    trainer.train()
+    assert trainer.agent.updated_at[0] == 2_997

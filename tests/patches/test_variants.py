@@ -1,0 +1,123 @@
+"""Trees with edits of their own: the right edit or a refusal, and nothing of theirs lost."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from trees import PATCHES, sources
+
+from newtfix.engine import plan
+from newtfix.errors import Refused
+
+TOKEN_IF = "                    if self._update_tokens >= 1.0:\n"
+TOKENS = "                    self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd\n"
+SPENT = "                        self._update_tokens %= 1.0\n"
+THRESHOLD_IF = "                if self._step >= self.cfg.seeding_coef * self._update_freq:\n"
+
+
+def variant(file, *changes):
+    text = sources()[file]
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    ast.parse(text)
+    return {**sources(), file: text}
+
+
+def dedent(lines, columns):
+    return "".join(f"{line[columns:]}\n" for line in lines.splitlines())
+
+
+def apply(tree, *ids):
+    return {**tree, **plan(tree, ids or PATCHES, PATCHES).after}
+
+
+def test_comments_and_an_else_branch_in_the_update_block_survive_the_burst():
+    tree = variant(
+        "trainer.py",
+        (TOKENS, TOKENS.rstrip() + "  # earn\n"),
+        (TOKEN_IF, "                    # spend whole ones\n" + TOKEN_IF.rstrip() + "  # noqa\n"),
+        (SPENT, SPENT + "                    else:\n                        self._idle_iterations = 1  # wait\n"),
+        ("train_metrics.update(update_metrics)\n", "train_metrics.update(update_metrics)  # last\n"),
+    )  # fmt: skip
+    for ids in (["burst"], list(PATCHES)):
+        after = apply(tree, *ids)["trainer.py"]
+        for text in ("# earn", "# spend whole ones", "# last", "self._idle_iterations = 1  # wait"):
+            assert after.count(text) == 1, text
+        assert "if self._update_tokens >= 1.0:  # noqa" in after or "self._stored_segments > 0:  # noqa" in after
+        assert "if self._burst_due:\n" in after
+
+
+def test_statements_behind_the_token_code_still_run_in_the_burst_s_iteration():
+    tree = variant("trainer.py", (SPENT, SPENT + "                    self.logger.note()\n"))
+    after = apply(tree, "burst")["trainer.py"].splitlines()
+    (note,) = (line for line in after if "self.logger.note()" in line)
+    (due,) = (line for line in after if line.strip() == "if self._burst_due:")
+    assert len(note) - len(note.lstrip()) == len(due) - len(due.lstrip())
+
+
+@pytest.mark.parametrize("ids", [["burst"], ["mu-std"]], ids=lambda ids: ids[0])
+def test_a_threshold_in_a_local_variable_is_refused(ids):
+    """Its code moves to places where the variable does not exist."""
+    local = "                seed_until = self.cfg.seeding_coef * self._update_freq\n"
+    tree = variant("trainer.py", (THRESHOLD_IF, local + "                if self._step >= seed_until:\n"))
+    with pytest.raises(Refused, match="seed_until"):
+        apply(tree, *ids)
+
+
+@pytest.mark.parametrize("ids", [["burst"], ["mu-std"]], ids=lambda ids: ids[0])
+def test_another_comparison_of_the_step_is_not_the_threshold(ids):
+    late = "                if self._step >= self.cfg.steps // 2:\n                    self._late = True\n"
+    tree = variant("trainer.py", ("                # Update agent\n", late + "                # Update agent\n"))
+    after = apply(tree, *ids)["trainer.py"]
+    assert after.count("self.cfg.steps // 2") == 1
+    inverted = THRESHOLD_IF.replace("if self._step >= ", "if not self._step < ")
+    with pytest.raises(Refused):
+        apply(variant("trainer.py", ("                # Update agent\n", late), (THRESHOLD_IF, inverted)), *ids)
+
+
+def test_a_module_of_the_name_that_a_patch_imports_is_refused():
+    tree = variant("trainer.py", ("from time import time\n", "from time import time\n\nimport tqdm\n"))
+    with pytest.raises(Refused, match="import tqdm"):
+        apply(tree, "burst")
+
+
+def test_a_loss_with_another_contract_is_refused():
+    tree = variant(
+        "tdmpc2.py",
+        ("        return pi_loss, qs[0].detach(), info\n", "        return pi_loss, info\n"),
+        ("        pi_loss, qs, info = self.pi_loss(", "        qs = None\n        pi_loss, info = self.pi_loss("),
+    )  # fmt: skip
+    with pytest.raises(Refused, match="'actor-modes' does not fit"):
+        apply(tree, "actor-modes")
+
+
+def test_a_helper_that_something_else_uses_stays():
+    used = "    def prior_of(self, action, mu, std, task):\n        return self._log_prior(action, mu, std, task)\n\n"
+    tree = variant("tdmpc2.py", ("    def _pi_loss(", used + "    def _pi_loss("))
+    assert "def _log_prior(" in apply(tree, "actor-modes")["tdmpc2.py"]
+    assert "def _log_prior(" not in apply(sources(), "actor-modes")["tdmpc2.py"]
+
+
+def test_switches_without_the_random_branch_are_not_those_of_the_collection():
+    both = "                use_mpc = True\n                use_agent = True\n"
+    tree = variant(
+        "trainer.py",
+        (both, "                use_mpc, use_agent = True, True\n"),
+        ("        results = defaultdict(list)\n", f"        results = defaultdict(list)\n{dedent(both, 8)}"),
+    )  # fmt: skip
+    with pytest.raises(Refused, match="'who-acts'"):
+        apply(tree, "mu-std")
+
+
+def test_two_trainers_that_are_equally_good_candidates_are_named():
+    text = sources()["trainer.py"]
+    start = text.index("class Trainer:")
+    two = (
+        text.replace("class Trainer:", "class OnlineTrainer:")
+        + "\n\n"
+        + text[start:].replace("Trainer", "DemoTrainer", 1)
+    )
+    with pytest.raises(Refused, match=r"two classes play the role of trainer(.|\n)*OnlineTrainer(.|\n)*DemoTrainer"):
+        apply({**sources(), "trainer.py": two}, "seeding")
