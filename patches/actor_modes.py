@@ -59,13 +59,17 @@ def action_mask(self, task, x):
 
 AGENT_METHODS = '''
 def _check_actor_settings(self):
-    """Raise ValueError for an unknown actor mode or AWAC advantage."""
+    """Raise ValueError for an unknown actor mode and for AWAC settings that make no sense."""
     for name, valid in (
         ("actor_mode", ("sac", "awac", "residual", "bc_sac", "bc")),
         ("awac_advantage", ("reference", "paper")),
     ):
         if getattr(self.cfg, name) not in valid:
             raise ValueError(f"{name}={getattr(self.cfg, name)!r} is none of {', '.join(valid)}")
+    if self.cfg.awac_lambda <= 0:
+        raise ValueError(f"awac_lambda={self.cfg.awac_lambda} is not above 0")
+    if self.cfg.exp_adv_min > self.cfg.exp_adv_max:
+        raise ValueError(f"exp_adv_min={self.cfg.exp_adv_min} is above exp_adv_max={self.cfg.exp_adv_max}")
 
 def _step_mean(self, x):
     """Mean over time of rho_t times the batch mean of x_t, for x of shape [T, B, 1]."""

@@ -138,6 +138,20 @@ def test_two_hot_and_back():
     torch.testing.assert_close(back, x.clamp(-limit, limit), rtol=1e-3, atol=1e-4)
 
 
+def test_nan_goes_through_the_distributional_regression():
+    """It must reach the loss, where it is noticed, not end in an index error."""
+    cfg = make_cfg(BASE, 1, [50])
+    assert BASE.math.two_hot(torch.tensor([[float("nan")], [0.0]]), cfg).isnan().any(-1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("num_pi_trajs", [0, 1])
+def test_few_policy_trajectories(num_pi_trajs):
+    """Their spread is unknown; the planner then starts from its own last mean."""
+    agent = build(num_pi_trajs=num_pi_trajs)
+    t0, task = torch.ones(3, dtype=torch.bool), torch.zeros(3, dtype=torch.int32)
+    assert all(part.isfinite().all() for part in agent(torch.randn(3, 3), t0, 0, False, task, True))
+
+
 def test_checkpoints(tmp_path):
     agent, other = build(), build()
     agent.update(FixedBuffer(agent))

@@ -166,6 +166,16 @@ def test_an_unknown_setting_is_refused_before_training(setting):
         build(["actor-modes"], "sac", (4,), 1.0, **{setting: "sca"})
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"awac_lambda": 0.0}, "awac_lambda=0.0 is not above 0"), ({"exp_adv_min": 20.0}, "is above exp_adv_max=10.0")],
+    ids=["lambda", "bounds"],
+)
+def test_awac_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(["actor-modes"], "awac", (4,), 1.0, **settings)
+
+
 def test_residual_is_the_default():
     assert tree(["actor-modes"]).config.Config().actor_mode == "residual"
 
