@@ -9,45 +9,8 @@ Effect: 1,250 updates at once for L=250 with `seeding`; 25,000 for N=20 without 
 Evidence: reference, `train` in trainer/online_trainer.py ("Pretraining agent on seed data").
 """
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
-
-THRESHOLD = Where(
-    "trainer",
-    (
-        """
-        if self._step >= $threshold:
-            $$_
-            self._update_tokens += $_
-            $$_
-        """,
-        """
-        if self._step >= $threshold and $_:
-            $$_
-            self._update_tokens += $_
-            $$_
-        """,
-        """
-        if self._step >= $threshold:
-            $$_
-            if self._burst_due:
-                $$_
-            else:
-                $$_
-            $$_
-        """,
-        """
-        if self._step >= $threshold and $_:
-            $$_
-            if self._burst_due:
-                $$_
-            else:
-                $$_
-            $$_
-        """,
-    ),
-    "Trainer",
-    portable=("threshold",),
-)
+from newtfix.conditions import SEEDING_THRESHOLD
+from newtfix.model import Add, Edit, Patch, Severity, Shape
 
 BURST_METHOD = '''
 def _burst(self):
@@ -95,7 +58,7 @@ PATCH = Patch(
                         $$loop
                     """,
                     present="self._burst_due = self.cfg.burst_updates != 0 and self._step < $threshold",
-                    where=(THRESHOLD,),
+                    where=(SEEDING_THRESHOLD,),
                 ),
             ),
         ),
@@ -126,6 +89,6 @@ PATCH = Patch(
                 ),
             ),
         ),
-        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(THRESHOLD,)),
+        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD,)),
     ),
 )

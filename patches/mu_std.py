@@ -11,45 +11,9 @@ Effect: every transition collected while seeding has usable statistics.
 Evidence: reference, `train` in trainer/online_trainer.py.
 """
 
+from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-THRESHOLD = Where(
-    "trainer",
-    (
-        """
-        if self._step >= $threshold:
-            $$_
-            self._update_tokens += $_
-            $$_
-        """,
-        """
-        if self._step >= $threshold and $_:
-            $$_
-            self._update_tokens += $_
-            $$_
-        """,
-        """
-        if self._step >= $threshold:
-            $$_
-            if self._burst_due:
-                $$_
-            else:
-                $$_
-            $$_
-        """,
-        """
-        if self._step >= $threshold and $_:
-            $$_
-            if self._burst_due:
-                $$_
-            else:
-                $$_
-            $$_
-        """,
-    ),
-    "Trainer",
-    portable=("threshold",),
-)
 PRESENT = "std = torch.full_like($action, self.cfg.log_std_max).exp()"
 FINETUNE = "finetune: bool = $default"
 
@@ -79,7 +43,7 @@ PATCH = Patch(
                         $$act
                     """,
                     present="use_agent = self.cfg.finetune or use_mpc",
-                    where=(THRESHOLD, Where("config", FINETUNE, "Config")),
+                    where=(SEEDING_THRESHOLD, Where("config", FINETUNE, "Config")),
                 ),
                 Shape(
                     """
@@ -95,7 +59,7 @@ PATCH = Patch(
                         $$act
                     """,
                     present="use_agent = use_mpc",
-                    where=(THRESHOLD, Where("config", FINETUNE, "Config", absent=True)),
+                    where=(SEEDING_THRESHOLD, Where("config", FINETUNE, "Config", absent=True)),
                 ),
             ),
             given=("use_mpc = self._step >= $threshold",),

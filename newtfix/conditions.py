@@ -1,0 +1,20 @@
+"""Conditions that several patches share."""
+
+from __future__ import annotations
+
+from itertools import product
+from textwrap import indent
+
+from newtfix.model import Where
+
+_TESTS = ("self._step >= $threshold", "self._step >= $threshold and $_")
+_SPENDING = ("self._update_tokens += $_", "if self._burst_due:\n    $$_\nelse:\n    $$_")
+
+# The threshold that ends seeding: the one that the block spending the update tokens asks for, whatever else compares
+# the step with something. Its code moves to other methods.
+SEEDING_THRESHOLD = Where(
+    "trainer",
+    tuple(f"if {test}:\n    $$_\n{indent(spending, '    ')}\n    $$_" for test, spending in product(_TESTS, _SPENDING)),
+    "Trainer",
+    portable=("threshold",),
+)
