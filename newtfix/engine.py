@@ -11,6 +11,7 @@ from newtfix.look import Look, WorkingTree, look_at
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.order import in_order, with_requirements
 from newtfix.rewrite import apply_add, apply_edit
+from newtfix.roles import overrides
 
 
 def inspect(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> dict[str, PatchReport]:
@@ -66,7 +67,17 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
     after = {file: tree.text(file) for file in sorted(tree.changed)}
     _prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    return Plan(tuple(order), pulled_in, reports, before, after)
+    return Plan(tuple(order), pulled_in, reports, before, after, _notes(tree, after))
+
+
+def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
+    """What a person should look at: subclasses that override methods of a patched class."""
+    return tuple(
+        f"{place}; the patches changed {found.cls} alone, so look at it by hand."
+        for role, found in tree.roles.items()
+        if found.file in after
+        for place in overrides(tree.sources, role, found)
+    )
 
 
 def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look]) -> None:

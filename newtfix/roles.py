@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -56,6 +56,7 @@ class Outline:
     names: frozenset[str]
     classes: Mapping[str, frozenset[str]]
     error: str = ""
+    bases: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=512)
@@ -66,8 +67,12 @@ def outline(text: str) -> Outline:
     except (SyntaxError, ValueError) as problem:
         line = getattr(problem, "lineno", None) or 0
         return Outline(frozenset(), {}, f"line {line}: {getattr(problem, 'msg', problem)}")
-    classes = {node.name: frozenset(_defined(node.body)) for node in module.body if isinstance(node, ast.ClassDef)}
-    return Outline(frozenset(_defined(module.body)), classes)
+    nodes = [node for node in module.body if isinstance(node, ast.ClassDef)]
+    return Outline(
+        names=frozenset(_defined(module.body)),
+        classes={node.name: frozenset(_defined(node.body)) for node in nodes},
+        bases={node.name: frozenset(ast.unparse(base).rpartition(".")[2] for base in node.bases) for node in nodes},
+    )
 
 
 def _defined(body: list[ast.stmt]) -> list[str]:
@@ -147,3 +152,15 @@ def _require(found: Mapping[str, Found], broken: Mapping[str, str]) -> None:
             where=f"looked for {wanted}",
             hint="point --tree at the folder that holds trainer.py and tdmpc2.py (upstream newt calls it tdmpc2)",
         )
+
+
+def overrides(sources: Mapping[str, str], role: str, found: Found) -> list[str]:
+    """Where subclasses of the class that plays a role define methods of the role anew: their code is not patched."""
+    places = []
+    for file, text in sources.items():
+        module = outline(text) if found.cls and file.endswith(".py") and found.cls in text else None
+        for cls, bases in (module.bases if module else {}).items():
+            again = sorted(module.classes[cls] & ROLES[role].members) if module and found.cls in bases else []
+            if again:
+                places.append(f"{file}: {cls} has its own {', '.join(again)}")
+    return places

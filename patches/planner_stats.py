@@ -13,6 +13,14 @@ Evidence: reference, `act` and `plan` in tdmpc_square.py, `to_td` in trainer/onl
 
 from newtfix.model import Edit, Patch, Severity, Shape
 
+
+def _takes_statistics(edit: str, method: str) -> Edit:
+    """The method of the agent takes mu and std behind the action."""
+    before = f"def {method}(self, zs, action, task):\n    $$body"
+    after = f"def {method}(self, zs, action, mu, std, task):\n    $$body"
+    return Edit(edit, "agent", "TDMPC2", (Shape(before, after),))
+
+
 AGENT = (
     Edit(
         "return",
@@ -72,48 +80,8 @@ AGENT = (
         ),
         present=("return $action, mu, $std", "return $action.clamp(-1, 1), mu, $std"),
     ),
-    Edit(
-        "loss-arguments",
-        "agent",
-        "TDMPC2",
-        (
-            Shape(
-                """
-                def _pi_loss(self, zs, action, task):
-                    $$body
-                """,
-                """
-                def _pi_loss(self, zs, action, mu, std, task):
-                    $$body
-                """,
-                present="""
-                def _pi_loss(self, zs, action, mu, std, task):
-                    $$_
-                """,
-            ),
-        ),
-    ),
-    Edit(
-        "update-pi-arguments",
-        "agent",
-        "TDMPC2",
-        (
-            Shape(
-                """
-                def update_pi(self, zs, action, task):
-                    $$body
-                """,
-                """
-                def update_pi(self, zs, action, mu, std, task):
-                    $$body
-                """,
-                present="""
-                def update_pi(self, zs, action, mu, std, task):
-                    $$_
-                """,
-            ),
-        ),
-    ),
+    _takes_statistics("loss-arguments", "_pi_loss"),
+    _takes_statistics("update-pi-arguments", "update_pi"),
     Edit(
         "loss-call",
         "agent",

@@ -121,3 +121,11 @@ def test_two_trainers_that_are_equally_good_candidates_are_named():
     )
     with pytest.raises(Refused, match=r"two classes play the role of trainer(.|\n)*OnlineTrainer(.|\n)*DemoTrainer"):
         apply({**sources(), "trainer.py": two}, "seeding")
+
+
+def test_a_subclass_with_a_loop_of_its_own_is_pointed_out():
+    own = "\n\nclass DemoTrainer(Trainer):\n    def train(self):\n        use_mpc = True\n"
+    tree = {**sources(), "trainer.py": sources()["trainer.py"] + own}
+    (note,) = plan(tree, ["seeding"], PATCHES).notes
+    assert note.startswith("trainer.py: DemoTrainer has its own train; the patches changed Trainer alone")
+    assert not plan(sources(), PATCHES, PATCHES).notes
