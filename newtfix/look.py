@@ -15,7 +15,7 @@ from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.roles import ROLES, Found, find_roles
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _parse(text: str) -> cst.Module:
     return cst.parse_module(text)
 
@@ -221,8 +221,9 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
 
 
 def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bindings) -> Look:
-    run = pat.parse_pattern(shape.before).expression is None
-    before = pat.find(pat.parse_pattern(shape.before), root, bound, path)
+    pattern = pat.parse_pattern(shape.before, statements=not shape.after)  # only a statement can be taken out
+    run = pattern.expression is None
+    before = pat.find(pattern, root, bound, path)
     present_source = shape.after if shape.present is None else shape.present
     present = pat.find(pat.parse_pattern(present_source, run and shape.present is None), root, bound, path)
     if present:

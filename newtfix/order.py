@@ -31,9 +31,12 @@ def with_requirements(
 
 
 def in_order(ids: Iterable[str], patches: Mapping[str, Patch]) -> list[str]:
-    """The canonical order of a set of patches: topological by `requires` and `after`, ties by id."""
+    """The canonical order of a set of patches: topological by `requires` and `after`, ties by id.
+
+    It is the order of all known patches, so that what comes after what doesn't depend on which of them are wanted.
+    """
     wanted = set(ids)
-    graph = {name: wanted & {*patches[name].requires, *patches[name].after} for name in sorted(wanted)}
+    graph = {name: patches.keys() & {*patches[name].requires, *patches[name].after} for name in sorted(patches)}
     sorter = TopologicalSorter(graph)
     try:
         sorter.prepare()
@@ -46,4 +49,4 @@ def in_order(ids: Iterable[str], patches: Mapping[str, Patch]) -> list[str]:
         order.append(name)
         sorter.done(name)
         ready = sorted([*ready, *sorter.get_ready()])
-    return order
+    return [name for name in order if name in wanted]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ Bindings = dict[str, Any]
 Step = tuple[str, int | None]
 Path = tuple[Step, ...]
 
+_SEQUENCES = (list, tuple)
 _HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
 _KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
 _LAYOUT = frozenset(
@@ -84,17 +85,28 @@ def fields_of(kind: Any) -> tuple[str, ...]:
     return tuple(n for n in names if n not in _LAYOUT and not n.startswith("whitespace"))
 
 
+@cache
+def _is_node(kind: type) -> bool:
+    """Whether a class is one of LibCST's nodes; asking an instance is slow, as they are abstract base classes."""
+    return issubclass(kind, cst.CSTNode)
+
+
+@cache
+def _is_expression(kind: type) -> bool:
+    return issubclass(kind, cst.BaseExpression)
+
+
 def hole(node: Any, kind: str) -> str | None:
-    if isinstance(node, cst.Name) and node.value.startswith(_KINDS[kind]):
+    if type(node) is cst.Name and node.value.startswith(_KINDS[kind]):
         return node.value.removeprefix(_KINDS[kind])
     return None
 
 
 def many(node: Any) -> str | None:
     """The name of a hole for many statements or arguments, if `node` is one."""
-    if isinstance(node, cst.SimpleStatementLine) and len(node.body) == 1 and isinstance(node.body[0], cst.Expr):
+    if type(node) is cst.SimpleStatementLine and len(node.body) == 1 and type(node.body[0]) is cst.Expr:
         return hole(node.body[0].value, "$")
-    if isinstance(node, cst.Arg) and node.star == "*":
+    if type(node) is cst.Arg and node.star == "*":
         return hole(node.value, "*")
     return None
 
@@ -103,13 +115,13 @@ def same(a: Any, b: Any) -> bool:
     """Whether two nodes are the same code, whatever their layout."""
     if a is b:
         return True
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+    if type(a) in _SEQUENCES and type(b) in _SEQUENCES:
         return len(a) == len(b) and all(map(same, a, b))
     if type(a) is not type(b):
         return False
-    if isinstance(a, cst.SimpleString):
+    if type(a) is cst.SimpleString:
         return bool(a.evaluated_value == b.evaluated_value)
-    if not isinstance(a, cst.CSTNode):
+    if not _is_node(type(a)):
         return bool(a == b)
     return all(same(getattr(a, name), getattr(b, name)) for name in fields_of(type(a)))
 
@@ -125,25 +137,25 @@ def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
 def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     one = hole(pattern, "")
     if one is not None:
-        return _bind(one, node, bound) if isinstance(node, cst.BaseExpression) else None
-    if isinstance(pattern, (list, tuple)):
-        return _match_sequence(pattern, node, bound) if isinstance(node, (list, tuple)) else None
-    if isinstance(pattern, cst.IndentedBlock) and isinstance(node, cst.SimpleStatementSuite):
+        return _bind(one, node, bound) if _is_expression(type(node)) else None
+    kind: Any = type(pattern)
+    if kind in _SEQUENCES:
+        return _match_sequence(pattern, node, bound) if type(node) in _SEQUENCES else None
+    if kind is cst.IndentedBlock and type(node) is cst.SimpleStatementSuite:
         node = cst.IndentedBlock([cst.SimpleStatementLine([small]) for small in node.body])
-    if type(pattern) is not type(node):
+    if kind is not type(node):
         return None
-    if isinstance(pattern, cst.SimpleString):
+    if kind is cst.SimpleString:
         return bound if pattern.evaluated_value == node.evaluated_value else None
-    if not isinstance(pattern, cst.CSTNode):
+    if not _is_node(kind):
         return bound if pattern == node else None
-    if isinstance(pattern, cst.Parameters) and pattern.star_arg is not None and isinstance(pattern.star_arg, cst.Param):
+    if kind is cst.Parameters and type(pattern.star_arg) is cst.Param:
         name = hole(pattern.star_arg.name, "*")
         if name is not None:
             return _match_parameters(pattern, node, name, bound)
-    kind: Any = type(pattern)
     for name in fields_of(kind):
         mine = getattr(pattern, name)
-        if isinstance(mine, cst.MaybeSentinel) or unsaid(name, mine):
+        if mine is cst.MaybeSentinel.DEFAULT or unsaid(name, mine):
             continue
         result = _match(mine, getattr(node, name), bound)
         if result is None:
@@ -209,41 +221,74 @@ def walk(root: cst.CSTNode) -> Iterator[tuple[Path, cst.CSTNode]]:
         below: list[tuple[Path, cst.CSTNode]] = []
         for name in _child_fields(type(node)):
             child = getattr(node, name)
-            if isinstance(child, cst.CSTNode):
+            if type(child) in _SEQUENCES:
+                below += [((*path, (name, i)), part) for i, part in enumerate(child) if _is_node(type(part))]
+            elif _is_node(type(child)):
                 below.append(((*path, (name, None)), child))
-            elif isinstance(child, (list, tuple)):
-                below += [((*path, (name, i)), part) for i, part in enumerate(child) if isinstance(part, cst.CSTNode)]
         stack += reversed(below)
 
 
-@lru_cache(maxsize=256)
-def _by_type(root: cst.CSTNode) -> dict[type, list[tuple[Path, cst.CSTNode]]]:
-    """The nodes below `root` by their type."""
+@lru_cache(maxsize=8192)
+def _by_type(unit: cst.CSTNode) -> dict[type, list[tuple[Path, cst.CSTNode]]]:
+    """The nodes of a unit by their type."""
     nodes: dict[type, list[tuple[Path, cst.CSTNode]]] = {}
-    for path, node in walk(root):
+    for path, node in walk(unit):
         nodes.setdefault(type(node), []).append((path, node))
     return nodes
 
 
+@lru_cache(maxsize=2048)
+def _units(root: cst.CSTNode) -> tuple[tuple[tuple[Path, cst.CSTNode], ...], tuple[tuple[Path, cst.CSTNode], ...]]:
+    """What `root` consists of: the blocks of modules and classes, and the statements in them.
+
+    Nodes are immutable and shared between the versions of a tree, so what is known of a statement stays known.
+    """
+    if isinstance(root, cst.Module):
+        body, inside, blocks = root.body, (), [((), root)]
+    elif isinstance(root, cst.ClassDef) and isinstance(root.body, cst.IndentedBlock):
+        body, inside, blocks = root.body.body, (("body", None),), [((("body", None),), root.body)]
+    else:
+        return (), (((), root),)
+    units: list[tuple[Path, cst.CSTNode]] = []
+    for index, statement in enumerate(body):
+        here = (*inside, ("body", index))
+        below, parts = _units(statement)
+        blocks += [((*here, *path), node) for path, node in below]
+        units += [((*here, *path), node) for path, node in parts]
+    return tuple(blocks), tuple(units)
+
+
 def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, path: Path = ()) -> list[Match]:
-    """All places below `root` where the pattern matches, none inside another. `path` leads to `root`."""
-    matches: list[Match] = []
-    nodes = _by_type(root)
+    """All places below `root` where the pattern matches, none inside another. `path` leads to `root`.
+
+    The bases and decorators of classes are not looked at.
+    """
+    blocks, units = _units(root)
+    matches = [match for here, block in blocks for match in _find_runs(pattern.statements, here, block, bound or {})]
+    for here, unit in units:
+        found = _find_in(pattern, unit, bound) if bound else _find_anew(pattern, unit)
+        matches += [replace(match, path=(*here, *match.path)) for match in found]
+    return _outermost([replace(match, path=(*path, *match.path)) for match in matches])
+
+
+def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
+    nodes = _by_type(unit)
     if pattern.expression is not None:
-        for here, node in nodes.get(type(pattern.expression), ()):
-            bindings = _match(pattern.expression, node, bound or {})
-            if bindings is not None:
-                matches.append(Match((*path, *here), bindings))
-        return _outermost(matches)
-    for kind in (cst.Module, cst.IndentedBlock):
-        for here, node in nodes.get(kind, ()):
-            matches += _find_runs(pattern.statements, (*path, *here), node, bound or {})
-    return _outermost(matches)
+        bindings = ((here, _match(pattern.expression, node, bound)) for here, node in nodes.get(type(pattern.expression), ()))
+        return tuple(Match(here, caught) for here, caught in bindings if caught is not None)
+    blocks = nodes.get(cst.IndentedBlock, ())
+    return tuple(match for here, node in blocks for match in _find_runs(pattern.statements, here, node, bound))
+
+
+@lru_cache(maxsize=65536)
+def _find_anew(pattern: Pattern, unit: cst.CSTNode) -> tuple[Match, ...]:
+    """The same without bindings from elsewhere, remembered."""
+    return _find_in(pattern, unit, {})
 
 
 def _find_runs(pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, bound: Bindings) -> list[Match]:
     runs: list[Match] = []
-    start = 0
+    start = 0 if pattern else len(block.body)
     while start < len(block.body):
         found = _match_prefix(pattern, block.body[start:], bound, whole=False)
         if found is None or found[1] == 0:

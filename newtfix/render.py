@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import libcst as cst
@@ -29,7 +30,7 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
                 out.append(_substitute(element, bound))
             else:
                 out.extend(_filling(bound, name))
-        return out
+        return _without_last_comma(out) if len(out) < len(node) else out
     if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
         name = hole(node.star_arg.name, "*")
         if name is not None:
@@ -44,6 +45,13 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
             if new is not child:
                 changes[name] = new
     return node.with_changes(**changes) if changes else node
+
+
+def _without_last_comma(arguments: list[Any]) -> list[Any]:
+    """Arguments behind whose last one a hole caught nothing."""
+    if arguments and isinstance(arguments[-1], cst.Arg):
+        arguments[-1] = arguments[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return arguments
 
 
 def _filling(bound: Mapping[str, Any], name: str) -> Any:
@@ -90,14 +98,15 @@ class _Adapt(cst.CSTTransformer):
         return updated_node.with_changes(value=self.style.newline.join(lines))
 
 
-def adapt(statements: Sequence[Any], style: Style) -> list[Any]:
-    """Template statements laid out in a given style."""
-    return [statement.visit(_Adapt(style)) for statement in statements]
+@lru_cache(maxsize=512)
+def adapt(template: Pattern, style: Style) -> tuple[Any, ...]:
+    """The statements of a template laid out in a given style."""
+    return tuple(statement.visit(_Adapt(style)) for statement in template.statements)
 
 
 def render_new(template: Pattern, bound: Mapping[str, Any], style: Style) -> list[Any]:
     """Statements that replace nothing."""
-    filled: list[Any] = _substitute(adapt(template.statements, style), bound)
+    filled: list[Any] = _substitute(adapt(template, style), bound)
     return filled
 
 
@@ -112,11 +121,31 @@ def render_statements(template: Pattern, match: Match, matched: Sequence[Any], s
 
 
 def render_expression(template: Pattern, match: Match, original: cst.BaseExpression) -> cst.BaseExpression:
-    """The expression that takes the place of `original`, whose parentheses it keeps."""
+    """The expression that takes the place of `original`, whose parentheses it keeps, as it does its repeated parts."""
     new: cst.BaseExpression = _substitute(template.expression, match.bindings)
+    own = [node for _, node in walk(original) if node is not original and isinstance(node, _COMPOSED)]
+    new = cst.ensure_type(new.visit(_KeepParts(own)), cst.BaseExpression)
     if getattr(original, "lpar", None) and not getattr(new, "lpar", None):
         new = new.with_changes(lpar=original.lpar, rpar=original.rpar)
     return new
+
+
+_COMPOSED = (cst.BinaryOperation, cst.BooleanOperation, cst.Comparison, cst.Call, cst.Subscript, cst.Tuple, cst.List)
+
+
+class _KeepParts(cst.CSTTransformer):
+    """Puts parts of the tree's own expression, with their layout, where a new one repeats them."""
+
+    def __init__(self, own: Sequence[Any]) -> None:
+        self.own = own
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return not any(node is mine for mine in self.own)
+
+    def on_leave(self, original_node: Any, updated_node: Any) -> Any:
+        if not isinstance(original_node, _COMPOSED):
+            return updated_node
+        return next((mine for mine in self.own if same(mine, original_node)), updated_node)
 
 
 def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list[Any]:
@@ -149,12 +178,14 @@ def _keep_layout(statement: Any, pool: list[Any], caught: set[int], coming: Sequ
 
 
 def _supersedes(new: Any, old: Any) -> bool:
-    """Whether both return, or both assign to one of the same names."""
+    """Whether both return, or both assign to one of the same names, or both declare the same field."""
     if not (isinstance(new, cst.SimpleStatementLine) and isinstance(old, cst.SimpleStatementLine)):
         return False
     a, b = new.body[0], old.body[0]
     if isinstance(a, cst.Assign) and isinstance(b, cst.Assign):
         return not _targets(a).isdisjoint(_targets(b))
+    if isinstance(a, cst.AnnAssign) and isinstance(b, cst.AnnAssign):
+        return same(a.target, b.target)
     return isinstance(a, cst.Return) and isinstance(b, cst.Return)
 
 

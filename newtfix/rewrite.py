@@ -56,8 +56,15 @@ def apply_add(tree: WorkingTree, edit: Add, file: str) -> None:
     index = _insertion_index(block.body, edit, new)
     blank = [cst.EmptyLine(indent=False)] * (2 if isinstance(scope, cst.Module) else 1)
     spaced = [s.with_changes(leading_lines=blank) if isinstance(s, (cst.FunctionDef, cst.ClassDef)) else s for s in new]
+    if isinstance(scope, cst.ClassDef) and index == 1 and spaced and _is_docstring(block.body[0]):
+        spaced[0] = spaced[0].with_changes(leading_lines=blank)
     body = [*block.body[:index], *spaced, *block.body[index:]]
     tree.update(file, render.replace_at(module, block_path, block.with_changes(body=body)))
+
+
+def _is_docstring(statement: Any) -> bool:
+    small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+    return isinstance(small, cst.Expr) and isinstance(small.value, (cst.SimpleString, cst.ConcatenatedString))
 
 
 def _insertion_index(body: Sequence[Any], edit: Add, new: Sequence[Any]) -> int:

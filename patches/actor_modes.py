@@ -5,16 +5,25 @@ Code: the tree has newt's loss and perhaps its own constrained variants.
 Change: `actor_mode` chooses the loss, default residual; an unknown mode is an error before training starts. With rho_t
 the tree's temporal weights, T[x] the mean over the horizon of rho_t times the batch mean of x_t, S the running scale
 of Q, and G(eps, log_std) = A (sum_i(-eps_i^2 / 2 - log_std_i) - log(2 pi) / 2), the reference's log-probability over
-the task's A action dimensions (A times too large for a density, and its constant counted once):
-sac: T[entropy_coef log pi - Q/S]; residual: sac + prior_coef T[-P], P = G((pi - mu)/s, log s)/S once S has passed
-scale_threshold, else 0, with s = max(std, min_std); bc_sac: sac + prior_coef T[sum_i (pi_i - a_i)^2];
-bc: T[-clamp(G((pi - mu)/s, log s), -50000, 0)/S]; awac: T[-w log p(a)] with
-w = clamp(exp((Q(pi) - Q(a))/S/awac_lambda), exp_adv_min, exp_adv_max), not differentiated.
+the task's A action dimensions:
+
+- sac: T[entropy_coef log pi - Q/S]
+- residual: sac + prior_coef T[-P], P = G((pi - mu)/s, log s)/S once S has passed scale_threshold, else 0, with s =
+  max(std, min_std)
+- bc_sac: sac + prior_coef T[sum_i (pi_i - a_i)^2]
+- bc: T[-clamp(G((pi - mu)/s, log s), -50000, 0)/S]
+- awac: T[-w log p(a)], w = clamp(exp((Q(pi) - Q(a))/S/awac_lambda), exp_adv_min, exp_adv_max), not differentiated
+
+Effect: the policy follows the planner as the reference's does. G is A times too large for a density, its constant
+counted once: at the mean of a policy with log_std = -1 in each of A=21 dimensions it is 421.7, where the Gaussian
+log-density is 1.7. The prior counts nothing up to S = 2, and awac weights stay between 0.1 and 10.
+Evidence: reference, `update_pi` in `tdmpc_square.py`, `pi` and `log_pi_action` in `common/world_model.py`.
 Corrections: the reference's AWAC weight has the opposite sign of the AWAC paper's; it is the default here
 (`awac_advantage=reference`), `paper` turns it round. Its log p(a) uses the raw log-std head, not the bounded one that
 actions are sampled with: kept. Its bc mode updates a second running scale that nothing reads: not ported.
-Effect: the policy follows the planner as the reference's does.
-Evidence: reference, `update_pi` in tdmpc_square.py, `pi` and `log_pi_action` in common/world_model.py.
+Leave it off: when the policy shall be trained by newt's own loss, or by the tree's own constrained variants, which
+this patch replaces. No mode stands for that loss: newt's entropy is not -log pi in the reference's sense, so sac is
+not it.
 """
 
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
@@ -154,7 +163,7 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="actor_mode ∈ sac, awac, residual, bc_sac, bc (default residual), with log_pi_action and the AWAC settings",
     requires=("planner-stats",),
-    after=("planner-stats", "seeding", "mu-std", "burst"),
+    after=("burst",),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="entropy_coef"),
         Add(

@@ -1,14 +1,18 @@
 """Random actions while seeding, with statistics that say so.
 
-Claim: the reference seeds with uniformly random actions and stores them with mu = action and std = exp(log_std_max),
-a distribution wide enough to pull the policy nowhere.
+Claim: the reference seeds with uniformly random actions and stores them with mu = action and std = exp(log_std_max), a
+distribution wide enough to pull the policy nowhere.
 Code: the tree lets the untrained agent act from the first step on (the branch with random actions is never taken), or
 stores random actions without statistics.
-Change: while seeding, actions are random; they are stored with mu = action and std = exp(log_std_max) = 7.389. The
-agent acts in the first iteration that starts at or past the threshold. An agent that was pretrained on demonstrations
-or is being finetuned goes on acting while seeding.
-Effect: every transition collected while seeding has usable statistics.
-Evidence: reference, `train` in trainer/online_trainer.py.
+Change: while seeding, actions are random; they are stored with mu = action and std = exp(log_std_max). The agent acts
+in the first iteration that starts at or past the threshold. An agent that was pretrained on demonstrations or is being
+finetuned goes on acting while seeding.
+Effect: every transition collected while seeding has statistics: for N=20 and L=250, 1,260 of them with `seeding` (63
+iterations of 20), 25,000 without. Their std is exp(2) = 7.389. The pull of a prior goes with 1/std^2, so it is 0.018 of
+that of std 1, and 1/21,800 of that of the planner's smallest, 0.05.
+Evidence: reference, `train` in `trainer/online_trainer.py`.
+Leave it off: when the agent shall act from the first step on, as with a checkpoint that already knows the task and is
+loaded without `finetune`, or to compare with runs that were seeded by the untrained planner.
 """
 
 from newtfix.conditions import SEEDING_THRESHOLD

@@ -1,14 +1,18 @@
 """The residual prior is weighted by A/61.
 
-Claim: the reference multiplies prior_coef by action_dim / 61. (61 is the action dimension of HumanoidBench's H1 with
-two hands, the benchmark it was tuned on, not of dm_control's dog, which has 38 actuators.)
+Claim: the reference multiplies prior_coef by A/61, A the number of action dimensions.
 Code: the prior term is weighted with prior_coef alone.
 Change: it is scaled by A/61, A being each sample's own action dimension, counted in the action masks, not the padded
 width.
-Effect: humanoid (A=21): 0.344. The prior's log-probability already carries a factor A in the reference, so its weight
-there grows with A^2: a tree whose log-probability lacks that factor does not match the reference by this patch alone;
-`actor-modes` brings it.
-Evidence: reference, `update_pi` in tdmpc_square.py.
+Effect: the factor is 0.344 for humanoid (A=21) and 0.098 for A=6. The reference's log-probability carries a factor A
+of its own, so there the weight is prior_coef A^2/61: with prior_coef 1, it is 61 for A=61, 7.2 for A=21 and 0.59 for
+A=6.
+Evidence: reference, `update_pi` in `tdmpc_square.py`.
+Corrections: 61 is the action dimension of HumanoidBench's H1 with two hands, the benchmark that the reference was
+tuned on, not of dm_control's dog, which has 38 actuators. A tree whose log-probability lacks the factor A does not
+match the reference by this patch alone; `actor-modes` brings it.
+Leave it off: when prior_coef was tuned for the task at hand without the factor, or when one weight shall count alike
+in tasks of different action dimensions.
 """
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
@@ -17,7 +21,7 @@ PATCH = Patch(
     title="Residual prior scaled by A/61",
     severity=Severity.MODERATE,
     changes="the residual prior term is scaled by A/61, A the task's true action dimension",
-    after=("planner-stats", "seeding", "mu-std", "burst", "actor-modes"),
+    after=("actor-modes",),
     edits=(
         Edit(
             "weight",

@@ -1,14 +1,18 @@
 """Seeding ends after max(1000, 5 L) environment steps.
 
-Claim: the reference starts learning after max(1000, 5 * episode_length) steps, however many environments collect.
-Code: newt waits for `seeding_coef * num_envs * episode_length * world_size` steps, N W times as many.
+Claim: the reference starts learning after max(1000, 5 L) steps, L the episode length, however many environments
+collect.
+Code: newt waits for `seeding_coef * num_envs * episode_length * world_size` steps, N W times as many where L is 200 or
+more, with N environments in each of W processes.
 Change: one threshold, `_seed_steps`, for every place that asks whether seeding is over. Since newt's buffer receives
 finished episodes only, and with many environments none has finished by then, running episodes are handed over as
-segments when seeding ends; the rest of such an episode follows as a segment of its own. No transition is stored
-twice, and a part too short to sample from waits.
-Effect: L=250, N=20, W=1: 25,000 steps become 1,250; L=500: 50,000 become 2,500.
-Evidence: reference, `cfg.seed_steps` in envs/__init__.py; newt, `Trainer.train`.
-Leave it off to collect as much random data as newt does.
+segments when seeding ends; the rest of such an episode follows as a segment of its own. No transition is stored twice,
+and a part too short to sample from waits.
+Effect: with N=20 and W=1, 25,000 steps become 1,250 for L=250, and 50,000 become 2,500 for L=500: 20 times fewer. The
+reference's DMControl episodes always have 500 steps, so there it is 2,500.
+Evidence: reference, `cfg.seed_steps` in `envs/__init__.py`; newt, `Trainer.train`.
+Leave it off: when newt's longer seeding is wanted: 5 episodes of every environment, 100 in all for N=20, before the
+first update. `seeding_coef` has no effect with this patch.
 """
 
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where

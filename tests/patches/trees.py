@@ -49,7 +49,7 @@ def tree(ids: Iterable[str] = ()) -> SimpleNamespace:
     name = _package(frozenset(ids))
     modules = {
         module.rpartition(".")[2]: importlib.import_module(f"{name}.{module}")
-        for module in ("trainer", "tdmpc2", "config", "common.buffer", "common.world_model", "common.math")
+        for module in ("trainer", "tdmpc2", "config", "common.buffer", "common.world_model", "common.math", "common.layers")
     }
     return SimpleNamespace(name=name, **modules)
 
@@ -152,9 +152,18 @@ def stored_rewards(buffer: Any) -> list[float]:
 
 
 def make_trainer(
-    ids: Iterable[str], lengths: list[int], steps: int, agent: Any = None, capacity: int = 50_000, **settings: Any
+    ids: Iterable[str],
+    lengths: list[int],
+    steps: int,
+    agent: Any = None,
+    capacity: int = 50_000,
+    evaluate: bool = False,
+    **settings: Any,
 ) -> Any:
-    """The real trainer and buffer of a patched tree around a fake environment and (unless given) a counting agent."""
+    """The real trainer and buffer of a patched tree around a fake environment and (unless given) a counting agent.
+
+    With `evaluate`, what `eval-modes` adds to an evaluation is run.
+    """
     modules = tree(ids)
     cfg = make_cfg(modules, len(lengths), lengths, steps=steps, **settings)
     agent = agent(modules, cfg) if agent else CountingAgent()
@@ -162,4 +171,6 @@ def make_trainer(
     trainer = modules.trainer.Trainer(cfg, FakeEnv(lengths), agent, buffer, SilentLogger())
     agent.trainer = trainer
     trainer.eval = dict  # an evaluation would only move the fake environment on
+    if hasattr(trainer, "eval_policy") and not evaluate:
+        trainer.eval_policy = dict
     return trainer

@@ -1,0 +1,48 @@
+"""Every environment writes its own row of its own episode.
+
+Claim: row t of an environment's episode is what happened at its step t.
+Code: newt keeps the running episodes in one TensorDict [L+1, N] and writes `self._tds[ep_len] = td` with ep_len an
+index tensor [N]. That selects N rows of all N environments, and writes each environment's data at every other
+environment's position too.
+Change: row ep_len[i] of column i only.
+Effect: none while all environments are in step, so single-task runs are not affected. As soon as lengths differ, rows
+are overwritten: with episodes of 2 and 6 steps, the long one is stored as steps 5, 6, 3, 4, 5, 6.
+Evidence: newt, `Trainer.train` in trainer.py; found by running it with two lengths.
+Leave it off: never with tasks of different lengths; with one length it makes no difference.
+"""
+
+from newtfix.model import Edit, Patch, Severity, Shape
+
+PATCH = Patch(
+    title="Rows of episodes of different lengths",
+    severity=Severity.CRITICAL,
+    kind="defect",
+    changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
+    after=("target-q",),
+    edits=(
+        Edit(
+            "own-row",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    """
+                    $td = self.to_td($*row)
+                    $$between
+                    self._tds[$length] = $td
+                    """,
+                    """
+                    $td = self.to_td($*row)
+                    $$between
+                    self._tds[$length.long(), torch.arange($length.shape[0])] = $td
+                    """,
+                ),
+                Shape(
+                    "self._tds[$length] = self.to_td($obs, $action, $*rest)",
+                    "self._tds[$length.long(), torch.arange($length.shape[0])] = self.to_td($obs, $action, $*rest)",
+                ),
+            ),
+            present=("self._tds[$length.long(), torch.arange($n)] = $td", "self._tds[$length, torch.arange($n)] = $td"),
+        ),
+    ),
+)

@@ -1,0 +1,105 @@
+"""Evaluation of the policy without planner, and of the value function.
+
+Claim: the reference also evaluates its policy alone, and compares what that policy earns with what Q predicts.
+Code: newt evaluates with the planner only.
+Change: two settings, `eval_pi` and `eval_value`. Beside each evaluation, `eval_episodes` episodes per environment are
+run with the policy's mean action and without planner, in all environments at once. Logged are episode_reward_pi and
+episode_success_pi, and mc_value, the discounted return of these episodes, beside q_value, the average Q at their first
+observations.
+Effect: on the learning curve, the gap between episode_reward and episode_reward_pi shows what the planner adds, the
+gap between q_value and mc_value the overestimation of Q. Evaluations take twice the environment steps, at the policy's
+speed.
+Evidence: reference, `eval` and `eval_value` in trainer/online_trainer.py.
+Leave it off: where evaluation episodes are expensive, or set eval_pi=false and eval_value=false, which gives the same
+numbers as a tree without the patch.
+"""
+
+from newtfix.model import Add, Edit, Patch, Severity, Shape
+
+SETTINGS = """
+eval_pi: bool = True  # also evaluate the policy without planner
+eval_value: bool = True  # also compare the policy's discounted return with Q
+"""
+
+METHODS = '''
+@torch.no_grad()
+def eval_policy(self):
+    """Run `eval_episodes` episodes per environment with the policy alone, in all N environments at once.
+
+    Returns means over these episodes: with `eval_pi` episode_reward_pi and episode_success_pi, with `eval_value`
+    mc_value (discounted return) and q_value (average Q at the first observations); nothing where both are off.
+    """
+    if not (self.cfg.eval_pi or self.cfg.eval_value):
+        return {}
+    device = self.agent.device
+    tasks = self._tasks.to(device)
+    discount = self.agent.discount[tasks].flatten().cpu()
+    results = {name: [] for name in ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")}
+    logged = list(results)[0 if self.cfg.eval_pi else 2 : 4 if self.cfg.eval_value else 2]
+    obs, _ = self.env.reset()
+    steps, reward_sum, discounted_sum = torch.zeros(3, self.cfg.num_envs)
+    finished = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
+    first_q = torch.zeros(self.cfg.num_envs)
+    while (finished < self.cfg.eval_episodes).any():
+        first = steps == 0
+        torch.compiler.cudagraph_mark_step_begin()
+        action = self.agent(obs, t0=first, step=self._step, eval_mode=True, task=self._tasks, mpc=False)
+        action = action[0] if isinstance(action, tuple) else action
+        if self.cfg.eval_value and first.any():
+            first_q = torch.where(first, self._q_value(obs, action, tasks), first_q)
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        reward_sum += reward
+        discounted_sum += discount**steps * reward
+        steps += 1
+        done = terminated | truncated
+        for i in done.nonzero().flatten().tolist():
+            if finished[i] < self.cfg.eval_episodes:
+                success = info["final_info"]["success"][i]
+                ended = (reward_sum[i], success, discounted_sum[i], first_q[i])
+                for values, value in zip(results.values(), ended, strict=True):
+                    values.append(float(value))
+        finished += done
+        for counter in (steps, reward_sum, discounted_sum):
+            counter[done] = 0.0
+    return {name: self._mean_over_ranks(results[name]) for name in logged}
+
+def _q_value(self, obs, action, tasks):
+    """Average Q [N] of actions [N, A] at observations [N, O]."""
+    obs = TensorDict(obs) if isinstance(obs, dict) else obs
+    z = self.agent.model.encode(obs.to(self.agent.device), tasks)
+    return self.agent.model.Q(z, action.to(self.agent.device), tasks, return_type="avg").flatten().cpu()
+
+def _mean_over_ranks(self, values):
+    """Mean of numbers on all ranks; NaN (no success defined, say) does not count."""
+    values = torch.tensor(values, device=self.agent.device)
+    total = torch.stack([values.nansum(), (~values.isnan()).sum().float()])
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(total)
+    return (total[0] / total[1]).item()
+'''
+
+PATCH = Patch(
+    title="Evaluation of the policy without planner, and of Q",
+    severity=Severity.MINOR,
+    changes="eval_pi (the policy without planner) and eval_value (its discounted return against Q)",
+    after=("q-ensemble",),
+    edits=(
+        Add("settings", "config", "Config", SETTINGS, after="eval_episodes"),
+        Edit(
+            "beside-the-planner",
+            "trainer",
+            "Trainer.train",
+            (
+                Shape(
+                    "$metrics = self.eval()",
+                    """
+                    $metrics = self.eval()
+                    $metrics.update(self.eval_policy())
+                    """,
+                    present="$metrics.update(self.eval_policy())",
+                ),
+            ),
+        ),
+        Add("methods", "trainer", "Trainer", METHODS, after="eval"),
+    ),
+)

@@ -1,0 +1,30 @@
+"""The planner's start is annealed until the final step, not longer.
+
+Claim: the planner starts from the policy's statistics until `constraint_start_step`, then less and less, and from its
+own ones from `constraint_final_step` on.
+Code: `interp_dist` divides the steps since the start by the final step, not by the distance between the two.
+Change: it divides by constraint_final_step - constraint_start_step.
+Effect: with newt's defaults, 2M and 10M, the annealing ends at 10M instead of 12M; at 10M the policy's weight is 0
+instead of 0.2.
+Evidence: newt, `interp_dist` in common/math.py, and the comments on both settings in config.py.
+Leave it off: to repeat earlier runs, or where the start is 0: then nothing changes.
+"""
+
+from newtfix.model import Edit, Patch, Severity, Shape
+
+PATCH = Patch(
+    title="Annealing of the planner's start ends at the final step",
+    severity=Severity.MINOR,
+    kind="defect",
+    changes="the planner's mix with the policy ends at constraint_final_step, not constraint_start_step later",
+    after=("first-obs",),
+    edits=(
+        Edit(
+            "duration",
+            "math",
+            "interp_dist",
+            (Shape("max($least, end)", "max($least, end - start)"),),
+            present=("end - start",),
+        ),
+    ),
+)

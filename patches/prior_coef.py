@@ -1,0 +1,30 @@
+"""The policy's prior term is weighted with 1, not 10.
+
+Claim: the reference weights the prior term of its policy loss with prior_coef 1.0.
+Code: newt's default is 10.0. In upstream newt that number has no effect online (it is read only while the agent is
+pretrained on demonstrations, where it is replaced by 1.0), so it lies there unnoticed until a constrained policy loss,
+such as the modes `residual` and `bc_sac` of `actor-modes`, reads it.
+Change: the default of `prior_coef` is 1.0.
+Effect: the prior pulls with a tenth of the force. For humanoid (A=21) with `prior-norm` the weight of the Gaussian
+exponent, prior_coef A^2 / 61, is 7.2 instead of 72.
+Evidence: reference, `prior_coef` in config.yaml; newt, `Config` in config.py.
+Leave it off: when you have tuned prior_coef yourself, or set it on the command line, which wins over the default.
+"""
+
+from newtfix.model import Edit, Patch, Severity, Shape
+
+PATCH = Patch(
+    title="Prior coefficient 1 instead of 10",
+    severity=Severity.CRITICAL,
+    changes="default prior_coef 1.0 instead of 10.0",
+    after=("prior-norm",),
+    edits=(
+        Edit(
+            "default",
+            "config",
+            "Config",
+            (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0"),),
+            present=("prior_coef: $type = 1", "prior_coef: $type = 1e0"),
+        ),
+    ),
+)

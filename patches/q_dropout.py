@@ -1,0 +1,61 @@
+"""Dropout in the Q networks.
+
+Claim: the reference drops 1% of the units behind the first linear layer of each Q network, in front of its LayerNorm.
+Code: newt's Q networks have no dropout.
+Change: a setting `dropout`, 0.01. It acts where the Q networks are in training mode: in the update, not in the target
+networks and not while planning.
+Effect: about five of 512 units are dropped from each sample of each network in an update.
+Evidence: reference, `dropout` in config.yaml, `NormedLinear` in common/layers.py.
+Leave it off: when losses must not depend on random numbers beyond the policy's own, or set dropout=0, which gives the
+same numbers as a tree without the patch.
+"""
+
+from newtfix.model import Add, Edit, Patch, Severity, Shape
+
+DROP = '''
+def _drop(self, x):
+    """Dropout at the rate `dropout`, in training mode."""
+    return nn.functional.dropout(x, self.dropout, self.training) if self.dropout else x
+'''
+
+PATCH = Patch(
+    title="Dropout in the Q networks",
+    severity=Severity.MINOR,
+    changes="dropout 0.01 behind the first linear layer of each Q network, in front of its LayerNorm",
+    after=("scale-order",),
+    edits=(
+        Add(
+            "setting",
+            "config",
+            "Config",
+            "dropout: float = 0.01  # dropout behind the first layer of the Q networks; 0: none",
+            after="num_q",
+        ),
+        Edit(
+            "layer",
+            "layers",
+            "NormedLinear.forward",
+            (Shape("super().forward($x)", "self._drop(super().forward($x))"),),
+            present=("self.dropout($x)",),
+        ),
+        Add("rate", "layers", "NormedLinear", "dropout = 0.0  # rate of dropout in front of the normalisation"),
+        Add("method", "layers", "NormedLinear", DROP, after="forward"),
+        Edit(
+            "ensemble",
+            "layers",
+            "QEnsemble.__init__",
+            (
+                Shape(
+                    "self._Qs = nn.ModuleList($networks)",
+                    """
+                    self._Qs = nn.ModuleList($networks)
+                    for network in self._Qs:
+                        network[0].dropout = cfg.dropout
+                    """,
+                    present="network[0].dropout = cfg.dropout",
+                ),
+            ),
+            present=("mlp($*_, dropout=cfg.dropout)",),
+        ),
+    ),
+)

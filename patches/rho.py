@@ -1,0 +1,102 @@
+"""Losses are weighted with rho^t and averaged over the horizon.
+
+Claim: the reference weights step t of every loss with rho^t, t = 0 ... H-1, and divides the sum by H.
+Code: newt divides the H+1 weights by their sum, and adds the weighted steps up.
+Change: the weights are rho^t as they are, and every loss is a mean over the steps: consistency and reward
+(1/H) sum_t rho^t l_t, value (1/(H num_q)) sum_q sum_t rho^t l_qt, and the policy's terms likewise.
+Effect: for rho=0.5 and H=3, newt's weights are 0.533, 0.267, 0.133 (and 0.067), the reference's 0.333, 0.167, 0.083:
+all losses shrink to 5/8. Adam hardly notices that, but gradient clipping does, and so does the balance with terms that
+are averaged already: with `actor-modes` alone, whose terms are means of newt's weights, the policy's losses are
+1.875 times too small.
+Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init__` and `_loss_fn` in tdmpc2.py.
+Leave it off: to keep logged losses comparable with earlier runs of newt.
+"""
+
+from newtfix.model import Edit, Patch, Severity, Shape, Where
+
+NORMALISED = ("self.rho.sum($*_)", "self.rho / $_", "self.rho /= $_", "self.rho = $_ / $_", "self.rho.div_($_)")
+TOTAL = tuple(
+    Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")
+)
+
+PATCH = Patch(
+    title="Temporal weights rho^t, averaged over the horizon",
+    severity=Severity.MODERATE,
+    changes="temporal weights ρ^t are not normalised, each loss is averaged over H",
+    after=("prior-coef",),
+    edits=(
+        Edit(
+            "weights",
+            "agent",
+            "TDMPC2.__init__",
+            (
+                Shape("self.rho = self.rho / self.rho.sum()", ""),
+                Shape("self.rho /= self.rho.sum()", ""),
+                Shape(
+                    "self.rho = $powers / $powers.sum()",
+                    "self.rho = $powers",
+                    present="",
+                    where=(Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True),),
+                ),
+            ),
+            unless=(Where("agent", NORMALISED, "TDMPC2.__init__", absent=True),),
+        ),
+        Edit(
+            "model-losses",
+            "agent",
+            "TDMPC2",
+            (
+                Shape(
+                    """
+                    def _sum_over_time(self, x):
+                        $_
+                        $$weights
+                        return ($weight * x).sum(0).mean()
+                    """,
+                    '''
+                    def _mean_over_time(self, x):
+                        """Mean over time and all else of per-step values [T, ...], weighed by rho^t."""
+                        $$weights
+                        return ($weight * x).mean()
+                    ''',
+                    present="def _mean_over_time(self, x):\n    $$_",
+                ),
+                Shape(
+                    "total_loss = $total",
+                    """
+                    $consistency = $consistency / self.cfg.horizon
+                    $reward = $reward / self.cfg.horizon
+                    $value = $value / self.cfg.horizon
+                    total_loss = $total
+                    """,
+                    present="$consistency = $consistency / self.cfg.horizon",
+                    where=(Where("agent", "$_ = $_ + $_ * self.rho[t]", "TDMPC2._loss_fn"), *TOTAL),
+                ),
+            ),
+        ),
+        Edit(
+            "means",
+            "agent",
+            "TDMPC2",
+            (Shape("self._sum_over_time($x)", "self._mean_over_time($x)", count=None),),
+            optional=True,
+        ),
+        Edit(
+            "cloning-term",
+            "agent",
+            "TDMPC2._pi_loss",
+            (Shape("($x * self.rho[:-1, None]).sum(0)", "($x * self.rho[:-1, None]).mean(0)"),),
+            optional=True,
+        ),
+        Edit(
+            "q-term",
+            "agent",
+            "TDMPC2._pi_loss",
+            (
+                Shape("($x * self.rho[:, None, None]).sum(dim=$d)", "($x * self.rho[:, None, None]).mean(dim=$d)"),
+                Shape("($x * self.rho[:, None, None]).sum($d)", "($x * self.rho[:, None, None]).mean($d)"),
+            ),
+            optional=True,
+        ),
+    ),
+)
