@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/stamp
 DEMO := build/demo
 
-.PHONY: demo test lint gpu-check setup clean
+.PHONY: demo test lint gpu-check pages setup clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,9 @@ lint: $(STAMP)
 
 gpu-check: $(STAMP)
 	$(BIN)/python tools/gpu_check.py
+
+pages: $(STAMP)
+	$(BIN)/python tools/pages.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,7 +85,7 @@ def show(
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
-    """Explain one patch: what is wrong, what it changes, before and after."""
+    """Print the page of one patch: the claim, the code before and after, the effect, and when to leave it off."""
     _run("show", as_json, name, tree, patches or [], as_json)
 
 
@@ -133,6 +133,18 @@ def check(
 ) -> None:
     """Exit with 1 unless the patches named, or all, are in the tree or have nothing to fix in it."""
     _run("check", as_json, ids or [], everything, tree, patches or [], as_json)
+
+
+@app.command()
+def parity(
+    fixture: Annotated[Path, typer.Argument(metavar="FIXTURE", help="Recorded numbers: an npz file.")],
+    tree: Tree = None,
+    patches: Patches = None,
+    tol: Annotated[float, typer.Option("--tol", help="The largest relative error that counts as equal.")] = 1e-4,
+    as_json: Json = False,
+) -> None:
+    """Compare the tree's world model and losses with recorded numbers; exit with 1 unless they agree."""
+    _run("parity", as_json, fixture, tree, patches or [], tol, as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -14,10 +14,18 @@ from newtfix.rewrite import apply_add, apply_edit
 from newtfix.roles import overrides
 
 
-def inspect(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> dict[str, PatchReport]:
-    """The state of every patch in a tree, from its code alone. Raises TreeError when it is no newt-style tree."""
+def inspect(
+    sources: Mapping[str, str], patches: Mapping[str, Patch], ids: Iterable[str] | None = None
+) -> dict[str, PatchReport]:
+    """The state of patches in a tree, from its code alone. Raises TreeError when it is no newt-style tree.
+
+    Args:
+        sources: text of every file by its path in the tree. patches: all known patches. ids: those asked about
+            (default: all).
+    """
     tree = WorkingTree(sources)
-    reports = {patch.id: examine(tree, patch, places=True)[0] for patch in patches.values()}
+    asked = patches if ids is None else ids
+    reports = {name: examine(tree, patches[name], places=True)[0] for name in asked}
     for name, report in reports.items():
         if report.state in (State.DRIFTED, State.PARTIAL) and patches[name].requires:
             reports[name] = _with_requirements_in(sources, patches, report)

@@ -17,6 +17,8 @@ Bindings = dict[str, Any]
 Step = tuple[str, int | None]
 Path = tuple[Step, ...]
 
+NOWHERE: Path = ()
+BODY: Path = (("body", None),)
 _SEQUENCES = (list, tuple)
 _HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
 _KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
@@ -79,21 +81,32 @@ def _dedent(source: str) -> str:
 # --- matching ---------------------------------------------------------------------------------------------------------
 
 
-@cache
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
 def fields_of(kind: Any) -> tuple[str, ...]:
-    names = (f.name for f in fields(kind))
-    return tuple(n for n in names if n not in _LAYOUT and not n.startswith("whitespace"))
+    """The fields of a node that are code and not layout."""
+    if kind not in _FIELDS:
+        names = (f.name for f in fields(kind))
+        _FIELDS[kind] = tuple(n for n in names if n not in _LAYOUT and not n.startswith("whitespace"))
+    return _FIELDS[kind]
 
 
-@cache
+_NODES: dict[type, bool] = {}
+_EXPRESSIONS: dict[type, bool] = {}
+
+
 def _is_node(kind: type) -> bool:
     """Whether a class is one of LibCST's nodes; asking an instance is slow, as they are abstract base classes."""
-    return issubclass(kind, cst.CSTNode)
+    if kind not in _NODES:
+        _NODES[kind] = issubclass(kind, cst.CSTNode)
+    return _NODES[kind]
 
 
-@cache
 def _is_expression(kind: type) -> bool:
-    return issubclass(kind, cst.BaseExpression)
+    if kind not in _EXPRESSIONS:
+        _EXPRESSIONS[kind] = issubclass(kind, cst.BaseExpression)
+    return _EXPRESSIONS[kind]
 
 
 def hole(node: Any, kind: str) -> str | None:
@@ -243,12 +256,14 @@ def _units(root: cst.CSTNode) -> tuple[tuple[tuple[Path, cst.CSTNode], ...], tup
 
     Nodes are immutable and shared between the versions of a tree, so what is known of a statement stays known.
     """
+    body: Sequence[cst.CSTNode]
+    blocks: list[tuple[Path, cst.CSTNode]]
     if isinstance(root, cst.Module):
-        body, inside, blocks = root.body, (), [((), root)]
+        body, inside, blocks = root.body, NOWHERE, [(NOWHERE, root)]
     elif isinstance(root, cst.ClassDef) and isinstance(root.body, cst.IndentedBlock):
-        body, inside, blocks = root.body.body, (("body", None),), [((("body", None),), root.body)]
+        body, inside, blocks = root.body.body, BODY, [(BODY, root.body)]
     else:
-        return (), (((), root),)
+        return (), ((NOWHERE, root),)
     units: list[tuple[Path, cst.CSTNode]] = []
     for index, statement in enumerate(body):
         here = (*inside, ("body", index))
@@ -274,7 +289,9 @@ def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, pat
 def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
     nodes = _by_type(unit)
     if pattern.expression is not None:
-        bindings = ((here, _match(pattern.expression, node, bound)) for here, node in nodes.get(type(pattern.expression), ()))
+        bindings = (
+            (here, _match(pattern.expression, node, bound)) for here, node in nodes.get(type(pattern.expression), ())
+        )
         return tuple(Match(here, caught) for here, caught in bindings if caught is not None)
     blocks = nodes.get(cst.IndentedBlock, ())
     return tuple(match for here, node in blocks for match in _find_runs(pattern.statements, here, node, bound))

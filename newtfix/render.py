@@ -124,7 +124,7 @@ def render_expression(template: Pattern, match: Match, original: cst.BaseExpress
     """The expression that takes the place of `original`, whose parentheses it keeps, as it does its repeated parts."""
     new: cst.BaseExpression = _substitute(template.expression, match.bindings)
     own = [node for _, node in walk(original) if node is not original and isinstance(node, _COMPOSED)]
-    new = cst.ensure_type(new.visit(_KeepParts(own)), cst.BaseExpression)
+    new = _KeepParts(own).rebuilt(new)
     if getattr(original, "lpar", None) and not getattr(new, "lpar", None):
         new = new.with_changes(lpar=original.lpar, rpar=original.rpar)
     return new
@@ -138,6 +138,10 @@ class _KeepParts(cst.CSTTransformer):
 
     def __init__(self, own: Sequence[Any]) -> None:
         self.own = own
+
+    def rebuilt(self, expression: cst.BaseExpression) -> cst.BaseExpression:
+        new: Any = expression.visit(self)
+        return new if isinstance(new, cst.BaseExpression) else expression
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         return not any(node is mine for mine in self.own)

@@ -185,7 +185,7 @@ def reports(session: Session, ids: Iterable[str]) -> dict[str, PatchReport]:
     """The state of patches in the tree as it is: from the code, and from the ledger where that still holds."""
     from newtfix.engine import inspect
 
-    found = inspect(session.tree.sources, {name: session.patches[name] for name in ids})
+    found = inspect(session.tree.sources, session.patches, ids)
     trusted = () if session.edited else session.applied
     return {
         name: PatchReport(name, State.APPLIED, report.edits) if name in trusted else report

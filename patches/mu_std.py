@@ -19,7 +19,31 @@ from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 PRESENT = "std = torch.full_like($action, self.cfg.log_std_max).exp()"
-FINETUNE = "finetune: bool = $default"
+
+
+def _acting(condition: str, finetune: bool, demos: bool) -> Shape:
+    """Who acts in trees that know, or don't know, agents that are finetuned or pretrained on demonstrations."""
+    return Shape(
+        """
+        use_mpc = True
+        use_agent = True
+        if use_agent:
+            $$act
+        """,
+        f"""
+        use_mpc = self._step >= $threshold
+        use_agent = {condition}
+        if use_agent:
+            $$act
+        """,
+        present=f"use_agent = {condition}",
+        where=(
+            SEEDING_THRESHOLD,
+            Where("config", "finetune: bool = $_", "Config", absent=not finetune),
+            Where("trainer", "use_demos = $_", "Trainer.train", absent=not demos),
+        ),
+    )
+
 
 PATCH = Patch(
     title="Random actions with mu and std while seeding",
@@ -33,38 +57,12 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             (
-                Shape(
-                    """
-                    use_mpc = True
-                    use_agent = True
-                    if use_agent:
-                        $$act
-                    """,
-                    """
-                    use_mpc = self._step >= $threshold
-                    use_agent = self.cfg.finetune or use_mpc
-                    if use_agent:
-                        $$act
-                    """,
-                    present="use_agent = self.cfg.finetune or use_mpc",
-                    where=(SEEDING_THRESHOLD, Where("config", FINETUNE, "Config")),
+                _acting(
+                    "self.cfg.finetune or (use_demos and self.cfg.demo_steps > 0) or use_mpc", finetune=True, demos=True
                 ),
-                Shape(
-                    """
-                    use_mpc = True
-                    use_agent = True
-                    if use_agent:
-                        $$act
-                    """,
-                    """
-                    use_mpc = self._step >= $threshold
-                    use_agent = use_mpc
-                    if use_agent:
-                        $$act
-                    """,
-                    present="use_agent = use_mpc",
-                    where=(SEEDING_THRESHOLD, Where("config", FINETUNE, "Config", absent=True)),
-                ),
+                _acting("self.cfg.finetune or use_mpc", finetune=True, demos=False),
+                _acting("(use_demos and self.cfg.demo_steps > 0) or use_mpc", finetune=False, demos=True),
+                _acting("use_mpc", finetune=False, demos=False),
             ),
             given=("use_mpc = self._step >= $threshold",),
         ),

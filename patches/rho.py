@@ -22,7 +22,7 @@ TOTAL = tuple(
 PATCH = Patch(
     title="Temporal weights rho^t, averaged over the horizon",
     severity=Severity.MODERATE,
-    changes="temporal weights ρ^t are not normalised, each loss is averaged over H",
+    changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
     edits=(
         Edit(

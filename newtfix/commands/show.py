@@ -2,61 +2,100 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+import gc
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from newtfix import report
+from newtfix.errors import NewtfixError
 from newtfix.model import Add, Edit, Patch
+from newtfix.page import Block, Change, change, markdown, page
+from newtfix.places import base_tree
+from newtfix.sections import sections, settings
 from newtfix.session import choose, find_patches, find_target
+from newtfix.tree import read_tree
+
+_WIDEST = 100
+_LIST = re.compile(r"^(-|\||\d+\.) ", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\.md\)")
 
 
 def run(name: str, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     patches = find_patches(named, find_target(tree))
     patch = patches[choose([name], False, patches)[0]]
+    result = _change(patch, patches)
     if as_json:
-        report.emit_json(_as_json(patch))
+        report.emit_json(_as_json(patch, result))
+    elif sys.stdout.isatty():
+        _draw(page(patch, result))
     else:
-        _print(patch)
+        report.out(markdown(page(patch, result)).removesuffix("\n"))
     return 0
 
 
-def _print(patch: Patch) -> None:
-    report.heading(f"{patch.id}: {patch.title}")
-    report.out(f"severity: {patch.severity.value}")
-    if patch.requires:
-        report.out(f"requires: {', '.join(patch.requires)}")
-    if patch.after:
-        report.out(f"comes after: {', '.join(patch.after)}")
-    if patch.doc:
-        report.out(f"\n{inspect.cleandoc(patch.doc)}")
-    for edit in patch.edits:
-        report.out()
-        report.heading(f"{edit.id}: {edit.role}{f', {edit.scope}' if edit.scope else ''}{_remark(edit)}")
-        for label, code in _texts(edit):
-            report.out(f"  {label}:")
-            report.code(inspect.cleandoc("\n" + code))
+def _change(patch: Patch, patches: Mapping[str, Patch]) -> Change:
+    """What the patch does to newt_base; a patch for other trees is shown all the same.
+
+    Garbage is not collected meanwhile: among so many nodes of syntax trees that takes a tenth of the time.
+    """
+    gc.disable()
+    try:
+        return change(patch, patches, read_tree(base_tree()).sources)
+    except NewtfixError as problem:
+        where = problem.where.partition("\n")[0]
+        return Change("", f"Nothing to show: {problem.message}{f' ({where})' if where else ''}.", settings(patch, {}))
+    finally:
+        gc.enable()
 
 
-def _remark(edit: Edit | Add) -> str:
-    return " (optional)" if isinstance(edit, Edit) and edit.optional else ""
+def _draw(blocks: Iterable[Block]) -> None:
+    """The page for a terminal: its text without the marks of Markdown, its code in colours, no links to pages."""
+    for number, block in enumerate(block for block in blocks if not _LINK.fullmatch(block.text)):
+        if number:
+            report.out()
+        if block.kind.startswith("h"):
+            report.heading(_plain(block.text))
+        elif block.kind == "table":
+            head, *rows = (tuple(map(_plain, row)) for row in block.rows)
+            report.table(head, rows)
+        elif block.kind == "text":
+            report.out(_wrapped(_plain(block.text)))
+        elif block.kind == "diff":
+            report.diff(block.text)
+        elif block.kind == "python":
+            report.code(block.text)
+        else:
+            report.out(textwrap.indent(block.text, "    "))
 
 
-def _texts(edit: Edit | Add) -> list[tuple[str, str]]:
-    if isinstance(edit, Add):
-        return [("add" if edit.after is None else f"add after {edit.after}", edit.code)]
-    several = len(edit.shapes) > 1
-    return [
-        (f"{label}, shape {number}" if several else label, text)
-        for number, shape in enumerate(edit.shapes, 1)
-        for label, text in (("before", shape.before), ("after", shape.after))
-    ]
+def _plain(text: str) -> str:
+    return _LINK.sub(r"\1", text).replace("`", "")
 
 
-def _as_json(patch: Patch) -> dict[str, Any]:
+def _wrapped(text: str) -> str:
+    """Paragraphs as wide as the terminal; lists keep their lines."""
+    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    return "\n\n".join(
+        part if _LIST.search(part) else textwrap.fill(part, width, break_on_hyphens=False, break_long_words=False)
+        for part in text.split("\n\n")
+    )
+
+
+def _as_json(patch: Patch, result: Change) -> dict[str, Any]:
     keys = ("id", "title", "severity", "kind", "requires", "after", "changes", "origin", "doc")
-    return {key: getattr(patch, key) for key in keys} | {"edits": [_edit_as_json(edit) for edit in patch.edits]}
+    return {
+        **{key: getattr(patch, key) for key in keys},
+        "edits": [_edit_as_json(edit) for edit in patch.edits],
+        "sections": sections(patch.doc),
+        "settings": [asdict(setting) for setting in result.settings],
+        "newt_base": {"remark": result.remark, "diff": result.diff},
+    }
 
 
 def _edit_as_json(edit: Edit | Add) -> dict[str, Any]:

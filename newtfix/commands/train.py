@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import keyword
-import os
-import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 
 from newtfix import report
-from newtfix.errors import NewtfixError, TreeError
+from newtfix.errors import TreeError
+from newtfix.running import environment, importable, require_libraries
 from newtfix.session import Target, find_target
 
 _NEEDED = ("torch", "tensordict", "gymnasium", "dm_control", "mujoco", "omegaconf", "matplotlib", "tqdm", "numpy")
-_RELATIVE_IMPORT = re.compile(r"^\s*from\s+\.", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,8 @@ def run(arguments: Sequence[str], tree: Path | None) -> int:
         raise TreeError(
             f"there is no train.py in {target.root}", hint="Give the folder that holds it: newtfix train --tree DIR"
         )
-    _must_have_libraries(own=tree is None)
+    # A foreign tree may need less or more than ours; torch it needs.
+    require_libraries("training", _NEEDED if tree is None else ("torch",))
     report.say(f"Training with {_description(target)}.")
     with _launch(target, script) as launch:
         return _wait(launch, arguments, keep_clean=target.new)
@@ -50,43 +46,20 @@ def _description(target: Target) -> str:
     return f"newt_base itself, for there is no {target.name} yet" if target.new else str(target.root)
 
 
-def _must_have_libraries(own: bool) -> None:
-    """A foreign tree may need less or more than ours; torch it needs."""
-    missing = [name for name in (_NEEDED if own else ("torch",)) if importlib.util.find_spec(name) is None]
-    if missing:
-        raise NewtfixError(
-            f"training needs {', '.join(missing)}, which this Python does not have",
-            where=sys.executable,
-            hint="Install the trainer's libraries: pip install 'newtfix[train]'",
-        )
-
-
 @contextmanager
 def _launch(target: Target, script: Path) -> Iterator[_Launch]:
-    """A tree with relative imports runs as a package, from where the user is; any other as a script, in its folder.
-
-    A package needs a name: a folder whose own name cannot be imported gets one through a link.
-    """
-    root = target.root.resolve()
-    if not _RELATIVE_IMPORT.search(script.read_text("utf-8", "replace")):
-        yield _Launch(("train.py",), root, None)
-    elif root.name.isidentifier() and not keyword.iskeyword(root.name):
-        yield _Launch(("-P", "-m", f"{root.name}.train"), None, root.parent)
-    else:
-        with tempfile.TemporaryDirectory(prefix="newtfix-") as folder:
-            name = "tree_" + re.sub(r"\W", "_", root.name)
-            Path(folder, name).symlink_to(root, target_is_directory=True)
-            yield _Launch(("-P", "-m", f"{name}.train"), None, Path(folder))
+    """A tree with relative imports runs as a package, from where the user is; any other as a script, in its folder."""
+    with importable(target.root, script.read_text("utf-8", "replace")) as found:
+        if found.package:
+            yield _Launch(("-P", "-m", f"{found.package}.train"), None, found.path)
+        else:
+            yield _Launch(("train.py",), found.path, None)
 
 
 def _wait(launch: _Launch, arguments: Sequence[str], keep_clean: bool) -> int:
     """The exit code of the trainer. Ctrl-C reaches it by itself; a request to end is handed on."""
-    environment = dict(os.environ)
-    if launch.path:
-        before = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join([str(launch.path), *([before] if before else [])])
     command = [sys.executable, *(["-B"] if keep_clean else []), *launch.arguments, *arguments]
-    trainer = subprocess.Popen(command, cwd=launch.folder, env=environment)
+    trainer = subprocess.Popen(command, cwd=launch.folder, env=environment(launch.path))
 
     def hand_on(number: int, _: FrameType | None) -> None:
         trainer.send_signal(number)

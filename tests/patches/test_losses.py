@@ -97,7 +97,7 @@ def test_weights_of_the_policy_loss(modes):
 @pytest.mark.parametrize("modes", [[], ["actor-modes", "prior-norm", "rho"]], ids=["own loss", "actor modes"])
 @pytest.mark.parametrize("patch", [[], ["scale-order"]], ids=["newt", "patched"])
 def test_the_scale_that_a_policy_update_divides_by(patch, modes):
-    """Both end with the same scale; newt's loss is that of the scale before, the patched one that of the scale after."""
+    """Both end with the same scale; newt divides by the scale of before, the patched tree by that of afterwards."""
     batch_keys = ("action", "mu", "std")
     losses, ends = {}, {}
     for start in (2.5, "after"):

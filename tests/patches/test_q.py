@@ -87,7 +87,9 @@ def test_dropout_drops_what_the_first_layer_puts_out_in_front_of_its_normalisati
     seen = []
     functional = torch.nn.functional
     dropout, norm = functional.dropout, functional.layer_norm
-    monkeypatch.setattr(functional, "dropout", lambda v, p, training: seen.append(("dropout", p)) or dropout(v, p, training))
+    monkeypatch.setattr(
+        functional, "dropout", lambda v, p, training: seen.append(("dropout", p)) or dropout(v, p, training)
+    )
     monkeypatch.setattr(functional, "layer_norm", lambda *a, **k: seen.append(("norm", None)) or norm(*a, **k))
     both(x)
     runs = 1 if extra else 4

@@ -49,7 +49,15 @@ def tree(ids: Iterable[str] = ()) -> SimpleNamespace:
     name = _package(frozenset(ids))
     modules = {
         module.rpartition(".")[2]: importlib.import_module(f"{name}.{module}")
-        for module in ("trainer", "tdmpc2", "config", "common.buffer", "common.world_model", "common.math", "common.layers")
+        for module in (
+            "trainer",
+            "tdmpc2",
+            "config",
+            "common.buffer",
+            "common.world_model",
+            "common.math",
+            "common.layers",
+        )
     }
     return SimpleNamespace(name=name, **modules)
 
