@@ -12,6 +12,17 @@ Leave it off: only to repeat runs that were made with the defect.
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
+STEP = Where("trainer", "$obs, $_, $_, $_, $_ = self.env.step($_)", "Trainer.train")
+GUARDED = Where("trainer", "if done.any():\n    $$_", "Trainer.train", absent=True)
+
+
+def _behind_loop(body: str) -> Shape:
+    """A loop over the environments, with the body given, that no `if done.any()` stands around."""
+    loop = f"for $i in $environments:\n    {body}"
+    write = "if done.any():\n    self._tds[0, done] = self.to_td($obs)[done]"
+    return Shape(loop, f"{loop}\n{write}", where=(STEP, GUARDED))
+
+
 PATCH = Patch(
     title="First observation of an automatically started episode",
     severity=Severity.MODERATE,
@@ -34,8 +45,11 @@ PATCH = Patch(
                         $$finished
                         self._tds[0, done] = self.to_td($obs)[done]
                     """,
-                    where=(Where("trainer", "$obs, $_, $_, $_, $_ = self.env.step($_)", "Trainer.train"),),
+                    where=(STEP,),
                 ),
+                _behind_loop("$$_before\n    self.buffer.add($*episode)\n    $$_after"),
+                _behind_loop("if done[$i]:\n        $$finished"),
+                _behind_loop("if not done[$i]:\n        continue\n    $$finished"),
             ),
             present=("self._tds[0, done] = self.to_td($obs)[done]",),
         ),

@@ -19,6 +19,13 @@ class Config:
 	prior_coef: float = 10.0		# weight of the cloning term
 	rho: float = 0.5
 	lr: float = 3e-4
+	tau: float = 0.01
+	consistency_coef: float = 20.0
+	reward_coef: float = 0.1
+	value_coef: float = 0.1
+	eval_freq: int = 500
+	eval_episodes: int = 1			# per environment
+	compile: bool = False
 	seeding_coef: int = 5			# random episodes per environment
 	finetune: bool = False
 	use_demos: bool = False
@@ -34,6 +41,7 @@ class Config:
 	log_std_max: float = 2.0
 	entropy_coef: float = 1e-4		# weight of the entropy bonus
 	latent_dim: int = 8
+	num_q: int = 3
 	obs_dim: int = 3
 	action_dim: int = 2
 	action_dims: Any = (2,)

@@ -29,7 +29,8 @@ class TDMPC2(torch.nn.Module):
 		self.scale = RunningScale()
 		self.rho = torch.pow(self.cfg.rho, torch.arange(self.cfg.horizon + 1))
 		self.rho = self.rho / self.rho.sum()
-		self.pi_loss, self.mppi = self._pi_loss, self._mppi
+		self.discount = torch.tensor([0.9])
+		self.loss_fn, self.pi_loss, self.mppi = self._loss_fn, self._pi_loss, self._mppi
 
 	@torch.no_grad()
 	def pi(self, obs, task):
@@ -60,6 +61,9 @@ class TDMPC2(torch.nn.Module):
 	def plan(self, obs, t0, step=None, eval_mode=False, task=None):
 		"""Plan an action."""
 		z = self.model.encode(obs, task)
+		if step is not None:
+			zeros = torch.zeros_like(self.model.pi(z, task)[0])
+			self._start = math.interp_dist(zeros, zeros + 2, *2*[zeros], step, 100, 200)
 		action, out_mean, out_std = self.mppi(z, task)
 		self._prev_mean = out_mean.clone()
 		if not eval_mode:
@@ -87,21 +91,42 @@ class TDMPC2(torch.nn.Module):
 
 	@torch.no_grad()
 	def _td_target(self, next_z, reward, task):
-		return reward + 0.9 * self.model.Q(next_z, self.model.pi(next_z, task)[0], task)
+		action = self.model.pi(next_z, task)[0]
+		return reward + self.discount[0] * self.model.Q(next_z, action, task, return_type='min', target=True)
+
+	def _loss_fn(self, obs, action, reward, task):
+		"""Model losses, step after step."""
+		next_z = self.model.encode(obs[1:], task).detach()
+		targets = self._td_target(next_z, reward, task)
+		zs, consistency = [self.model.encode(obs[0], task[0])], 0
+		for t, (_action, _next_z) in enumerate(zip(action, next_z)):
+			zs.append(self.model.next(zs[-1], _action, task[t]))
+			consistency = consistency + F.mse_loss(zs[-1], _next_z) * self.rho[t]
+		zs = torch.stack(zs)
+		qs, rewards = self.model.Q(zs[:-1], action, task, return_type='all'), self.model.reward(zs[:-1], action, task)
+		reward_loss, value_loss = 0, 0
+		for t in range(self.cfg.horizon):
+			reward_loss = reward_loss + math.soft_ce(rewards[t], reward[t], self.cfg).mean() * self.rho[t]
+			for q in qs:
+				value_loss = value_loss + math.soft_ce(q[t], targets[t], self.cfg).mean() * self.rho[t]
+		value_loss = value_loss / self.cfg.num_q
+
+		# weigh them
+		total_loss = (
+			self.cfg.consistency_coef * consistency +
+			self.cfg.reward_coef * reward_loss +
+			self.cfg.value_coef * value_loss
+		)
+		losses = {'consistency_loss': consistency, 'reward_loss': reward_loss, 'value_loss': value_loss}
+		return total_loss, zs.detach(), {name: loss.detach() for name, loss in losses.items()}
 
 	def update(self, buffer):
 		obs, action, reward, task = buffer.sample(device=self.device)
 
-		zs = [self.model.encode(obs[0], task)]
-		for a in action:
-			zs.append(self.model.next(zs[-1], a, task))
-		zs = torch.stack(zs)
-		target = self._td_target(self.model.encode(obs[1:], task), reward, task)
-		total_loss = F.mse_loss(self.model.Q(zs[:-1], action, task), target)
-		total_loss = total_loss + F.mse_loss(self.model.reward(zs[:-1], action, task), reward)
+		total_loss, zs, info = self.loss_fn(obs, action, reward, task)
 		total_loss.backward()
 		self.optim.step()
 		self.optim.zero_grad()
-		info = {'total_loss': total_loss.detach()}
-		info.update(self.update_pi(zs.detach(), action, task[:1]))
+		self.model._Qs.soft_update_target()
+		info.update(self.update_pi(zs, action, task[:1]))
 		return info

@@ -45,12 +45,17 @@ class Trainer():
 	def train(self):
 		use_demos = self.cfg.get('use_demos', False)
 		train_metrics = defaultdict(list)
-		self.eval()
-		obs, info = self.env.reset()
-		ep_len = torch.zeros((self.cfg.num_envs,), dtype=torch.int32)
-		done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
-		self._tds[ep_len] = self.to_td(obs)
 		while self._step <= self.cfg.steps:
+
+			# Now and then
+			if self._step % self.cfg.eval_freq == 0:
+				metrics = self.eval()
+				metrics.update(self.common_metrics())
+				self.logger.log(metrics, 'eval')
+				obs, info = self.env.reset()
+				ep_len = torch.zeros((self.cfg.num_envs,), dtype=torch.int32)
+				done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+				self._tds[ep_len] = self.to_td(obs)
 
 			# Collect experience
 			use_mpc = self._step >= self.cfg.seeding_coef * self._update_freq

@@ -1,7 +1,7 @@
 import torch
 import torch.nn as nn
 
-from common import math
+from common import layers, math
 
 
 class WorldModel(nn.Module):
@@ -13,7 +13,7 @@ class WorldModel(nn.Module):
 		self._dynamics = nn.Linear(cfg.latent_dim + cfg.action_dim, cfg.latent_dim)
 		self._reward = nn.Linear(cfg.latent_dim + cfg.action_dim, 1)
 		self._pi = nn.Linear(cfg.latent_dim, 2 * cfg.action_dim)
-		self._Qs = nn.ModuleList([nn.Linear(cfg.latent_dim + cfg.action_dim, 1) for _ in range(2)])
+		self._Qs = layers.QOnlineTargetEnsemble(cfg)
 
 	def task_emb(self, x, task):
 		return x
@@ -39,5 +39,8 @@ class WorldModel(nn.Module):
 		return action, info
 
 	def Q(self, z, a, task, return_type='min', target=False):
-		values = torch.stack([q(torch.cat((z, a), dim=-1)) for q in self._Qs])
+		values = self._Qs(torch.cat((z, a), dim=-1), target=target)
+		if return_type == 'all':
+			return values
+		values = values[torch.randperm(self.cfg.num_q)[:2]]
 		return values.mean(0) if return_type == 'avg' else values.min(0).values
