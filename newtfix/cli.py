@@ -154,3 +154,12 @@ def train(
 ) -> None:
     """Run the tree's trainer. What follows `--` is handed on whatever it looks like: `newtfix train -- --help`."""
     _run("train", False, arguments or [], tree)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def demos(
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    tree: Tree = None,
+) -> None:
+    """Record demonstrations with an agent from a checkpoint, to pretrain others on: `newtfix demos -- --help`."""
+    _run("demos", False, arguments or [], tree)

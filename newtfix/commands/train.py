@@ -1,4 +1,4 @@
-"""`newtfix train`: runs the trainer of a tree in a process of its own."""
+"""`newtfix train`: runs the trainer, or another script, of a tree in a process of its own."""
 
 from __future__ import annotations
 
@@ -29,15 +29,25 @@ class _Launch:
 
 
 def run(arguments: Sequence[str], tree: Path | None) -> int:
+    return run_script("train", "Training", arguments, tree)
+
+
+def run_script(command: str, doing: str, arguments: Sequence[str], tree: Path | None, module: str = "train") -> int:
+    """Run a module of the tree as a program, and return its exit code.
+
+    Args:
+        command: newtfix's name for it. doing: what it does, for messages. arguments: handed on as they are.
+    """
     target = find_target(tree)
-    script = target.root / "train.py"
+    script = target.root / f"{module}.py"
     if not script.is_file():
         raise TreeError(
-            f"there is no train.py in {target.root}", hint="Give the folder that holds it: newtfix train --tree DIR"
+            f"there is no {script.name} in {target.root}",
+            hint=f"Give the folder that holds it: newtfix {command} --tree DIR",
         )
     # A foreign tree may need less or more than ours; torch it needs.
-    require_libraries("training", _NEEDED if tree is None else ("torch",))
-    report.say(f"Training with {_description(target)}.")
+    require_libraries(doing.lower(), _NEEDED if tree is None else ("torch",))
+    report.say(f"{doing} with {_description(target)}.")
     with _launch(target, script) as launch:
         return _wait(launch, arguments, keep_clean=target.new)
 
@@ -51,9 +61,9 @@ def _launch(target: Target, script: Path) -> Iterator[_Launch]:
     """A tree with relative imports runs as a package, from where the user is; any other as a script, in its folder."""
     with importable(target.root, script.read_text("utf-8", "replace")) as found:
         if found.package:
-            yield _Launch(("-P", "-m", f"{found.package}.train"), None, found.path)
+            yield _Launch(("-P", "-m", f"{found.package}.{script.stem}"), None, found.path)
         else:
-            yield _Launch(("train.py",), found.path, None)
+            yield _Launch((script.name,), found.path, None)
 
 
 def _wait(launch: _Launch, arguments: Sequence[str], keep_clean: bool) -> int:
