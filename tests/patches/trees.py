@@ -57,6 +57,7 @@ def tree(ids: Iterable[str] = ()) -> SimpleNamespace:
             "common.world_model",
             "common.math",
             "common.layers",
+            "common.demos",
         )
     }
     return SimpleNamespace(name=name, **modules)
