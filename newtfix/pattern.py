@@ -13,6 +13,8 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.errors import PatchError
+
 Bindings = dict[str, Any]
 Step = tuple[str, int | None]
 Path = tuple[Step, ...]
@@ -69,7 +71,15 @@ def parse_pattern(source: str, statements: bool = False) -> Pattern:
             return Pattern(source, cst.parse_expression(text), ())
         except cst.ParserSyntaxError:
             pass
-    return Pattern(source, None, tuple(cst.parse_module(text + "\n").body))
+    try:
+        return Pattern(source, None, tuple(cst.parse_module(text + "\n").body))
+    except cst.ParserSyntaxError as problem:
+        line = text.splitlines()[min(problem.raw_line, text.count("\n") + 1) - 1] if text else ""
+        raise PatchError(
+            "a pattern of a patch is no Python with holes",
+            where=f"line {problem.raw_line}, {line.strip()!r} of:\n{_dedent(source)}",
+            hint="docs/patches.md tells how a pattern is written",
+        ) from problem
 
 
 def _dedent(source: str) -> str:

@@ -7,6 +7,7 @@ import textwrap
 import libcst as cst
 import pytest
 
+from newtfix.errors import PatchError
 from newtfix.pattern import Match, find, parse_pattern
 from newtfix.render import at, render_expression, render_statements, replace_at, style_at
 
@@ -137,3 +138,33 @@ def test_docstrings_of_new_code_are_indented_and_end_lines_like_the_file() -> No
     result = rewrite("def f(self):\n    pass", after, text)
     assert result.count("\n") == result.count("\r\n")
     assert '\t\t"""One.\r\n\r\n\t\tTwo:\r\n\t\t\tthree.\r\n\t\t"""\r\n' in result
+
+
+def test_a_pattern_that_is_no_python_is_refused_with_the_line() -> None:
+    with pytest.raises(PatchError, match=r"(?s)no Python with holes.*line 2, 'def \('"):
+        parse_pattern("x = 1\ndef (")
+
+
+def test_parts_that_a_new_expression_repeats_keep_their_layout() -> None:
+    module = code("total = (first \\\n\t* weights[1 :]).sum( 0 )\n")
+    (match,) = find(parse_pattern("($x * weights[1:]).sum(0)"), module)
+    new = render_expression(parse_pattern("($x * weights[1:]).mean(0)"), match, at(module, match.path))
+    assert replace_at(module, match.path, new).code == "total = (first \\\n\t* weights[1 :]).mean(0)\n"
+
+
+def test_a_hole_that_caught_no_arguments_leaves_no_comma() -> None:
+    module = code("run = compile(f)\n")
+    (match,) = find(parse_pattern("compile($f, $*options)"), module)
+    new = render_expression(parse_pattern("build($f, $*options)"), match, at(module, match.path))
+    assert replace_at(module, match.path, new).code == "run = build(f)\n"
+
+
+def test_a_field_that_changes_keeps_its_comment() -> None:
+    module = code("class Config:\n    # how much\n    size: int = 3  # of it\n")
+    (match,) = find(parse_pattern("size: $type = $value"), module)
+    block = at(module, match.path)
+    (new,) = render_statements(
+        parse_pattern("size: $type = 4", statements=True), match, block.body, style_at(module, match.path)
+    )
+    changed = replace_at(module, match.path, block.with_changes(body=[new]))
+    assert changed.code == "class Config:\n    # how much\n    size: int = 4  # of it\n"

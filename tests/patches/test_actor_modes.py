@@ -10,7 +10,7 @@ import math
 
 import pytest
 import torch
-from trees import make_cfg, tree
+from trees import PATCHES, make_cfg, tree
 
 MODES = ("sac", "awac", "residual", "bc_sac", "bc")
 H, B, WIDTH, LATENT = 3, 6, 4, 16
@@ -190,15 +190,19 @@ def test_a_whole_update_moves_the_policy(mode):
     assert any(not torch.equal(p, q) for p, q in zip(agent.model._pi.parameters(), before, strict=True))
 
 
+@pytest.mark.parametrize("pretraining", [False, True], ids=["", "pretraining"])
+@pytest.mark.parametrize("ids", [["actor-modes", "prior-norm"], PATCHES], ids=["two", "all"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_whole_update_stays_on_one_device(mode):
+def test_a_whole_update_stays_on_one_device(mode, ids, pretraining):
     """On the meta device torch refuses nearly every mix of devices, and every synchronisation with the host."""
-    modules = tree(["actor-modes", "prior-norm"])
-    cfg = make_cfg(modules, 2, [250], actor_mode=mode, device="meta")
+    modules = tree(ids)
+    tasks = {"global_tasks": ["one", "two"], "num_global_tasks": 2, "action_dims": [1, 2], "discounts": [0.9, 0.95]}
+    cfg = make_cfg(modules, 2, [250, 250], actor_mode=mode, device="meta", task_dim=4, **tasks)
     agent = modules.tdmpc2.TDMPC2(modules.world_model.WorldModel(cfg), cfg)
     shapes = [(H + 1, B, 3), (H, B, 2), (H, B, 2), (H, B, 2), (H, B, 1)]
     rows = [torch.rand(shape, device="meta") for shape in shapes]
     rows.append(torch.zeros(H, B, dtype=torch.int32, device="meta"))
+    agent.maxq_pi = not pretraining
 
     class Replay:
         def sample(self, device):
