@@ -1,7 +1,8 @@
-"""Settings of a run: the dataclass, the command line, presets, and the values derived from a task."""
+"""Settings of a run: the dataclass, the command line, presets, and the values derived from the tasks."""
 
 import dataclasses
 import difflib
+import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -11,18 +12,22 @@ from typing import Any, Optional, Union, get_args, get_origin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+MAX_TITLE_TASKS = 3  # tasks that are named one by one in titles
+MAX_FOLDER = 64  # characters of a list of tasks that still make a folder's name
+
 
 @dataclass
 class Config:
     """All settings of a run; on the command line each is `name=value`."""
 
     # environment
-    task: str = "walker-walk"  # task name, such as walker-walk, cup-catch or mujoco-hopper
+    task: str = "walker-walk"  # a task, several (walker-walk,cup-catch), or a set: dmcontrol, mujoco
     action_repeat: Optional[int] = None  # simulator steps per action; none: the task's own (2 for DMControl)
-    episode_length: Optional[int] = None  # agent steps per episode; none: the task's own (500 for DMControl)
+    episode_length: Optional[int] = None  # agent steps per episode; none: each task's own (500 for DMControl)
     env_mode: str = "async"  # async: one process per environment; sync: all in this process
-    num_envs: int = 10  # environments run in parallel
+    num_envs: int = 10  # environments run in parallel; not given: one per task where there are several
     obs: str = "state"  # observations: state
+    pad: bool = False  # give one task the widths of several: 128 observations, 16 actions, or its own if larger
 
     # run
     preset: Optional[str] = None  # a named set of settings, applied before the others
@@ -46,6 +51,9 @@ class Config:
     buffer_size: int = 1_000_000  # replay capacity in steps
     batch_size: int = 1024  # replayed slices per update
     utd: float = 0.075  # model updates per environment step
+    use_demos: bool = False  # learn from demonstrations: pretraining, then half of each batch
+    demo_steps: int = 200_000  # updates of pretraining on demonstrations
+    data_dir: str = "data"  # folder of demonstrations, one file TASK.pt per task
 
     # world model losses
     consistency_coef: float = 20.0  # weight of the latent consistency loss
@@ -56,7 +64,7 @@ class Config:
     # optimisation
     lr: float = 3e-4  # learning rate
     enc_lr_scale: float = 0.3  # the encoder's learning rate as a fraction of lr
-    lr_schedule: Optional[str] = None  # none or warmup
+    lr_schedule: Optional[str] = None  # none or warmup; not given: warmup where demonstrations come first
     warmup_steps: int = 5_000  # updates until the full learning rate with lr_schedule=warmup
     grad_clip_norm: float = 20.0  # largest gradient norm
 
@@ -102,10 +110,10 @@ class Config:
     enc_dim: int = 1024  # encoder width
     num_enc_layers: int = 3  # encoder layers
     mlp_dim: int = 1024  # width of all other networks
-    task_dim: int = 0  # task embedding size; 0: a single task
+    task_dim: Optional[int] = None  # task embedding size; none: 0 for one task, 512 for several (size T: 64)
 
     # output
-    out_dir: str = "logs"  # the run's folder is out_dir/task/seed/exp_name
+    out_dir: str = "logs"  # the run's folder is out_dir/task/seed/exp_name; a long list of tasks is shortened
     exp_name: str = "default"  # name of the experiment, part of the run's folder
     save_agent: bool = True  # write checkpoints
     save_freq: Optional[int] = None  # environment steps between checkpoints; none: eval_freq
@@ -113,24 +121,24 @@ class Config:
     plot: bool = True  # draw the learning curve at the end
     tensorboard: bool = True  # write TensorBoard events where it is installed
 
-    # filled in by parse_cfg and the program
+    # filled in by parse_cfg and the program; "per task" means: with one task, as many equal entries as environments
     work_dir: Optional[Path] = None  # folder of the run
-    task_title: Optional[str] = None  # the task's name for people
+    task_title: Optional[str] = None  # the tasks' name for people
     num_tasks: Optional[int] = None  # different tasks here
     num_global_tasks: Optional[int] = None  # different tasks over all processes
-    tasks: Any = None  # task of each environment
+    tasks: Any = None  # names, per task
     global_tasks: Any = None  # the same over all processes
     obs_shape: Any = None  # observation name -> shape
-    obs_shapes: Any = None  # observation shape of each environment
+    obs_shapes: Any = None  # observation shape before padding, per task
     action_dim: Optional[int] = None  # action dimensions of the agent
-    action_dims: Any = None  # action dimensions of each environment
-    discounts: Any = None  # discount of each environment's task
-    episode_lengths: Any = None  # episode length of each environment
+    action_dims: Any = None  # action dimensions before padding, per task
+    discounts: Any = None  # discount, per task
+    episode_lengths: Any = None  # episode length, per task
     bin_size: Optional[float] = None  # distance between two bins
     world_size: int = 1  # processes that train together
     rank: int = 0  # number of this process
     child_env: bool = False  # one of several environments of a batch
-    explicit: Any = None  # names of the settings that the user or a preset gave
+    explicit: Any = None  # names of the settings that the user gave
 
     def get(self, name: str, default: Any = None) -> Any:
         """The setting `name`, or `default` where there is none."""
@@ -246,6 +254,7 @@ _MINIMUM = dict.fromkeys(
         "scale_threshold",
         "entropy_coef",
         "task_dim",
+        "demo_steps",
         "seed",
     ],
     0,
@@ -300,8 +309,7 @@ def load_cfg(argv: list[str]) -> Config:
         if key not in _settable():
             raise _unknown_key(key, given[key])
     values = {key: _parse(key, text) for key, text in given.items()}
-    values = _preset(values.get("preset")) | values
-    cfg = Config(**values)
+    cfg = Config(**(_preset(values.get("preset")) | values))
     cfg.explicit = sorted(values)
     validate(cfg)
     return cfg
@@ -428,13 +436,18 @@ def _check_value(key: str, value: Any) -> None:
 
 
 def _check_task(cfg: Config) -> None:
-    from .envs import UnknownTaskError, all_tasks, task_name
+    from .common import TASK_SET
+    from .envs import TaskListError, UnknownTaskError, all_tasks, spelled, task_names
 
     try:
-        cfg.task = task_name(cfg.task)
+        task_names(cfg.task)
     except UnknownTaskError as error:
         hint = " or ".join(f"task={name}" for name in error.suggestions) or None
-        raise ConfigError("task", cfg.task, f"unknown task '{cfg.task}'", ", ".join(all_tasks()), hint) from error
+        valid = ", ".join([*TASK_SET, *all_tasks()])
+        raise ConfigError("task", cfg.task, f"unknown task '{error.task}'", valid, hint) from error
+    except TaskListError as error:
+        raise ConfigError("task", cfg.task, error.problem, error.valid) from error
+    cfg.task = spelled(cfg.task)
 
 
 def _check_model_size(cfg: Config) -> None:
@@ -458,22 +471,33 @@ def parse_cfg(cfg: Config) -> Config:
     """A copy of `cfg` with everything filled in that follows from the task and the other settings."""
     cfg = dataclasses.replace(cfg)
     validate(cfg)
+    if cfg.work_dir is None:
+        cfg.explicit = _given(cfg)
     _apply_model_size(cfg)
     _fill_task(cfg)
     _fill_schedule(cfg)
-    cfg.work_dir = Path(cfg.out_dir) / cfg.task / str(cfg.seed) / cfg.exp_name
+    _fill_demos(cfg)
+    cfg.work_dir = Path(cfg.out_dir) / _folder(cfg.task) / str(cfg.seed) / cfg.exp_name
     cfg.bin_size = (cfg.vmax - cfg.vmin) / max(cfg.num_bins - 1, 1)
     validate(cfg)
     return cfg
 
 
+def _given(cfg: Config) -> list[str]:
+    """The settings that were given by name, or set in code to something that is not the default or the preset's."""
+    preset = _preset(cfg.preset)
+    changed = [
+        name
+        for name, field in _settable().items()
+        if getattr(cfg, name) not in (field.default, preset.get(name, field.default))
+    ]
+    return sorted({*(cfg.explicit or []), *changed})
+
+
 def _apply_model_size(cfg: Config) -> None:
     from .common import MODEL_SIZE
 
-    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-    explicit = cfg.explicit
-    if explicit is None:
-        explicit = [name for name, default in defaults.items() if getattr(cfg, name) != default]
+    explicit = [*cfg.explicit, *_preset(cfg.preset)]
     cfg.model_size = cfg.model_size or "B"
     for name, value in MODEL_SIZE[cfg.model_size].items():
         if name not in explicit:
@@ -485,31 +509,114 @@ def _apply_model_size(cfg: Config) -> None:
 
 def _fill_task(cfg: Config) -> None:
     from .common.math import discount_heuristic
-    from .envs import task_info
+    from .envs import task_info, task_names
 
-    info = task_info(cfg, cfg.task)
-    cfg.task_title = cfg.task.replace("-", " ").title()
-    cfg.tasks = [cfg.task] * cfg.num_envs
-    cfg.global_tasks = list(cfg.tasks)
-    cfg.num_tasks = cfg.num_global_tasks = 1
-    cfg.task_dim = 0  # one task needs no embedding
-    cfg.obs_shape = {cfg.obs: (info.obs_dim,)}
-    cfg.action_dim = info.action_dim
-    cfg.episode_length = info.episode_length
-    cfg.obs_shapes = [(info.obs_dim,)] * cfg.num_envs
-    cfg.action_dims = [info.action_dim] * cfg.num_envs
-    cfg.episode_lengths = [info.episode_length] * cfg.num_envs
-    cfg.discounts = [discount_heuristic(cfg, info.episode_length)] * cfg.num_envs
+    names = task_names(cfg.task)
+    if "episode_length" not in cfg.explicit:
+        cfg.episode_length = _preset(cfg.preset).get("episode_length") if len(names) == 1 else None
+    infos = [task_info(cfg, name) for name in names]
+    if cfg.episode_length is None and (longest := _preset(cfg.preset).get("episode_length")):
+        infos = [dataclasses.replace(info, episode_length=min(info.episode_length, longest)) for info in infos]
+    _fill_num_envs(cfg, len(names))
+    cfg.task_title = _title(cfg.task, names)
+    cfg.num_tasks = cfg.num_global_tasks = len(names)
+    cfg.episode_length = max(info.episode_length for info in infos)
+    _fill_widths(cfg, infos)
+    if len(names) == 1:
+        names, infos = names * cfg.num_envs, infos * cfg.num_envs
+    cfg.tasks = names
+    cfg.global_tasks = list(names)
+    cfg.obs_shapes = [(info.obs_dim,) for info in infos]
+    cfg.action_dims = [info.action_dim for info in infos]
+    cfg.episode_lengths = [info.episode_length for info in infos]
+    cfg.discounts = [discount_heuristic(cfg, info.episode_length) for info in infos]
+
+
+def _fill_num_envs(cfg: Config, tasks: int) -> None:
+    """The same number of environments for each task; a preset's number, unlike the user's, is rounded up to that."""
+    if tasks == 1:
+        return
+    if "num_envs" not in cfg.explicit:
+        cfg.num_envs = _round_up(_preset(cfg.preset).get("num_envs", tasks), tasks)
+    if cfg.num_envs % tasks:
+        problem = f"num_envs={cfg.num_envs} cannot be shared evenly by {tasks} tasks"
+        valid = f"a multiple of {tasks}: {', '.join(str(tasks * k) for k in (1, 2, 3))}, ..."
+        raise ConfigError("num_envs", cfg.num_envs, problem, valid)
+
+
+def _fill_widths(cfg: Config, infos: list[Any]) -> None:
+    """Widths of observations, actions and task embedding; an agent that is finetuned has them already."""
+    from .common import DEFAULT_TASK_DIM, TASK_DIM, padded_widths
+
+    obs_dim, action_dim = max(info.obs_dim for info in infos), max(info.action_dim for info in infos)
+    if cfg.finetune:
+        obs_dim, action_dim, cfg.task_dim = _checkpoint_widths(cfg, obs_dim, action_dim)
+    else:
+        if len(infos) > 1 or cfg.pad:
+            obs_dim, action_dim = padded_widths(obs_dim, action_dim)
+        if "task_dim" not in cfg.explicit or cfg.task_dim is None:
+            cfg.task_dim = TASK_DIM.get(cfg.model_size, DEFAULT_TASK_DIM) if len(infos) > 1 else 0
+    cfg.obs_shape = {cfg.obs: (obs_dim,)}
+    cfg.action_dim = action_dim
+
+
+def _checkpoint_widths(cfg: Config, obs_dim: int, action_dim: int) -> tuple[int, int, int]:
+    """Observations, actions and embedding size of the checkpoint's agent, which must be enough for the task."""
+    from .common.checkpoint import read, widths
+
+    try:
+        found = widths(read(cfg.checkpoint)[0], cfg.checkpoint)
+    except ValueError as error:
+        raise ConfigError("checkpoint", cfg.checkpoint, str(error)) from error
+    if obs_dim > found[0] or action_dim > found[1]:
+        problem = (
+            f"task={cfg.task} has {obs_dim} observations and {action_dim} actions, "
+            f"the agent in {cfg.checkpoint} takes at most {found[0]} and {found[1]}"
+        )
+        raise ConfigError("finetune", True, problem, "a checkpoint trained on tasks as wide, or with pad=true")
+    if "task_dim" in cfg.explicit and cfg.task_dim not in (None, found[2]):
+        problem = f"task_dim={cfg.task_dim} is not that of the agent in {cfg.checkpoint}"
+        raise ConfigError("task_dim", cfg.task_dim, problem, str(found[2]))
+    return found
+
+
+def _title(task: str, names: list[str]) -> str:
+    """The tasks for people: their names, or how many there are of them."""
+    if len(names) > MAX_TITLE_TASKS:
+        return f"{task if ',' not in task else names[0] + ' and others'} ({len(names)} tasks)"
+    return ", ".join(name.replace("-", " ").title() for name in names)
+
+
+def _folder(task: str) -> str:
+    """A folder's name for `task`: itself, or for a long list its first task, how many more, and a hash of them all."""
+    if len(task) <= MAX_FOLDER:
+        return task.replace(",", "+")
+    items = task.split(",")
+    return f"{items[0]}+{len(items) - 1}-more-{hashlib.sha256(task.encode()).hexdigest()[:8]}"
 
 
 def _fill_schedule(cfg: Config) -> None:
-    """Evaluate and save only where all episodes have just ended, so that none is cut off."""
+    """Evaluate and save only where the longest episodes have just ended, so that none of them is cut off."""
     episodes = cfg.num_envs * cfg.episode_length * cfg.world_size
     if cfg.buffer_size < episodes + cfg.num_envs:
         problem = f"buffer_size={cfg.buffer_size} does not hold one episode of each environment"
         raise ConfigError("buffer_size", cfg.buffer_size, problem, f"at least {episodes + cfg.num_envs}")
     cfg.eval_freq = _round_up(cfg.eval_freq or 20 * 500 * cfg.num_envs, episodes)
     cfg.save_freq = _round_up(cfg.save_freq or cfg.eval_freq, cfg.eval_freq)
+
+
+def _fill_demos(cfg: Config) -> None:
+    """A run that starts with demonstrations warms its learning rate up; there must be some for one of the tasks."""
+    if not cfg.use_demos:
+        return
+    from .common.demos import demo_path
+
+    if (cfg.checkpoint is None or cfg.resume) and "lr_schedule" not in cfg.explicit:
+        cfg.lr_schedule = "warmup"
+    paths = [demo_path(cfg, name) for name in dict.fromkeys(cfg.global_tasks)]
+    if not any(path.is_file() for path in paths):
+        problem = f"use_demos=true finds no demonstrations: there is no {' and no '.join(map(str, paths[:3]))}"
+        raise ConfigError("use_demos", True, problem, "record some with generate_demos, or set data_dir=FOLDER")
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -1,11 +1,12 @@
 """The agent: planning with MPPI in the latent space of the world model, and one gradient step of all its parts."""
 
+import warnings
 from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
 
-from .common import math, resolve_device
+from .common import checkpoint, math, resolve_device
 from .common.scale import RunningScale
 
 
@@ -57,6 +58,13 @@ class TDMPC2(torch.nn.Module):
                 warmup = torch.optim.lr_scheduler.LinearLR(optim, start_factor=first, total_iters=cfg.warmup_steps)
                 self._schedules.append(warmup)
 
+    def _step_schedules(self):
+        with warnings.catch_warnings():
+            # While the policy is pretrained, its own optimiser rests and its warm-up goes on.
+            warnings.filterwarnings("ignore", message=".*before `optimizer.step")
+            for schedule in self._schedules:
+                schedule.step()
+
     def _maybe_compile(self, fn):
         if not self.cfg.compile:
             return fn
@@ -65,28 +73,36 @@ class TDMPC2(torch.nn.Module):
     def save(self, fp, **extra):
         """Write weights, optimisers and the Q scale to the file `fp`, with whatever plain values are in `extra`."""
         parts = {"model": self.model, "optim": self.optim, "pi_optim": self.pi_optim, "scale": self.scale}
-        torch.save({name: part.state_dict() for name, part in parts.items()} | extra, fp)
+        schedules = [schedule.state_dict() for schedule in self._schedules]
+        torch.save({name: part.state_dict() for name, part in parts.items()} | {"schedules": schedules} | extra, fp)
 
     def load(self, fp, resume=False):
-        """Take weights from a checkpoint, plain or written under DDP; with `resume`, optimisers and Q scale too.
+        """Take weights from a checkpoint of this tree or newt's; with `resume`, optimisers and Q scale too.
 
-        Returns what else the checkpoint holds. Raises ValueError naming the first parameter that doesn't fit.
+        Optimisers are not taken where weights had to be resized. Returns what else the checkpoint holds. Raises
+        ValueError, before anything has changed, for a file that is none, naming the first parameter that doesn't fit.
         """
-        state = torch.load(fp, map_location=self.device, weights_only=True)
-        weights = state.pop("model", state)
-        weights = {name.removeprefix("module."): value for name, value in weights.items()}
-        mine = self.model.state_dict()
-        if "_action_masks" in weights and weights["_action_masks"].shape[1] == self.cfg.action_dim:
-            weights["_action_masks"] = mine["_action_masks"]  # one row per environment; every row of a task is the same
-        for name in [*mine, *weights]:
-            here, there = (tuple(w[name].shape) if name in w else "missing" for w in (mine, weights))
-            if here != there:
-                raise ValueError(f"{fp} does not fit this agent: {name} is {there} there and {here} here")
+        weights, extra = checkpoint.read(fp, self.device)
+        obs_dim = (self.cfg.obs_shapes or [self.cfg.obs_shape[self.cfg.obs]])[0][0]
+        weights, resized = checkpoint.fit(
+            weights, self.model.state_dict(), fp, obs_dim=obs_dim, keep_tasks=self.cfg.finetune
+        )
+        parts = ("optim", "pi_optim", "scale")
+        missing = [name for name in parts if name not in extra]
+        if resume and missing:
+            raise ValueError(f"{fp} cannot be resumed: it has no {missing[0]}; start from it with checkpoint= alone")
         self.model.load_state_dict(weights)
-        if resume:
-            for name in ("optim", "pi_optim", "scale"):
-                getattr(self, name).load_state_dict(state[name])
-        return {name: value for name, value in state.items() if name not in ("optim", "pi_optim", "scale")}
+        if resume and not resized:
+            for name in parts:
+                getattr(self, name).load_state_dict(extra[name])
+            self._resume_schedules(extra.get("schedules", []))
+        return {name: value for name, value in extra.items() if name not in (*parts, "schedules")}
+
+    def _resume_schedules(self, states):
+        """Go on with the learning-rate schedules of a checkpoint; where it has none, its rates stay as they are."""
+        self._schedules = self._schedules[: len(states)]
+        for schedule, state in zip(self._schedules, states, strict=False):
+            schedule.load_state_dict(state)
 
     @torch.no_grad()
     def _pi(self, obs, task):
@@ -267,8 +283,19 @@ class TDMPC2(torch.nn.Module):
         value = self.model.Q(next_z, action, task, return_type="min", target=True)
         return reward + self.discount[task].unsqueeze(-1) * value
 
+    def _clone_behaviour(self, zs, action, task):
+        """Prior loss at latents zs, [H, B, Z], while pretraining: squared error to actions, less an entropy bonus."""
+        pi_action, info = self.model.pi(zs, task)
+        bc_loss = math.masked_bc(pi_action, action, self.model.action_mask(task, pi_action))
+        weights = self.rho[: len(zs)].view(-1, 1, 1)
+        prior_loss = (weights * (bc_loss - self.cfg.entropy_coef * info["scaled_entropy"])).mean()
+        metrics = {"bc_loss": bc_loss.mean(), "pi_prior_loss": prior_loss, "pi_entropy": info["entropy"].mean()}
+        return prior_loss, metrics
+
     def _loss_fn(self, obs, action, reward, task):
         """Loss of the world model on obs [H+1, B, O], action [H, B, A], reward [H, B, 1], task [H, B].
+
+        Without `maxq_pi`, while pretraining on demonstrations, the policy learns in here as well, by cloning them.
 
         Returns the total loss, the detached latents of the model's own rollout, [H+1, B, Z], and metrics.
         """
@@ -293,6 +320,10 @@ class TDMPC2(torch.nn.Module):
             + self.cfg.value_coef * value_loss
         )
         info = dict(consistency_loss=consistency_loss, reward_loss=reward_loss, value_loss=value_loss)
+        if not self.maxq_pi:
+            prior_loss, prior_info = self._clone_behaviour(zs[:-1], action, task)
+            total_loss = total_loss + self.cfg.prior_coef * prior_loss
+            info = info | prior_info
         return total_loss, zs.detach(), info | {"total_loss": total_loss}
 
     def update(self, buffer):
@@ -306,8 +337,7 @@ class TDMPC2(torch.nn.Module):
 
         if self.maxq_pi:
             info = info | self.update_pi(zs, action, mu, std, task[:1])
-        for schedule in self._schedules:
-            schedule.step()
+        self._step_schedules()
         self.model.eval()
         info = info | {"grad_norm": grad_norm}
         return {name: value.detach().clone() for name, value in info.items()}

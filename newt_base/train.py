@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .common import resolve_device, set_seed
-from .common.buffer import Buffer
+from .common.buffer import Buffer, EnsembleBuffer
+from .common.demos import demo_buffer
 from .common.logger import Logger
 from .common.world_model import WorldModel
 from .config import PRESET_HELP, PRESETS, Config, ConfigError, load_cfg, parse_cfg, settable
@@ -97,12 +98,7 @@ def build(cfg: Config) -> Trainer:
     env = make_env(cfg)
     try:
         agent = TDMPC2(WorldModel(cfg).to(device), cfg)
-        buffer = Buffer(
-            capacity=cfg.buffer_size,
-            horizon=cfg.horizon,
-            batch_size=cfg.batch_size,
-            device=device if cfg.buffer_device == "auto" else resolve_device(cfg.buffer_device, cfg.rank),
-        )
+        buffer = _make_buffer(cfg, device)
         logger = Logger(cfg)
         if cfg.resume and (step := _checkpoint_step(Path(cfg.checkpoint or ""))) is not None:
             logger.forget_after(step)
@@ -110,6 +106,20 @@ def build(cfg: Config) -> Trainer:
     except BaseException:
         env.close()
         raise
+
+
+def _make_buffer(cfg: Config, device: torch.device) -> Buffer:
+    """Replay, beside demonstrations where they are used."""
+    place = device if cfg.buffer_device == "auto" else resolve_device(cfg.buffer_device, cfg.rank)
+    settings = {
+        "capacity": cfg.buffer_size,
+        "horizon": cfg.horizon,
+        "batch_size": cfg.batch_size,
+        "device": place,
+    }
+    if cfg.use_demos:
+        return EnsembleBuffer(demo_buffer(cfg, place), **settings)
+    return Buffer(**settings)
 
 
 def random_return(env: VecEnv, episodes: int = 5) -> float:
@@ -193,6 +203,24 @@ def summarize(cfg: Config, logger: Logger) -> dict:
         "run_folder": str(logger.work_dir),
         "checkpoint": str(logger.last_checkpoint) if logger.last_checkpoint else None,
         "learning_curve": str(logger.curve) if logger.curve.exists() else None,
+        "tasks": [_task_summary(cfg, logger, task) for task in dict.fromkeys(cfg.global_tasks)],
+    }
+
+
+def _task_summary(cfg: Config, logger: Logger, task: str) -> dict:
+    """One task's part in the evaluations."""
+    mark = f"+{task}" if cfg.num_global_tasks > 1 else ""
+    rows = [row for row in logger.rows if row["category"] == "eval"]
+    returns, scores = (
+        [value for row in rows if (value := row.get(f"{name}{mark}")) is not None and math.isfinite(value)]
+        for name in ("episode_reward", "episode_score")
+    )
+    return {
+        "task": task,
+        "return_before": returns[0] if returns and rows[0]["step"] == 0 else None,
+        "return_final": returns[-1] if returns else None,
+        "return_best": max(returns) if returns else None,
+        "score_final": scores[-1] if scores else None,
     }
 
 
@@ -204,6 +232,8 @@ def report(cfg: Config, logger: Logger, seconds: float, console: Optional[Consol
     os.replace(partial, logger.work_dir / "summary.json")
     console = console or Console()
     console.print(_table(cfg, summary, seconds))
+    if len(summary["tasks"]) > 1:
+        console.print(_task_table(summary["tasks"]))
     for name, key in (("run folder", "run_folder"), ("learning curve", "learning_curve")):
         if summary[key] is not None:
             console.print(Text(f"{name}: {summary[key]}"), soft_wrap=True)
@@ -225,6 +255,18 @@ def _table(cfg: Config, summary: dict, seconds: float) -> Table:
     for name, value in rows:
         if value is not None:
             table.add_row(Text(name), Text(value))
+    return table
+
+
+def _task_table(tasks: list[dict]) -> Table:
+    columns = {"return_before": "before training", "return_final": "at the end", "return_best": "best"}
+    table = Table(title=Text("Return per task"), title_justify="left")
+    table.add_column("task", no_wrap=True)
+    for title in (*columns.values(), "score"):
+        table.add_column(title, justify="right")
+    for task in tasks:
+        values = [_number(task[name]) for name in columns] + [_number(task["score_final"], "{:.3f}")]
+        table.add_row(Text(task["task"]), *(value or "" for value in values))
     return table
 
 

@@ -7,9 +7,11 @@ from time import time
 import torch
 from tensordict import TensorDict
 
-from .common import barrier
+from .common import barrier, env_tasks
 from .common.progress import Progress
 
+PRETRAIN_ROWS = 50  # rows that are logged while pretraining
+EVAL_METRICS = ("episode_reward", "episode_length", "episode_success", "episode_score")
 EPISODE_METRICS = ("episode_reward", "episode_success", "episode_score", "episode_length", "episode_terminated")
 
 
@@ -28,21 +30,18 @@ class CheckpointError(RuntimeError):
     """A checkpoint that was asked for is not there or does not fit."""
 
 
-def split_by_rank(items, rank, world_size):
-    """The items that belong to one rank of a distributed run."""
-    return list(items)[rank::world_size]
-
-
 class Trainer:
-    """Online training of one agent in N parallel environments of fixed episode length L, on one of W ranks."""
+    """Online training of one agent in N parallel environments, on one of W ranks.
+
+    Episodes of a task have a fixed length; L is the longest.
+    """
 
     def __init__(self, cfg, env, agent, buffer, logger):
         self.cfg, self.logger = cfg, logger
         self.env, self.agent, self.buffer = env, agent, buffer
         self._start_time = time()
         self._step = self._ep_idx = 0
-        tasks = split_by_rank(range(cfg.num_global_tasks), cfg.rank, cfg.world_size) or [0]
-        self._tasks = torch.tensor(tasks, dtype=torch.int32).repeat_interleave(cfg.num_envs // len(tasks))
+        self._tasks = torch.tensor(env_tasks(cfg), dtype=torch.int32)
         lengths = torch.tensor(cfg.episode_lengths, dtype=torch.int32)
         self._episode_lengths = lengths[self._tasks] if len(lengths) == cfg.num_global_tasks else lengths
         self._tds = TensorDict({}, batch_size=(cfg.episode_length + 1, cfg.num_envs), device="cpu")
@@ -62,6 +61,7 @@ class Trainer:
     def eval(self):
         """Run `eval_episodes` episodes in every environment with the planner. Returns means over all of them.
 
+        With several tasks these are the unweighted means of the tasks' own, which stand beside them as NAME+TASK.
         Before the first training step the policy prior acts instead of the planner, unless finetuning.
         """
         results = defaultdict(list)
@@ -82,15 +82,27 @@ class Trainer:
             done = terminated | truncated
             for i in done.nonzero().flatten().tolist():
                 if episodes_completed[i] < self.cfg.eval_episodes:
-                    results["episode_reward"].append(episode_reward[i].item())
-                    results["episode_length"].append(episode_len[i].item())
-                    results["episode_success"].append(info["final_info"]["success"][i].item())
-                    results["episode_score"].append(info["final_info"]["score"][i].item())
+                    final = (episode_reward, episode_len, *map(info["final_info"].get, ("success", "score")))
+                    results[self._tasks[i].item()].append([values[i].item() for values in final])
                 episodes_completed[i] += 1
             episode_reward[done] = 0.0
             episode_len[done] = 0.0
         barrier()
-        return {name: torch.tensor(values).nanmean().item() for name, values in results.items()}
+        return self._means(results)
+
+    def _means(self, results):
+        """Means of episodes, NaN left out: `results` lists values of EVAL_METRICS by task number."""
+        means = {
+            task: [torch.tensor(column).nanmean().item() for column in zip(*results[task], strict=True)]
+            for task in sorted(results)
+        }
+        if self.cfg.num_global_tasks == 1:
+            return dict(zip(EVAL_METRICS, means[0], strict=True))
+        overall = torch.tensor(list(means.values())).nanmean(0).tolist()
+        named = dict(zip(EVAL_METRICS, overall, strict=True))
+        for task, values in means.items():
+            named |= {f"{k}+{self.cfg.global_tasks[task]}": v for k, v in zip(EVAL_METRICS, values, strict=True)}
+        return named
 
     def to_td(self, obs, action=None, mu=None, std=None, reward=None, terminated=None):
         """One row per environment, a TensorDict [N]. Rewards, actions and statistics that are not given are NaN."""
@@ -126,9 +138,14 @@ class Trainer:
         replay = path.with_suffix(".replay")
         if not replay.exists():
             raise CheckpointError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
-        self.buffer.load(replay)
-        self._step, self._ep_idx = extra["step"], extra["episode"]
-        self._update_tokens = extra["update_tokens"]
+        try:
+            self.buffer.load(replay)
+            self._step, self._ep_idx = extra["step"], extra["episode"]
+            self._update_tokens = extra["update_tokens"]
+        except KeyError as error:
+            raise CheckpointError(f"{path} cannot be resumed: it does not say at which {error} it was made") from error
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
 
     def _save_checkpoint(self):
         progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
@@ -149,9 +166,28 @@ class Trainer:
         bad = (~values.isfinite()).nonzero()[0].item()
         raise TrainingDiverged(self._step, list(scalars)[bad], values[bad].item())
 
+    def _pretrain(self):
+        """Clone the behaviour in the demonstrations, and learn the model from them, for `demo_steps` updates."""
+        self.agent.maxq_pi = False
+        self.agent.cfg.prior_coef = 1.0
+        every = max(1, self.cfg.demo_steps // PRETRAIN_ROWS)
+        with Progress(self.cfg.demo_steps, rank=self.cfg.rank) as progress:
+            for update in range(1, self.cfg.demo_steps + 1):
+                metrics = self.agent.update(self.buffer)
+                self._check_finite(metrics)
+                progress.update(update, "pretraining")
+                if update % every == 0 or update == self.cfg.demo_steps:
+                    self.logger.log({"step": self._step, "update": update, **metrics}, "pretrain")
+        self.agent.maxq_pi = True
+        self.agent.cfg.prior_coef = self.cfg.prior_coef
+        self._save_checkpoint()
+
     def train(self):
         """Train until `steps` environment steps have been taken."""
+        use_demos = self.cfg.get("use_demos", False)
         self._load_checkpoint()
+        if use_demos and self.cfg.checkpoint is None and self.cfg.demo_steps > 0:
+            self._pretrain()
         train_metrics = defaultdict(list)
         obs = None
         with Progress(self.cfg.steps, rank=self.cfg.rank) as progress:

@@ -1,4 +1,4 @@
-"""Model sizes, seeding and devices: what every part of the tree shares."""
+"""Model sizes, sets of tasks, common widths, seeding and devices: what every part of the tree shares."""
 
 import random
 
@@ -13,6 +13,45 @@ MODEL_SIZE = {
     "L": dict(enc_dim=1024, mlp_dim=1024, latent_dim=512, num_enc_layers=3),
     "XL": dict(enc_dim=2048, mlp_dim=2048, latent_dim=704, num_enc_layers=4, num_q=7),
 }
+# Width of the task embedding where several tasks share one agent; sizes that are not named take the other.
+TASK_DIM = {"T": 64}
+DEFAULT_TASK_DIM = 512
+
+# Where several tasks share one agent, observations and actions are padded to these widths, or the widest task's.
+PADDED_OBS, PADDED_ACTION = 128, 16
+
+# newt's named sets whose simulators this tree has, and those whose simulators it lacks.
+TASK_SET = {
+    "dmcontrol": tuple(
+        """
+        acrobot-swingup cartpole-balance cartpole-balance-sparse cartpole-swingup cartpole-swingup-sparse cheetah-run
+        cup-catch finger-spin finger-turn-easy finger-turn-hard fish-swim hopper-hop hopper-stand pendulum-swingup
+        quadruped-run quadruped-walk reacher-easy reacher-hard walker-run walker-stand walker-walk
+        """.split()
+    ),
+    "mujoco": tuple(
+        """
+        mujoco-ant mujoco-halfcheetah mujoco-hopper mujoco-inverted-pendulum mujoco-reacher mujoco-walker
+        """.split()
+    ),
+}
+ABSENT_SETS = ("atari", "box2d", "dmcontrol-ext", "maniskill", "metaworld", "ogbench", "pygame", "robodesk", "soup")
+
+
+def padded_widths(obs_dim, action_dim):
+    """The widths of observations and actions of a padded agent whose widest task has these."""
+    return max(PADDED_OBS, obs_dim), max(PADDED_ACTION, action_dim)
+
+
+def split_by_rank(items, rank, world_size):
+    """The items that belong to one rank of a distributed run."""
+    return list(items)[rank::world_size]
+
+
+def env_tasks(cfg):
+    """The task number of each environment of this rank: with K tasks, environment i of N runs number i // (N / K)."""
+    tasks = split_by_rank(range(cfg.num_global_tasks), cfg.rank, cfg.world_size) or [0]
+    return [task for task in tasks for _ in range(cfg.num_envs // len(tasks))]
 
 
 def set_seed(seed):

@@ -15,6 +15,7 @@ class Buffer:
     """
 
     KEYS = ("obs", "action", "mu", "std", "reward", "task")
+    NOT_SAVED = ("_device", "_batch_size", "_offline")
 
     def __init__(self, capacity, batch_size, horizon=3, device="cpu"):
         if capacity <= horizon:
@@ -34,6 +35,11 @@ class Buffer:
 
     def __len__(self):
         return min(self._rows, self._capacity)
+
+    @property
+    def num_slices(self):
+        """Slices of H+1 rows that a sample can draw from."""
+        return self._last_start - self._first_start
 
     @property
     def num_eps(self):
@@ -73,15 +79,18 @@ class Buffer:
         while self._first_start < self._last_start and self._starts[self._first_start % self._capacity] < oldest:
             self._first_start += 1
 
-    def sample(self, device):
-        """Draw B slices: obs [H+1,B,O], action, mu and std [H,B,A], reward [H,B,1] and task [H,B], on `device`."""
-        available = self._last_start - self._first_start
-        if available == 0:
+    def sample(self, device, batch_size=None):
+        """Draw B slices: obs [H+1,B,O], action, mu and std [H,B,A], reward [H,B,1] and task [H,B], on `device`.
+
+        `batch_size` stands in for the buffer's own B.
+        """
+        if self.num_slices == 0:
             raise RuntimeError(
                 f"the replay buffer has {self._num_eps} episodes and no slice of {self._horizon + 1} rows to sample: "
                 "nothing has been stored yet, or all episodes are shorter than the horizon"
             )
-        drawn = self._first_start + torch.randint(available, (self._batch_size,), device=self._device)
+        size = self._batch_size if batch_size is None else batch_size
+        drawn = self._first_start + torch.randint(self.num_slices, (size,), device=self._device)
         starts = self._starts[drawn % self._capacity]
         steps = torch.arange(self._horizon + 1, device=self._device)
         rows = (starts + steps.unsqueeze(1)) % self._capacity
@@ -92,7 +101,7 @@ class Buffer:
 
     def save(self, path):
         """Write everything stored to a file that `load` reads."""
-        state = {name: value for name, value in vars(self).items() if name not in ("_device", "_batch_size")}
+        state = {name: value for name, value in vars(self).items() if name not in self.NOT_SAVED}
         torch.save(state, path)
 
     def load(self, path):
@@ -102,3 +111,24 @@ class Buffer:
             if state[name] != getattr(self, name):
                 raise ValueError(f"{path}: saved with {name[1:]}={state[name]}, this run has {getattr(self, name)}")
         vars(self).update(state)
+
+
+class EnsembleBuffer(Buffer):
+    """Replay beside demonstrations: half of each batch comes from `offline_buffer`, the rest from what was added here.
+
+    Before there is anything to sample here, whole batches come from the demonstrations. Lengths and counts, and what
+    is saved and loaded, are those of the replay alone.
+    """
+
+    def __init__(self, offline_buffer, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._offline = offline_buffer
+
+    def sample(self, device, batch_size=None):
+        """Draw B slices as `Buffer.sample` does, B // 2 of them from the demonstrations, which come first."""
+        size = self._batch_size if batch_size is None else batch_size
+        if self.num_slices == 0:
+            return self._offline.sample(device, size)
+        offline = self._offline.sample(device, size // 2)
+        online = super().sample(device, size - size // 2)
+        return tuple(torch.cat(pair, dim=1) for pair in zip(offline, online, strict=True))

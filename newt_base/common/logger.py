@@ -148,9 +148,10 @@ class Logger:
     def _write_events(self, values: dict, category: str) -> None:
         if self._tensorboard is None:
             return
+        position = values.get("update" if category == "pretrain" else "step")
         for name, value in values.items():
             if name != "step" and isinstance(value, (int, float)):
-                self._tensorboard.add_scalar(f"{category}/{name}", value, values.get("step"))
+                self._tensorboard.add_scalar(f"{category}/{name}", value, position)
         self._tensorboard.flush()
 
     # ----------------------------------------------------- checkpoints, the end

@@ -1,9 +1,22 @@
 """The world model of TD-MPC2: encoder, latent dynamics, reward, policy prior and Q functions."""
 
+import hashlib
+
+import numpy as np
 import torch
 import torch.nn as nn
 
 from . import init, layers, math
+
+
+def task_embeddings(tasks, width):
+    """One unit vector [width] per task name, [len(tasks), width], drawn from the name: the same in every set."""
+    rows = []
+    for task in tasks:
+        seed = int.from_bytes(hashlib.sha256(task.encode()).digest()[:4], "big")
+        row = np.random.RandomState(seed).standard_normal(width)
+        rows.append(row / np.linalg.norm(row))
+    return torch.tensor(np.stack(rows), dtype=torch.float32)
 
 
 class WorldModel(nn.Module):
@@ -12,7 +25,9 @@ class WorldModel(nn.Module):
     def __init__(self, cfg):
         super().__init__()
         self.cfg = cfg
-        self._task_emb = nn.Embedding(len(cfg.action_dims), cfg.task_dim) if cfg.task_dim else None
+        self._task_emb = None
+        if cfg.task_dim:
+            self._task_emb = nn.Embedding.from_pretrained(task_embeddings(cfg.global_tasks, cfg.task_dim), freeze=True)
         masks = torch.zeros(len(cfg.action_dims), cfg.action_dim)
         for row, width in zip(masks, cfg.action_dims, strict=True):
             row[:width] = 1.0

@@ -1,4 +1,4 @@
-"""Environments: from a task's name to a batch of running simulators."""
+"""Environments: from the names of tasks to a batch of running simulators."""
 
 import difflib
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from typing import Optional
 
 import gymnasium as gym
 
+from ..common import ABSENT_SETS, TASK_SET, env_tasks
 from . import dmcontrol, mujoco
+from .wrappers.pad import Pad
 from .wrappers.timeout import Timeout
 from .wrappers.vectorized import VecEnv
 
@@ -22,6 +24,14 @@ class UnknownTaskError(ValueError):
         self.suggestions = suggestions
         hint = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
         super().__init__(f"unknown task '{task}'{hint}")
+
+
+class TaskListError(ValueError):
+    """A list of tasks that cannot be trained together: the problem, and what would be valid."""
+
+    def __init__(self, problem: str, valid: str):
+        self.problem, self.valid = problem, valid
+        super().__init__(f"{problem}; valid: {valid}")
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,35 @@ def task_name(task: str) -> str:
     raise UnknownTaskError(task, list(dict.fromkeys(by_spelling[name] for name in close)))
 
 
+def task_names(task: str) -> list[str]:
+    """newt's names of the tasks in `task`: a task, the name of a set, or several of both with commas between."""
+    names = [name for item in task.split(",") for name in _names_of(item.strip())]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TaskListError(f"task={task} names {', '.join(twice)} twice", "each task once")
+    return names
+
+
+def spelled(task: str) -> str:
+    """The setting `task` with every task under newt's name; names of sets stay."""
+    items = [item.strip() for item in task.split(",")]
+    return ",".join(item if item in TASK_SET else task_name(item) for item in items)
+
+
+def _names_of(item: str) -> list[str]:
+    if item in TASK_SET:
+        known = all_tasks()
+        return [name for name in TASK_SET[item] if name in known]
+    if item in ABSENT_SETS:
+        raise TaskListError(
+            f"task={item} is a set of newt's whose simulators this tree does not have",
+            f"the sets {', '.join(TASK_SET)}, or names of tasks with commas between",
+        )
+    if not item:
+        raise TaskListError("task= has an empty name in its list", "names of tasks with one comma between each two")
+    return [task_name(item)]
+
+
 def make_single_env(task: str, seed: int, action_repeat: Optional[int], episode_length: Optional[int]) -> gym.Env:
     """One environment with episodes of fixed length; `None` takes the task's own action repeat and length."""
     name = task_name(task)
@@ -68,19 +107,42 @@ def task_info(cfg, task: str) -> TaskInfo:
 
 
 def make_env(cfg) -> VecEnv:
-    """`cfg.num_envs` environments of `cfg.task`; number i is seeded with seed + i (+ 1000 times the rank)."""
-    make = partial(make_single_env, cfg.task, cfg.seed, cfg.action_repeat, cfg.episode_length)
+    """`cfg.num_envs` environments of `cfg.global_tasks`, all as wide as the agent.
+
+    Number i is seeded with seed + i (+ 1000 times the rank).
+    """
+    makers = [
+        partial(
+            _make_wide_env,
+            (cfg.obs_shape[cfg.obs][0], cfg.action_dim),
+            task=cfg.global_tasks[task],
+            seed=cfg.seed,
+            action_repeat=cfg.action_repeat,
+            episode_length=cfg.episode_lengths[task],
+        )
+        for task in env_tasks(cfg)
+    ]
     first = cfg.seed + RANK_SEED_STRIDE * cfg.rank
-    return VecEnv([make] * cfg.num_envs, [first + i for i in range(cfg.num_envs)], cfg.env_mode)
+    return VecEnv(makers, [first + i for i in range(cfg.num_envs)], cfg.env_mode)
+
+
+def _make_wide_env(widths: tuple[int, int], **task) -> gym.Env:
+    env = make_single_env(**task)
+    if widths == (env.observation_space.shape[0], env.action_space.shape[0]):
+        return env
+    return Pad(env, *widths)
 
 
 __all__ = [
     "TaskInfo",
+    "TaskListError",
     "UnknownTaskError",
     "VecEnv",
     "all_tasks",
     "make_env",
     "make_single_env",
+    "spelled",
     "task_info",
     "task_name",
+    "task_names",
 ]

@@ -13,6 +13,7 @@ from newt_base.envs import dmcontrol, mujoco
 
 
 def settings(**changes):
+    """Settings of one task as parse_cfg leaves them, as far as environments read them."""
     values = {
         "task": "cartpole-swingup",
         "seed": 3,
@@ -20,8 +21,16 @@ def settings(**changes):
         "episode_length": 5,
         "num_envs": 2,
         "env_mode": "sync",
+        "obs": "state",
+        "rank": 0,
+        "world_size": 1,
+        "num_global_tasks": 1,
     }
-    return SimpleNamespace(**(values | {"rank": 0} | changes))
+    cfg = SimpleNamespace(**(values | changes))
+    info = envs.task_info(cfg, cfg.task)
+    cfg.global_tasks, cfg.episode_lengths = [cfg.task], [info.episode_length]
+    cfg.obs_shape, cfg.action_dim = {"state": (info.obs_dim,)}, info.action_dim
+    return cfg
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ CLOSE_TIMEOUT = 5.0  # seconds that workers get to finish a pending step before 
 
 
 class VecEnv:
-    """N environments of one task, stepped together, as torch tensors on the CPU.
+    """N environments of equal widths, stepped together, as torch tensors on the CPU; their lengths may differ.
 
     An environment whose episode ends starts its next one within the same step: `obs` is then the new episode's first
     observation, and `info` has
