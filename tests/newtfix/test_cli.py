@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import subprocess
@@ -22,6 +23,10 @@ from newtfix.cli import app
 from newtfix.places import base_tree, builtin_patches
 
 ROOT = Path(__file__).parents[2]
+
+
+def builtin_names() -> list[str]:
+    return sorted(path.stem.replace("_", "-") for path in builtin_patches().glob("[!_]*.py"))
 
 
 class Result(NamedTuple):
@@ -150,6 +155,28 @@ def test_a_patched_tree_without_its_record(newtfix: Run) -> None:
     assert again["written"] == []
     refused = newtfix("revert", "--all")
     assert refused.code == 3 and "git revert" in refused.err
+
+
+DRAW = random.Random(3)
+NAMES = [name for name in builtin_names() if name != "planner-stats"]  # which newt_base has already
+SUBSETS = [[name for name in NAMES if DRAW.random() < 0.5] for _ in range(6)]
+
+
+@pytest.mark.parametrize("ids", SUBSETS, ids=lambda ids: f"{len(ids)} patches")
+def test_on_then_off_restores_every_byte(newtfix: Run, tmp_path: Path, ids: list[str]) -> None:
+    """In and out, all at once and one by one, in another order than that of the list."""
+    shutil.copytree(base_tree(), tmp_path / "own", ignore=shutil.ignore_patterns("__pycache__"))
+    before = files(tmp_path / "own")
+    DRAW.shuffle(ids)
+    assert newtfix("apply", *ids, "--tree", "own").code == 0
+    changed = {name: text for name, text in files(tmp_path / "own").items() if not name.startswith(".newtfix")}
+    assert changed.keys() == before.keys() and changed != before
+    for name in ids[:3]:
+        assert newtfix("revert", name, "--tree", "own").code == 0
+        assert newtfix("apply", *ids, "--tree", "own").code == 0
+        assert {n: t for n, t in files(tmp_path / "own").items() if not n.startswith(".newtfix")} == changed
+    assert newtfix("revert", "--all", "--tree", "own").code == 0
+    assert files(tmp_path / "own") == before
 
 
 def test_revert_one(newtfix: Run) -> None:
@@ -313,14 +340,15 @@ ECHO = "import json, os, sys\nprint(json.dumps([__name__, sys.argv[1:], os.getcw
     ],
     ids=["package", "a folder whose name cannot be imported", "script"],
 )
-def test_train_hands_on_arguments_and_the_exit_code(
-    newtfix: Run, tmp_path: Path, folder: str, source: str, package: str | None
+@pytest.mark.parametrize(("command", "script"), [("train", "train.py"), ("demos", "generate_demos.py")])
+def test_train_and_demos_hand_on_arguments_and_the_exit_code(
+    newtfix: Run, tmp_path: Path, command: str, script: str, folder: str, source: str, package: str | None
 ) -> None:
     tree = tmp_path / folder
     tree.mkdir()
     (tree / "trainer.py").write_text("")
-    (tree / "train.py").write_text(source)
-    done = newtfix("train", "--tree", folder, "task=walker-walk", "+x=[1,2]", "--flag", "--", "--help")
+    (tree / script).write_text(source)
+    done = newtfix(command, "--tree", folder, "task=walker-walk", "+x=[1,2]", "--flag", "--", "--help")
     name, arguments, cwd, found = done.json
     assert (done.code, name, found) == (7, "__main__", package)
     assert arguments == ["task=walker-walk", "+x=[1,2]", "--flag", "--help"]
@@ -331,6 +359,8 @@ def test_train_hands_on_arguments_and_the_exit_code(
 def test_train_without_a_trainer(newtfix: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert newtfix("train", "--tree", "empty").code == 4
+    refused = newtfix("demos", "--tree", "empty")
+    assert refused.code == 4 and "no generate_demos.py" in refused.err and "newtfix demos --tree DIR" in refused.err
 
 
 def test_train_without_its_libraries(newtfix: Run, monkeypatch: pytest.MonkeyPatch) -> None:

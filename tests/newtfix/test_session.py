@@ -55,10 +55,11 @@ def fake_plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mappin
     )
 
 
-def fake_inspect(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> dict[str, PatchReport]:
+def fake_inspect(
+    sources: Mapping[str, str], patches: Mapping[str, Patch], ids: Iterable[str]
+) -> dict[str, PatchReport]:
     return {
-        name: PatchReport(name, State.AVAILABLE if name[0] in sources[HOME[name]] else State.APPLIED)
-        for name in patches
+        name: PatchReport(name, State.AVAILABLE if name[0] in sources[HOME[name]] else State.APPLIED) for name in ids
     }
 
 
