@@ -27,7 +27,8 @@ def _burst(self):
     for _ in tqdm(range(updates), desc="burst", leave=False, disable=None if self.cfg.rank == 0 else True):
         metrics = self.agent.update(self.buffer)
     if self.cfg.rank == 0:
-        losses = [f"{name} {float(value):.4g}" for name, value in metrics.items() if name.endswith("loss")]
+        values = {name: torch.as_tensor(value).detach() for name, value in metrics.items() if name.endswith("loss")}
+        losses = [f"{name} {float(value):.4g}" for name, value in values.items()]
         tqdm.write(f"burst of {updates:,} updates at step {self._step:,}: {', '.join(losses)}")
     return metrics
 '''
