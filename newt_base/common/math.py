@@ -10,12 +10,15 @@ HALF_LOG_2PI = 0.5 * log(2 * pi)
 
 def symlog(x):
     """Compress magnitudes: sign(x) log(1 + |x|) (DreamerV3, arXiv:2301.04104)."""
-    return x.sign() * x.abs().log1p()
+    return x.sign() * (1 + x.abs()).log()
 
 
 def symexp(x):
-    """The inverse of symlog."""
-    return x.sign() * x.abs().expm1()
+    """The inverse of symlog.
+
+    Rounded as in newt and the reference, which both subtract 1: below 1e-7 they give 0, where expm1 would not.
+    """
+    return x.sign() * (x.abs().exp() - 1)
 
 
 def two_hot(x, cfg):

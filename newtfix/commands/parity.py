@@ -23,7 +23,7 @@ _OWN = "no patch: a difference of the tree's own"
 
 
 def run(path: Path, tree: Path | None, named: Sequence[Path], tol: float, as_json: bool) -> int:
-    if not tol >= 0:
+    if not 0 <= tol < float("inf"):
         raise UsageError(f"--tol {tol} is no tolerance", hint="Give a relative error, such as 1e-4.")
     require_libraries("comparing numbers", ("torch", "numpy"))
     from newtfix.parity.compare import compare

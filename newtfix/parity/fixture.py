@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtfix.errors import UsageError
-from newtfix.parity.layout import ACTOR, ARCHITECTURE, SHAPES, SIZES, Group, groups_of, kind_of, weight_shapes
+from newtfix.parity.layout import ACTOR, ARCHITECTURE, MODES, SHAPES, SIZES, Group, groups_of, kind_of, weight_shapes
 
 Array = NDArray[Any]
 _WHOLE = {*SIZES.values(), "enc_dim", "mlp_dim", "num_enc_layers", "simnorm_dim", "batch_size", "true_action_dim"}
@@ -40,7 +40,8 @@ class Fixture:
     @property
     def settings(self) -> dict[str, int | float]:
         """The `cfg/` entries as plain numbers."""
-        return {key[4:]: self.arrays[key].item() for key in self.arrays if key.startswith("cfg/")}
+        found = {key[4:]: self.arrays[key].item() for key in self.arrays if key.startswith("cfg/")}
+        return {name: int(value) if name in _WHOLE else value for name, value in found.items()}
 
     @property
     def results(self) -> dict[str, Array]:
@@ -70,7 +71,8 @@ def _read(path: Path) -> dict[str, Array]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}", hint=_HINT) from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is not an npz file", where=_first_line(error), hint=_HINT) from error
+        said = "" if "pickle" in str(error) else _first_line(error)  # numpy takes any text for a pickle
+        raise UsageError(f"{path} is not an npz file", where=said, hint=_HINT) from error
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise UsageError(f"{path} holds a single array; a recording is an npz file with many", hint=_HINT)
     with loaded:
@@ -87,7 +89,7 @@ def _array(path: Path, loaded: Any, key: str) -> Array:
         raise UsageError(f"{path}: {key} cannot be read", where=_first_line(error), hint=_HINT) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise UsageError(f"{path}: {key} is not an array of numbers", hint=_HINT)
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _first_line(error: Exception) -> str:
@@ -100,6 +102,8 @@ def _check(arrays: Mapping[str, Array]) -> tuple[Group, ...]:
     for key in arrays:
         if key.startswith("cfg/"):
             _check_setting(key, arrays[key])
+        elif key.startswith(("in/", "w/")) and not np.isfinite(arrays[key]).all():
+            raise UsageError(f"{key} holds numbers that are not finite")
     cfg = {name: int(arrays[f"cfg/{name}"].item()) for name in ARCHITECTURE if name in _WHOLE}
     if cfg["latent_dim"] % cfg["simnorm_dim"]:
         raise UsageError(f"cfg/latent_dim={cfg['latent_dim']} is no multiple of cfg/simnorm_dim={cfg['simnorm_dim']}")
@@ -122,7 +126,7 @@ def _must_have(arrays: Mapping[str, Array], key: str, why: str) -> None:
 
 def _must_have_shape(arrays: Mapping[str, Array], key: str, wanted: tuple[int, ...], why: str) -> None:
     found = arrays[key].shape
-    if found != wanted:
+    if found != wanted and not (wanted == () and arrays[key].size == 1):
         raise UsageError(f"{key} has the shape {list(found)}; {why} {list(wanted)}")
 
 
@@ -172,6 +176,8 @@ def _check_indices(arrays: Mapping[str, Array], num_q: int) -> None:
                 raise UsageError(f"{key} is {indices}; it should name two of {num_q} Q networks, counted from 0")
     for key in arrays:
         match = ACTOR.fullmatch(key.removeprefix("out/"))
+        if match and match["mode"] not in MODES:
+            raise UsageError(f"{key}: the mode {match['mode']!r} is none of {', '.join(MODES)}")
         if match and not _is_positive(match["scale"]):
             raise UsageError(f"{key}: the scale {match['scale']!r} is no number above 0")
 

@@ -83,11 +83,12 @@ def _run(folder: Path, tree: Tree, found: Importable) -> Computed:
         errors="replace",
     )
     report_file = folder / "report.json"
+    said = done.stdout.strip().splitlines()[-_SHOWN_LINES:]
     if done.returncode or not report_file.is_file():
         raise TreeError(
             f"probing {tree.root} ended early, with exit code {done.returncode}",
-            where="\n".join(done.stdout.strip().splitlines()[-_SHOWN_LINES:]),
-            hint="The lines above are the last that it printed.",
+            where="\n".join(said),
+            hint="The lines above are the last that it printed." if said else "It printed nothing.",
         )
     report = json.loads(report_file.read_text("utf-8"))
     if report["unfit"]:

@@ -50,6 +50,7 @@ SHAPES = {
 SIZES = {"H": "horizon", "O": "obs_dim", "A": "action_dim", "Z": "latent_dim", "Q": "num_q", "K": "num_bins"}
 ARCHITECTURE = (*SIZES.values(), "enc_dim", "mlp_dim", "num_enc_layers", "simnorm_dim", "vmin", "vmax")
 LOSSES = ("consistency_loss", "reward_loss", "value_loss", "total_loss")
+MODES = ("sac", "awac", "residual", "bc_sac", "bc")
 ACTOR_PARTS = ("pi_loss", "q_loss", "prior_loss", "grad_norm")
 ACTOR = re.compile(r"actor/(?P<mode>\w+)/scale_(?P<scale>[^/]+)/(?P<part>\w+)")
 

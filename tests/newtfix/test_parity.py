@@ -588,6 +588,14 @@ def without(*keys: str) -> Arrays:
             ["out/actor/bc/scale_x/grad_norm is missing"],
             id="a scale by another name",
         ),
+        pytest.param(
+            {key.replace("/bc/", "/foo/"): value for key, value in reference().items()},
+            ["the mode 'foo' is none of sac, awac, residual, bc_sac, bc"],
+            id="a mode that does not exist",
+        ),
+        pytest.param(
+            {**reference(), "in/std": reference()["in/std"] * np.nan}, ["in/std holds numbers that"], id="not finite"
+        ),
         pytest.param({}, ["cfg/horizon is missing"], id="empty"),
     ],
 )
@@ -603,6 +611,7 @@ def test_a_recording_that_is_wrong_is_refused_with_the_key(parity: Parity, array
     [
         pytest.param(None, "there is no file", id="nothing"),
         pytest.param(b"", "is not an npz file", id="empty"),
+        pytest.param(b"just text", "is not an npz file", id="text"),
         pytest.param(b"PK\x03\x04 not a zip", "is not an npz file", id="no zip"),
         pytest.param("array", "a single array", id="npy"),
         pytest.param("damaged", "cannot be read", id="damaged"),
@@ -635,7 +644,21 @@ def test_groups_that_were_not_recorded_have_no_rows(tmp_path: Path) -> None:
     assert fixture.ignored == ("out/novel",)
 
 
-@pytest.mark.parametrize("tol", ["-1", "nan"])
+def test_other_spellings_of_the_same_numbers_are_read(tmp_path: Path) -> None:
+    """Counts as floats, single numbers as arrays of one, and bytes in the other order."""
+    usual = reference()
+    other = {key: value.astype(value.dtype.newbyteorder(">")) for key, value in usual.items()}
+    other |= {"cfg/num_q": np.array(float(usual["cfg/num_q"])), "out/total_loss": usual["out/total_loss"].reshape(1)}
+    np.savez(tmp_path / "other.npz", **other)
+    fixture = read_fixture(tmp_path / "other.npz")
+    assert isinstance(fixture.settings["num_q"], int)
+    assert all(
+        array.dtype.isnative and np.array_equal(array.squeeze(), usual[key].squeeze())
+        for key, array in fixture.arrays.items()
+    )
+
+
+@pytest.mark.parametrize("tol", ["-1", "nan", "inf"])
 def test_a_tolerance_that_is_none(parity: Parity, tol: str) -> None:
     assert parity(reference(), "--tol", tol).code == 2
 

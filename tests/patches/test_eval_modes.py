@@ -76,7 +76,7 @@ def test_numbers_of_a_policy_evaluation(returns, episodes):
         ({"eval_value": False}, {"episode_reward_pi", "episode_success_pi"}),
         ({"eval_pi": False, "eval_value": False}, set()),
     ],
-    ids=str,
+    ids=["no policy", "no value", "neither"],
 )
 def test_each_half_has_a_switch(settings, keys):
     trainer, agent = evaluate([3, 3], **settings)
