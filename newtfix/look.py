@@ -103,20 +103,21 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
             if not all(pat.same(match.bindings[k], v) for k, v in matches[0].bindings.items()):
                 return None, f"{said} to mean the same everywhere"
         for name in where.portable:
-            if local := _local_names(matches[0].bindings[name]):
-                return None, f"{said} with ${name} written by self alone, not with the local name {local[0]}"
+            if local := _local_names(matches[0].bindings[name], where.names):
+                return None, f"{said} with ${name} written by {where.names[0]} alone, not with the name {local[0]}"
         bound.update(matches[0].bindings)
     return bound, ""
 
 
-def _local_names(expression: cst.CSTNode) -> list[str]:
-    """The plain names in an expression, attributes aside, that are not `self` or a builtin."""
+def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[str]) -> list[str]:
+    """The plain names in expressions or arguments, attributes and keywords aside, that are not allowed."""
     names = [
         node.value
-        for path, node in pat.walk(expression)
-        if isinstance(node, cst.Name) and path[-1:] != (("attr", None),)
+        for part in (code if isinstance(code, (list, tuple)) else (code,))
+        for path, node in pat.walk(part)
+        if isinstance(node, cst.Name) and path[-1:] not in ((("attr", None),), (("keyword", None),))
     ]
-    return [name for name in names if name not in ("self", "int", "max", "min")]
+    return [name for name in names if name not in allowed]
 
 
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
@@ -226,14 +227,23 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bind
     before = pat.find(pattern, root, bound, path)
     present_source = shape.after if shape.present is None else shape.present
     present = pat.find(pat.parse_pattern(present_source, run and shape.present is None), root, bound, path)
+    stray = _stray(shape, root, path, (*before, *present))
     if present:
         outside = [m for m in before if not any(_overlap(m, p) for p in present)]
-        state = State.PARTIAL if outside and shape.count is None else State.APPLIED
+        state = State.PARTIAL if (outside or stray) and shape.count is None else State.APPLIED
         return Look(state, shape=shape, matches=tuple(outside), present=tuple(present))
+    if before and stray:
+        return Look(State.DRIFTED, shape=shape, matches=tuple(stray), found=f"{shape.every} in another place, too")
     if before and (shape.count is None or len(before) == shape.count):
         return Look(State.AVAILABLE, shape=shape, matches=tuple(before))
     count = f"{len(before)} places where {shape.count} are expected" if before else ""
     return Look(State.DRIFTED, shape=shape, matches=tuple(before), found=count)
+
+
+def _stray(shape: Shape, root: cst.CSTNode, path: pat.Path, places: Sequence[pat.Match]) -> list[pat.Match]:
+    """Where code that belongs in the places of a shape stands outside of them."""
+    found = pat.find(pat.parse_pattern(shape.every), root, {}, path) if shape.every else []
+    return [match for match in found if not any(_overlap(match, place) for place in places)]
 
 
 def _overlap(a: pat.Match, b: pat.Match) -> bool:

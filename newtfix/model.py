@@ -31,7 +31,7 @@ class Where:
     """A condition on the tree: `pattern` occurs in `scope` of the file with `role`; its holes are bound for the edit.
 
     Where it occurs several times, every occurrence must bind the holes alike. Of several patterns, any may
-    occur. `absent`: none must. The holes in `portable` may mention nothing but `self`, as their code moves.
+    occur. `absent`: none must. The holes in `portable` may mention nothing but `names`, as their code moves.
     """
 
     role: str
@@ -39,6 +39,7 @@ class Where:
     scope: str = ""
     absent: bool = False
     portable: tuple[str, ...] = ()
+    names: tuple[str, ...] = ("self", "int", "max", "min")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Shape:
     named `_` catches what it likes, every time.
     A statement of `after` that also stands in `before` keeps the tree's own bytes, comments included.
     `present` recognises the fix in a tree (default: `after`).
-    `count` is the number of places expected; None: one or more.
+    `count` is the number of places expected; None: one or more. Code like `every` may stand in no other place.
     """
 
     before: str
@@ -57,6 +58,7 @@ class Shape:
     present: str | None = None
     count: int | None = 1
     where: tuple[Where, ...] = ()
+    every: str = ""
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,10 @@ def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
             layout[field] = getattr(changed, field)
     if "decorators" in layout:
         layout["lines_after_decorators"] = changed.lines_after_decorators
+    theirs = getattr(changed, "orelse", None)
+    if isinstance(theirs, cst.Else) and isinstance(statement.orelse, cst.Else) and "orelse" not in layout:
+        own = _reuse_block(statement.orelse.body, theirs.body, list(theirs.body.body), caught)
+        layout["orelse"] = theirs.with_changes(body=own)
     block = _reuse_block(statement.body, changed.body, list(changed.body.body), caught)
     return statement.with_changes(body=block, **layout)
 

@@ -26,6 +26,8 @@ this patch replaces. No mode stands for that loss: newt's entropy is not -log pi
 not it.
 """
 
+from textwrap import indent
+
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 SETTINGS = """
@@ -158,6 +160,14 @@ def _pi_loss(self, zs, action, mu, std, task):
     return pi_loss, qs[0].detach(), metrics
 '''
 
+PATCHED_LOSS = "self._residual_loss(q_loss, $*a)"
+CALLED = Where("agent", "$loss, $qs, $info = self.pi_loss($*arguments)", "TDMPC2")
+Q_VALUES = '    qs = self.model.Q(zs, pi_action, task, return_type="avg")\n'
+SCALE_FIRST = """with torch.no_grad():
+    self.scale.update(qs[0])
+    $$others
+"""
+
 PATCH = Patch(
     title="Five actor modes",
     severity=Severity.MODERATE,
@@ -225,13 +235,28 @@ PATCH = Patch(
             "TDMPC2",
             (
                 Shape(
-                    """
-                    def _pi_loss(self, zs, action, mu, std, task):
-                        $$body
-                    """,
+                    "def _pi_loss(self, zs, action, mu, std, task):\n    $$body",
                     PI_LOSS,
-                    present="self._residual_loss(q_loss, $*a)",
-                    where=(Where("agent", "$loss, $qs, $info = self.pi_loss($*arguments)", "TDMPC2"),),
+                    present=PATCHED_LOSS,
+                    where=(
+                        CALLED,
+                        Where("agent", "self.scale.update($qs)", "TDMPC2.update_pi"),
+                        Where("agent", "self.scale.update($*_)", "TDMPC2._pi_loss", absent=True),
+                    ),
+                ),
+                Shape(
+                    "def _pi_loss(self, zs, action, mu, std, task):\n    $$body",
+                    PI_LOSS.replace(Q_VALUES, Q_VALUES + indent(SCALE_FIRST, "    ")),
+                    present=PATCHED_LOSS,
+                    where=(
+                        CALLED,
+                        Where(
+                            "agent",
+                            "with torch.no_grad():\n    self.scale.update($_[0])\n    $$others",
+                            "TDMPC2._pi_loss",
+                        ),
+                        Where("agent", "self.scale.update($*_)", "TDMPC2.update_pi", absent=True),
+                    ),
                 ),
             ),
         ),
@@ -251,6 +276,6 @@ PATCH = Patch(
             ),
             optional=True,
         ),
-        Add("losses", "agent", "TDMPC2", AGENT_METHODS, after="_pi_loss"),
+        Add("losses", "agent", "TDMPC2", AGENT_METHODS, after="_pi_loss", where=(Where("agent", "math.$_($*_)"),)),
     ),
 )

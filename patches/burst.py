@@ -14,7 +14,7 @@ in.
 """
 
 from newtfix.conditions import SEEDING_THRESHOLD
-from newtfix.model import Add, Edit, Patch, Severity, Shape
+from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 BURST_METHOD = '''
 def _burst(self):
@@ -25,13 +25,15 @@ def _burst(self):
     if self.cfg.rank == 0:
         tqdm.write(f"burst of {updates:,} updates begins at step {self._step:,}")
     for _ in tqdm(range(updates), desc="burst", leave=False, disable=None if self.cfg.rank == 0 else True):
-        metrics = self.agent.update(self.buffer)
+        metrics = self.agent.update($*batch)
     if self.cfg.rank == 0:
         values = {name: torch.as_tensor(value).detach() for name, value in metrics.items() if name.endswith("loss")}
         losses = [f"{name} {float(value):.4g}" for name, value in values.items()]
         tqdm.write(f"burst of {updates:,} updates at step {self._step:,}: {', '.join(losses)}")
     return metrics
 '''
+
+UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer.train", portable=("batch",), names=("self",))
 
 PATCH = Patch(
     title="A burst of updates when seeding ends",
@@ -46,6 +48,7 @@ PATCH = Patch(
             "burst_updates: Optional[int] = None  # updates when seeding ends; None: as many as seed steps, 0: none",
             after="seeding_coef",
         ),
+        Add("optional", "config", "", "from typing import Optional", optional=True),
         Add("import", "trainer", "", "from tqdm import tqdm", after="TensorDict", optional=True),
         Edit(
             "due",
@@ -94,6 +97,6 @@ PATCH = Patch(
                 ),
             ),
         ),
-        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD,)),
+        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE)),
     ),
 )

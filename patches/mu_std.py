@@ -18,6 +18,7 @@ loaded without `finetune`, or to compare with runs that were seeded by the untra
 from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
+DECIDED = ("use_agent = use_mpc", "use_agent = $_ or use_mpc", "use_agent = use_mpc or $_", "if use_mpc:\n    $$_")
 PRESENT = "std = torch.full_like($action, self.cfg.log_std_max).exp()"
 
 
@@ -64,7 +65,7 @@ PATCH = Patch(
                 _acting("(use_demos and self.cfg.demo_steps > 0) or use_mpc", finetune=False, demos=True),
                 _acting("use_mpc", finetune=False, demos=False),
             ),
-            given=("use_mpc = self._step >= $threshold",),
+            given=tuple(f"use_mpc = self._step >= $threshold\n{acting}" for acting in DECIDED),
         ),
         Edit(
             "random-statistics",

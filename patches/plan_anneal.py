@@ -24,7 +24,7 @@ PATCH = Patch(
             "math",
             "interp_dist",
             (Shape("max($least, end)", "max($least, end - start)"),),
-            present=("end - start",),
+            present=("end - start", "max($_, end) - start"),
         ),
     ),
 )

@@ -38,8 +38,14 @@ PATCH = Patch(
             (Shape("super().forward($x)", "self._drop(super().forward($x))"),),
             present=("self.dropout($x)",),
         ),
-        Add("rate", "layers", "NormedLinear", "dropout = 0.0  # rate of dropout in front of the normalisation"),
-        Add("method", "layers", "NormedLinear", DROP, after="forward"),
+        Add(
+            "rate",
+            "layers",
+            "NormedLinear",
+            "dropout = 0.0  # rate of dropout in front of the normalisation",
+            optional=True,
+        ),
+        Add("method", "layers", "NormedLinear", DROP, after="forward", optional=True),
         Edit(
             "ensemble",
             "layers",
@@ -50,9 +56,9 @@ PATCH = Patch(
                     """
                     self._Qs = nn.ModuleList($networks)
                     for network in self._Qs:
-                        network[0].dropout = cfg.dropout
+                        network[0].dropout = nn.Dropout(cfg.dropout).p
                     """,
-                    present="network[0].dropout = cfg.dropout",
+                    present="network[0].dropout = nn.Dropout(cfg.dropout).p",
                 ),
             ),
             present=("mlp($*_, dropout=cfg.dropout)",),

@@ -18,11 +18,11 @@ from newtfix.model import Edit, Patch, Severity, Shape
 STACKED = '''
 def _forward_impl(self, x):
     """Outputs [num_q, ...] of all networks for inputs x, [..., F], in one batched call."""
-    networks = [dict(network.named_parameters()) for network in self._Qs]
-    stacked = {name: torch.stack([parameters[name] for parameters in networks]) for name in networks[0]}
+    networks = [{**dict(network.named_parameters()), **dict(network.named_buffers())} for network in self._Qs]
+    stacked = {name: torch.stack([tensors[name] for tensors in networks]) for name in networks[0]}
 
-    def one(parameters, x):
-        return torch.func.functional_call(self._Qs[0], parameters, (x,))
+    def one(tensors, x):
+        return torch.func.functional_call(self._Qs[0], tensors, (x,))
 
     return torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, x)
 '''

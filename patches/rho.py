@@ -14,7 +14,18 @@ Leave it off: to keep logged losses comparable with earlier runs of newt.
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-NORMALISED = ("self.rho.sum($*_)", "self.rho / $_", "self.rho /= $_", "self.rho = $_ / $_", "self.rho.div_($_)")
+NORMALISED = (
+    *(
+        "self.rho.sum($*_)",
+        "self.rho / $_",
+        "self.rho /= $_",
+        "self.rho = $_ / $_",
+        "self.rho.div_($_)",
+        "self.rho *= $_",
+    ),
+    *("self.rho * $_", "self.rho = $_.softmax($*_)", "self.rho = torch.softmax($*_)", "self.rho = F.$_($*_)"),
+)
+DIVIDED = ("$_ / self.cfg.horizon", "$_ /= self.cfg.horizon", "$_ / len($_)", "$_ /= len($_)")
 TOTAL = tuple(
     Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")
 )
@@ -70,9 +81,14 @@ PATCH = Patch(
                     total_loss = $total
                     """,
                     present="$consistency = $consistency / self.cfg.horizon",
-                    where=(Where("agent", "$_ = $_ + $_ * self.rho[t]", "TDMPC2._loss_fn"), *TOTAL),
+                    where=(
+                        Where("agent", "$_ = $_ + $_ * self.rho[t]", "TDMPC2._loss_fn"),
+                        Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True),
+                        *TOTAL,
+                    ),
                 ),
             ),
+            present=("$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon"),
         ),
         Edit(
             "means",

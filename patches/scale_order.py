@@ -19,6 +19,9 @@ with torch.no_grad():
     $$others
 """
 
+# The scale is updated with the values at the first latents alone.
+FIRST = Where("agent", ("return $_, $qs[0].detach(), $_", "return $_, $qs[0], $_"), "TDMPC2._pi_loss")
+
 PATCH = Patch(
     title="Q scale updated before its use",
     severity=Severity.MINOR,
@@ -38,7 +41,7 @@ PATCH = Patch(
                         self.scale.update($qs[0])
                         $$others
                     """,
-                    where=(Where("agent", AFTERWARDS, "TDMPC2.update_pi"),),
+                    where=(FIRST, Where("agent", AFTERWARDS, "TDMPC2.update_pi")),
                 ),
                 Shape(
                     "$qs = self.model.Q(zs, pi_action, $task, return_type='avg')",
@@ -48,6 +51,7 @@ PATCH = Patch(
                         self.scale.update($qs[0])
                     """,
                     where=(
+                        FIRST,
                         Where("agent", "self.scale.update(qs)", "TDMPC2.update_pi"),
                         Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True),
                     ),

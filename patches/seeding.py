@@ -15,9 +15,18 @@ Leave it off: when newt's longer seeding is wanted: 5 episodes of every environm
 first update. `seeding_coef` has no effect with this patch.
 """
 
+from itertools import permutations
+
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 STORED_BY = Where("trainer", "self._tds[: $ep_len[$i] + 1, $i]", "Trainer")
+
+_STEPS = ("self.cfg.num_envs", "self.cfg.episode_length", "self.cfg.world_size")
+THRESHOLDS = (
+    "self.cfg.seeding_coef * self._update_freq",
+    "self._update_freq * self.cfg.seeding_coef",
+    *(" * ".join(("self.cfg.seeding_coef", *factors)) for factors in permutations(_STEPS)),
+)
 
 SEGMENT_METHODS = '''
 def _take_segment(self, i, end, finished):
@@ -40,6 +49,26 @@ def _take_segment(self, i, end, finished):
     self._stored_segments += segment.shape[0] > self.cfg.horizon
     return segment
 
+def _store_segment(self, i, end, finished):
+    """Store what environment i's running episode has collected up to row `end` since its last stored segment."""
+    segment = self._take_segment(i, end, finished)
+    self.buffer.add(segment.unsqueeze(0), $*where)
+
+def _can_sample(self):
+    """Whether there is anything to train on: segments that were stored, or what was loaded with a checkpoint."""
+    return self._stored_segments > 0 or getattr(self.buffer, "num_slices", 0) > 0
+
+def _cut_off_episodes(self):
+    """Before all environments are reset, store what their running episodes have collected, where it can be sampled.
+
+    Episodes that begin after the end of seeding hold nothing that learning has to wait for.
+    """
+    for i, end in enumerate([] if self._episode_steps is None else self._episode_steps.tolist()):
+        if end - int(self._segment_start[i]) >= self.cfg.horizon:
+            self._store_segment(i, end, finished=True)
+    self._segment_start.zero_()
+    self._seed_pending.fill_(self._step < self._seed_steps or not self._can_sample())
+
 def _hand_over_segments(self, ep_len):
     """Once seeding is over, store the running episodes' transitions so far; ep_len, [N], counts their steps.
 
@@ -53,9 +82,8 @@ def _hand_over_segments(self, ep_len):
         if 0 < remaining < horizon:
             end -= horizon - remaining
         if end >= horizon:
-            segment = self._take_segment(i, end, finished=False)
-            self.buffer.add(segment.unsqueeze(0), self.cfg.world_size, self.cfg.rank)
-    return self._stored_segments > 0
+            self._store_segment(i, end, finished=False)
+    return self._can_sample()
 '''
 
 PATCH = Patch(
@@ -69,11 +97,15 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             (
-                Shape(
-                    "self.cfg.seeding_coef * self._update_freq",
-                    "self._seed_steps",
-                    present="self._step >= self._seed_steps",
-                    count=None,
+                *(
+                    Shape(
+                        threshold,
+                        "self._seed_steps",
+                        present="self._step >= self._seed_steps",
+                        count=None,
+                        every="self.cfg.seeding_coef",
+                    )
+                    for threshold in THRESHOLDS
                 ),
             ),
         ),
@@ -90,6 +122,7 @@ PATCH = Patch(
                     self._segment_start = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
                     self._seed_pending = torch.ones(self.cfg.num_envs, dtype=torch.bool)
                     self._stored_segments = 0
+                    self._episode_steps = None
                     """,
                     present="self._seed_steps = $steps",
                 ),
@@ -101,14 +134,16 @@ PATCH = Patch(
             "Trainer",
             (
                 Shape(
-                    "self._tds[$row] = self.to_td($obs)",
+                    "self._tds[$ep_len] = self.to_td($obs)",
                     """
-                    self._tds[$row] = self.to_td($obs)
-                    self._segment_start.zero_()
+                    self._cut_off_episodes()
+                    self._episode_steps = $ep_len
+                    self._tds[$ep_len] = self.to_td($obs)
                     """,
-                    present="self._segment_start.zero_()",
+                    where=(STORED_BY,),
                 ),
             ),
+            present=("self._cut_off_episodes()",),
         ),
         Edit(
             "hand-over",
@@ -165,6 +200,16 @@ PATCH = Patch(
                 ),
             ),
         ),
-        Add("methods", "trainer", "Trainer", SEGMENT_METHODS, after="to_td"),
+        Add(
+            "methods",
+            "trainer",
+            "Trainer",
+            SEGMENT_METHODS,
+            after="to_td",
+            where=(
+                Where("trainer", "self._episode_lengths = $_", "Trainer"),
+                Where("trainer", "self.buffer.add($_, $*where)", "Trainer.train", portable=("where",), names=("self",)),
+            ),
+        ),
     ),
 )

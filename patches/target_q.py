@@ -13,10 +13,15 @@ Leave it off: only to repeat runs that were made with the defect. With compile=f
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-COMPILED = (
-    "self.$forward = torch.compile(self.$own, $*options)",
-    "self.$forward = torch.compile(self.$own, $*options) if $_ else $_",
-)
+MADE = "self.$forward = torch.compile(self.$own, $*options)"
+GUARDED = (f"if $test:\n    $$_\n    {MADE}\n    $$_", f"{MADE} if $test else $_")
+
+
+def _with_its_own(code: str, *conditions: Where) -> Shape:
+    copy = "self.target = deepcopy(self.online)"
+    own = "self.target.$forward = torch.compile(self.target.$own, $*options)"
+    return Shape(copy, f"{copy}\n{code.format(own=own)}", present=own, where=conditions)
+
 
 PATCH = Patch(
     title="Target networks with their own compiled forward pass",
@@ -30,15 +35,14 @@ PATCH = Patch(
             "layers",
             "QOnlineTargetEnsemble.__init__",
             (
-                Shape(
-                    "self.target = deepcopy(self.online)",
-                    """
-                    self.target = deepcopy(self.online)
-                    if cfg.compile:
-                        self.target.$forward = torch.compile(self.target.$own, $*options)
-                    """,
-                    present="self.target.$forward = torch.compile(self.target.$own, $*options)",
-                    where=(Where("layers", COMPILED, "QEnsemble"),),
+                _with_its_own(
+                    "if $test:\n    {own}",
+                    Where("layers", GUARDED, "QEnsemble", portable=("test", "options"), names=("cfg", "torch")),
+                ),
+                _with_its_own(
+                    "{own}",
+                    Where("layers", MADE, "QEnsemble", portable=("options",), names=("cfg", "torch")),
+                    Where("layers", GUARDED, "QEnsemble", absent=True),
                 ),
             ),
             unless=(Where("layers", "torch.compile($*_)", "QEnsemble", absent=True),),

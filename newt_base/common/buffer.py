@@ -70,14 +70,16 @@ class Buffer:
         return self._num_eps
 
     def _index_slices(self, rows):
-        """Note where slices can start in new rows, and forget the starts whose rows have been overwritten."""
+        """Forget the starts whose rows have been overwritten, then note where slices can start in new rows."""
+        oldest = self._rows - self._capacity
+        window = torch.arange(
+            self._first_start, min(self._last_start, self._first_start + len(rows)), device=self._device
+        )
+        self._first_start += int((self._starts[window % self._capacity] < oldest).sum())
         starts = rows[: max(0, len(rows) - self._horizon)]
         slots = torch.arange(self._last_start, self._last_start + len(starts), device=self._device)
         self._starts[slots % self._capacity] = starts
         self._last_start += len(starts)
-        oldest = self._rows - self._capacity
-        while self._first_start < self._last_start and self._starts[self._first_start % self._capacity] < oldest:
-            self._first_start += 1
 
     def sample(self, device, batch_size=None):
         """Draw B slices: obs [H+1,B,O], action, mu and std [H,B,A], reward [H,B,1] and task [H,B], on `device`.

@@ -120,6 +120,7 @@ class WorldModel(nn.Module):
         logits = self._Qs(torch.cat([self.task_emb(z, task), a], dim=-1), target=target)
         if return_type == "all":
             return logits
-        qidx = torch.randperm(self.cfg.num_q, device=logits.device)[:2]
+        qidx = torch.randperm(self.cfg.num_q, device=logits.device)
+        qidx = qidx[:2] if self.cfg.num_q > 2 else qidx  # torch's compiler stumbles over a slice that takes all of it
         values = math.two_hot_inv(logits[qidx], self.cfg)
         return values.amin(0) if return_type == "min" else values.mean(0)

@@ -95,3 +95,20 @@ def test_saved_and_loaded(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(one, again.sample("cpu"), strict=True))
     with pytest.raises(ValueError, match="capacity=1000, this run has 999"):
         Buffer(999, 8).load(tmp_path / "replay")
+
+
+@pytest.mark.parametrize(
+    ("capacity", "lengths"), [(600, [501] * 40), (600, [301, 21] * 40), (100, [7] * 60), (90, [60, 3, 31] * 20)]
+)
+def test_a_ring_that_wraps_draws_from_what_is_left_and_nothing_else(capacity, lengths):
+    """Against a list of all rows: every slice of one episode whose rows are all there, each as likely."""
+    buffer = Buffer(capacity, batch_size=3_000, horizon=3)
+    rows = []
+    for number, length in enumerate(lengths, 1):
+        buffer.add(episode(number, length))
+        rows = (rows + [1000 * number + row for row in range(length)])[-capacity:]
+        left = {a for a, b in zip(rows, rows[3:], strict=False) if b - a == 3}
+        assert buffer.num_slices == len(left)
+        obs, *_ = buffer.sample("cpu") if left else (torch.zeros(4, 0, 1),)
+        assert {int(o) for o in obs[0]} <= left
+        assert (obs[1:] - obs[:-1] == 1).all()

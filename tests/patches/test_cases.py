@@ -35,6 +35,20 @@ PRIOR = "    prior_coef: float = 10.0  # weight of the policy's prior term\n"
 
 # patch, file, what a tree has instead of newt_base's code, what must be there afterwards, what must be gone
 REWRITES = [
+    (
+        "target-q",
+        "common/layers.py",
+        [("        if cfg.compile:\n", "        if cfg.compile or cfg.fast:\n")],
+        ["        if cfg.compile or cfg.fast:\n            self.target._forward = torch.compile("],
+        [],
+    ),
+    (
+        "target-q",
+        "common/layers.py",
+        [(COMPILED, "        self._forward = torch.compile(self._forward_impl)\n")],
+        ["(self.online)\n        self.target._forward = torch.compile(self.target._forward_impl)\n"],
+        ["if cfg.compile"],
+    ),
     ("prior-coef", "config.py", [], ["    prior_coef: float = 1.0  # weight of the policy's prior term\n"], [PRIOR]),
     (
         "prior-coef",
@@ -100,7 +114,10 @@ REWRITES = [
         "q-dropout",
         "common/layers.py",
         [(FORWARD, "        x = super().forward(x)  # affine\n        return self.act(self.ln(x))\n")],
-        ["        x = self._drop(super().forward(x))  # affine\n", "            network[0].dropout = cfg.dropout\n"],
+        [
+            "        x = self._drop(super().forward(x))  # affine\n",
+            "            network[0].dropout = nn.Dropout(cfg.dropout).p\n",
+        ],
         [],
     ),
     (
@@ -119,7 +136,7 @@ REWRITES = [
         "q-ensemble",
         "common/layers.py",
         [],
-        ["torch.func.functional_call(self._Qs[0], parameters, (x,))"],
+        ["torch.func.functional_call(self._Qs[0], tensors, (x,))"],
         ["q(x) for q"],
     ),
     (
@@ -202,6 +219,31 @@ REWRITES = [
 
 # patch, what a tree has instead of newt_base's code, the state that it has by its code; None: refused
 ALONE = [
+    ("rho", "tdmpc2.py", [(RHO, "        self.rho = F.normalize(self.rho, p=1, dim=0)\n")], None),
+    (
+        "scale-order",
+        "tdmpc2.py",
+        [("        return pi_loss, qs[0].detach(), info\n", "        return pi_loss, qs.detach(), info\n")],
+        None,
+    ),
+    ("target-q", "common/layers.py", [("        if cfg.compile:\n", "        if self.wanted:\n")], None),
+    ("plan-anneal", "common/math.py", [(DEN, "    den = max(1, end) - start\n")], State.APPLIED),
+    (
+        "q-dropout",
+        "common/layers.py",
+        [
+            (
+                FORWARD,
+                "        x = super().forward(x)\n        x = self.dropout(x)\n        return self.act(self.ln(x))\n",
+            ),
+            (NETWORKS, NETWORKS.replace("max(cfg.num_bins, 1))", "max(cfg.num_bins, 1), dropout=cfg.dropout)")),
+            (
+                "def mlp(in_dim, mlp_dims, out_dim, act=None):",
+                "def mlp(in_dim, mlp_dims, out_dim, act=None, dropout=0.0):",
+            ),
+        ],
+        None,
+    ),
     ("prior-coef", "config.py", [(PRIOR, "    prior_coef: float = 1.0\n")], State.APPLIED),
     ("prior-coef", "config.py", [(PRIOR, "    prior_coef: float = 1\n")], State.APPLIED),
     (

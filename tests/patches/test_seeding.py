@@ -134,3 +134,33 @@ def test_an_episode_too_short_to_sample_does_not_start_the_training():
     trainer.env.step = first_ends_early
     trainer.train()
     assert trainer.agent.updated_at[0] == 2_997
+
+
+@pytest.mark.parametrize("ids", [["seeding", "episode-rows"], ["seeding", "episode-rows", "first-obs", "burst"]])
+def test_an_evaluation_in_the_middle_of_an_episode_loses_no_seed_transition(ids):
+    """Where lengths differ, the shorter episodes are running when an evaluation starts all of them anew."""
+    trainer = make_trainer(ids, [200, 300], steps=1_600, eval_freq=600, **{"num_global_tasks": 1})
+    trainer.train()
+    first = trainer.agent.stored_at_first_update
+    assert sorted(first) == list(range(len(first)))
+    assert len(first) >= 1_500
+    rewards = stored_rewards(trainer.buffer)
+    assert len(rewards) == len(set(rewards))
+
+
+def test_a_resumed_run_goes_on_at_once_with_the_replay_that_it_loaded():
+    earlier = make_trainer(SEEDING, [250] * 4, steps=3_000, utd=0.5)
+    earlier.train()
+    trainer = make_trainer(SEEDING, [250] * 4, steps=3_600, utd=0.5)
+    trainer.buffer, trainer._step = earlier.buffer, 3_000
+    added = segments(trainer)
+    trainer.train()
+    assert trainer.agent.updated_at[0] == 3_004
+    assert all(len(segment) == 251 for segment in added), "no episode was cut"
+
+
+def test_a_run_resumed_past_the_threshold_without_replay_trains_as_soon_as_it_can():
+    trainer = make_trainer(SEEDING, [250] * 4, steps=3_200, utd=0.5)
+    trainer._step = 3_000
+    trainer.train()
+    assert trainer.agent.updated_at[0] == 3_000 + 3 * 4

@@ -129,3 +129,90 @@ def test_a_subclass_with_a_loop_of_its_own_is_pointed_out():
     (note,) = plan(tree, ["seeding"], PATCHES).notes
     assert note.startswith("trainer.py: DemoTrainer has its own train; the patches changed Trainer alone")
     assert not plan(sources(), PATCHES, PATCHES).notes
+
+
+SPELLED = "self.cfg.seeding_coef * self.cfg.num_envs * self.cfg.episode_length * self.cfg.world_size"
+THRESHOLD = "self.cfg.seeding_coef * self._update_freq"
+
+
+def test_a_threshold_that_is_spelled_out_is_found():
+    after = apply(variant("trainer.py", (THRESHOLD, SPELLED)), "seeding", "mu-std")["trainer.py"]
+    assert "seeding_coef" not in after
+    assert "use_mpc = self._step >= self._seed_steps" in after
+
+
+def test_a_second_spelling_of_the_threshold_is_refused():
+    """It would go on to ask newt's question."""
+    second = "                self._late = self._step >= self._update_freq * self.cfg.seeding_coef\n"
+    tree = variant("trainer.py", ("                # Update agent\n", second + "                # Update agent\n"))
+    with pytest.raises(Refused, match=r"'threshold'(.|\n)*self.cfg.seeding_coef in another place"):
+        apply(tree, "seeding")
+
+
+def test_an_agent_that_acts_from_the_start_is_not_taken_for_one_that_waits():
+    both = "                use_mpc = True\n                use_agent = True\n"
+    early = "                use_mpc = self._step >= self.cfg.seeding_coef * self._update_freq\n"
+    with pytest.raises(Refused, match="'who-acts'"):
+        apply(variant("trainer.py", (both, early + "                use_agent = True\n")), "mu-std")
+    waits = early + "                use_agent = self.cfg.finetune or use_mpc\n"
+    assert "mu = action.clone()" in apply(variant("trainer.py", (both, waits)), "mu-std")["trainer.py"]
+
+
+UPDATED = "        with torch.no_grad():\n            self.scale.update(qs)\n"
+VALUES = '        qs = self.model.Q(zs, pi_action, task, return_type="avg")\n'
+
+
+def test_a_loss_that_updates_the_scale_itself_still_does_with_the_actor_modes():
+    own = (
+        VALUES
+        + "        with torch.no_grad():\n            self.scale.update(qs[0])\n            self.note(qs)  # mine\n"
+    )
+    after = apply(variant("tdmpc2.py", (VALUES, own), (UPDATED, "")), "actor-modes")["tdmpc2.py"]
+    assert own in after
+    assert "self._residual_loss(" in after
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [(VALUES, VALUES + "        self.scale.update(qs[0].detach())\n"), (UPDATED, "")],
+        [("qs[0].detach(), info", "qs.detach(), info"), ("self.scale.update(qs)", "self.scale.update(qs[0])")],
+    ],
+    ids=["in the loss", "of all values"],
+)
+def test_a_scale_that_the_actor_modes_would_leave_without_updates_is_refused(changes):
+    with pytest.raises(Refused, match="'actor-modes' does not fit"):
+        apply(variant("tdmpc2.py", *changes), "actor-modes")
+
+
+def test_calls_are_made_as_the_tree_makes_them():
+    tree = variant(
+        "trainer.py",
+        ("self.buffer.add(_td, self.cfg.world_size, self.cfg.rank)", "self.buffer.add(_td)"),
+        (
+            "update_metrics = self.agent.update(self.buffer)",
+            "update_metrics = self.agent.update(self.buffer, self._step)",
+        ),
+    )
+    after = apply(tree, "seeding", "burst")["trainer.py"]
+    assert "self.buffer.add(segment.unsqueeze(0))" in after
+    assert "metrics = self.agent.update(self.buffer, self._step)\n        if" in after
+
+
+def test_the_burst_brings_the_import_that_its_setting_needs():
+    text = sources()["config.py"].replace("from typing import Any, Optional, Union,", "from typing import Any, Union,")
+    text = text.replace("Optional[str]", "Any").replace("Optional[int]", "Any")
+    assert text != sources()["config.py"]
+    assert "from typing import Optional\n" in apply({**sources(), "config.py": text}, "burst")["config.py"]
+
+
+def test_comments_in_an_else_branch_that_a_patch_repeats_stay():
+    tree = variant(
+        "trainer.py",
+        (
+            "                    action = self.env.rand_act()\n",
+            "                    # at random\n                    action = self.env.rand_act()  # uniform\n",
+        ),
+    )
+    after = apply(tree, "mu-std")["trainer.py"]
+    assert "                    # at random\n                    action = self.env.rand_act()  # uniform\n" in after

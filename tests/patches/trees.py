@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 import tempfile
@@ -61,6 +62,15 @@ def tree(ids: Iterable[str] = ()) -> SimpleNamespace:
         )
     }
     return SimpleNamespace(name=name, **modules)
+
+
+def import_text(file: str, text: str) -> Any:
+    """A module of newt_base with another text, imported beside the others."""
+    package = Path(_WORK.name, _package(frozenset()))
+    path = package / file
+    name = f"{path.stem}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    path.with_stem(name).write_bytes(text.encode())
+    return importlib.import_module(".".join([package.name, *Path(file).with_stem(name).with_suffix("").parts]))
 
 
 def make_cfg(tree: SimpleNamespace, num_envs: int, lengths: list[int], **settings: Any) -> Any:
