@@ -98,6 +98,8 @@ def build(cfg: Config) -> Trainer:
     env = make_env(cfg)
     try:
         agent = TDMPC2(WorldModel(cfg).to(device), cfg)
+        if cfg.checkpoint is not None:
+            agent.load(cfg.checkpoint)  # one that is refused leaves an earlier run's folder where it is
         buffer = _make_buffer(cfg, device)
         logger = Logger(cfg)
         if cfg.resume and (step := _checkpoint_step(Path(cfg.checkpoint or ""))) is not None:

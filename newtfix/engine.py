@@ -84,7 +84,7 @@ def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
         f"{place}; the patches changed {found.cls} alone, so look at it by hand."
         for role, found in tree.roles.items()
         if found.file in after
-        for place in overrides(tree.sources, role, found)
+        for place in overrides(tree.sources, role, found, after)
     )
 
 

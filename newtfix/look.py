@@ -222,7 +222,8 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
 
 
 def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bindings) -> Look:
-    pattern = pat.parse_pattern(shape.before, statements=not shape.after)  # only a statement can be taken out
+    # Statements, or nothing, can only take the place of statements.
+    pattern = pat.parse_pattern(shape.before, statements=pat.parse_pattern(shape.after).expression is None)
     run = pattern.expression is None
     before = pat.find(pattern, root, bound, path)
     present_source = shape.after if shape.present is None else shape.present

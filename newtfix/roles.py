@@ -154,13 +154,22 @@ def _require(found: Mapping[str, Found], broken: Mapping[str, str]) -> None:
         )
 
 
-def overrides(sources: Mapping[str, str], role: str, found: Found) -> list[str]:
-    """Where subclasses of the class that plays a role define methods of the role anew: their code is not patched."""
+def overrides(sources: Mapping[str, str], role: str, found: Found, after: Mapping[str, str]) -> list[str]:
+    """Where subclasses of the class that plays a role define methods of the role anew, in code that is not patched.
+
+    Args:
+        sources: the texts as they were. after: the texts that were patched.
+    """
     places = []
     for file, text in sources.items():
         module = outline(text) if found.cls and file.endswith(".py") and found.cls in text else None
         for cls, bases in (module.bases if module else {}).items():
             again = sorted(module.classes[cls] & ROLES[role].members) if module and found.cls in bases else []
-            if again:
+            if again and _class_code(text, cls) == _class_code(after.get(file, text), cls):
                 places.append(f"{file}: {cls} has its own {', '.join(again)}")
     return places
+
+
+def _class_code(text: str, name: str) -> str:
+    nodes = ast.parse(text.lstrip("\ufeff")).body
+    return next((ast.dump(node) for node in nodes if isinstance(node, ast.ClassDef) and node.name == name), "")

@@ -246,6 +246,24 @@ BUFFER = (
         present=('KEYS = ("obs", "action", "mu", "std", "reward", "task")',),
     ),
     Edit(
+        "stored-demos",
+        "buffer",
+        "Buffer.load_demos",
+        (
+            Shape(
+                "self._buffer.extend($demos)",
+                """
+                # Storage fills what its first rows lack with zeros, which would count as statistics.
+                for name in {"mu", "std"} - set($demos.keys()):
+                    $demos[name] = torch.full_like($demos["action"], float("nan"))
+                self._buffer.extend($demos)
+                """,
+                present='$demos[name] = torch.full_like($demos["action"], float("nan"))',
+            ),
+        ),
+        optional=True,
+    ),
+    Edit(
         "sample-device",
         "buffer",
         "Buffer.sample",

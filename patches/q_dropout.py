@@ -3,7 +3,8 @@
 Claim: the reference drops 1% of the units behind the first linear layer of each Q network, in front of its LayerNorm.
 Code: newt's Q networks have no dropout.
 Change: a setting `dropout`, 0.01. It acts where the Q networks are in training mode: in the update, not in the target
-networks and not while planning.
+networks and not while planning. (With compile=true a tree without `target-q` has no target networks: there the TD
+target comes from the online networks, dropout included.)
 Effect: about five of 512 units are dropped from each sample of each network in an update.
 Evidence: reference, `dropout` in config.yaml, `NormedLinear` in common/layers.py.
 Leave it off: when losses must not depend on random numbers beyond the policy's own, or set dropout=0, which gives the

@@ -7,7 +7,8 @@ Change: the weights are rho^t as they are, and every loss is a mean over the ste
 Effect: for rho=0.5 and H=3, newt's weights are 0.533, 0.267, 0.133 (and 0.067), the reference's 0.333, 0.167, 0.083:
 all losses shrink to 5/8. Adam hardly notices that, but gradient clipping does, and so does the balance with terms that
 are averaged already: with `actor-modes` alone, whose terms are means of newt's weights, the policy's losses are
-1.875 times too small.
+1.875 times too small. Where pretraining on demonstrations averages its cloning term already, as newt does, that
+term grows by 1.875 while the model's losses shrink to 5/8.
 Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init__` and `_loss_fn` in tdmpc2.py.
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
@@ -101,7 +102,7 @@ PATCH = Patch(
             "cloning-term",
             "agent",
             "TDMPC2._pi_loss",
-            (Shape("($x * self.rho[:-1, None]).sum(0)", "($x * self.rho[:-1, None]).mean(0)"),),
+            (Shape("($x * self.rho[:-1, None]).sum(0)", "($x * self.rho[:-1, None]).sum(0) / self.cfg.horizon"),),
             optional=True,
         ),
         Edit(
@@ -109,8 +110,14 @@ PATCH = Patch(
             "agent",
             "TDMPC2._pi_loss",
             (
-                Shape("($x * self.rho[:, None, None]).sum(dim=$d)", "($x * self.rho[:, None, None]).mean(dim=$d)"),
-                Shape("($x * self.rho[:, None, None]).sum($d)", "($x * self.rho[:, None, None]).mean($d)"),
+                Shape(
+                    "($x * self.rho[:, None, None]).sum(dim=$d)",
+                    "($x * self.rho[:, None, None]).sum(dim=$d) / self.cfg.horizon",
+                ),
+                Shape(
+                    "($x * self.rho[:, None, None]).sum($d)",
+                    "($x * self.rho[:, None, None]).sum($d) / self.cfg.horizon",
+                ),
             ),
             optional=True,
         ),

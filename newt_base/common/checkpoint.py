@@ -13,10 +13,10 @@ def load_safely(path, device="cpu"):
     """What torch saved in a file, tensors and plain values only. Raises ValueError for any other file."""
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except OSError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except Exception as error:  # torch raises nearly anything for a file that is not its own
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+    except Exception as error:  # torch raises nearly anything for a file that is not its own, or is cut off
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         raise ValueError(f"{path} cannot be read safely (weights_only=True): {reason}") from error
 
 

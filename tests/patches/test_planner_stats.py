@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensordict import TensorDict
 from trees import PATCHES, CountingAgent, FakeEnv, SilentLogger
 
 from newtfix.engine import inspect, plan
@@ -96,6 +97,7 @@ def test_what_the_tree_said_itself_stays():
         "# follows",
         "# of the annealing",
         "# weigh them",
+        "# all at once",
     ):
         assert text in kept
 
@@ -137,6 +139,17 @@ def test_rows_without_statistics_count_as_wide_around_their_action(specimen):
     assert torch.equal(seen["mu"][:, :4], action[:, :4])
     assert torch.allclose(seen["std"][:, :4], torch.tensor(exp(cfg.log_std_max)))
     assert torch.equal(seen["std"][:, 4:], torch.ones(3, 4, 2))
+
+
+def test_demonstrations_that_are_stored_have_no_statistics(specimen):
+    """Also where storage fills in zeros for what the demonstrations lack, in the buffer that online data go to."""
+    buffer = specimen(["planner-stats"])["common.buffer"].Buffer(batch_size=8)
+    rows = {"obs": torch.zeros(12, 3), "action": torch.ones(12, 2), "reward": torch.ones(12)}
+    rows |= {"task": torch.zeros(12), "episode": torch.arange(2).repeat_interleave(6)}
+    buffer.load_demos(TensorDict(rows, batch_size=12))
+    _, action, mu, std, _, _ = buffer.sample("cpu")
+    assert action.shape == mu.shape == (3, 8, 2)
+    assert mu.isnan().all() and std.isnan().all()
 
 
 def trainer_of(modules, agent=None, **settings):

@@ -37,6 +37,7 @@ class VecEnv:
             self._vec = SyncVectorEnv(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self._seeds: Optional[list[int]] = list(seeds)
         self._closed = False
+        self._busy = False  # a reset or a step has begun and is not over
         self.num_envs = len(env_fns)
         self.observation_space = self._vec.single_observation_space
         self.action_space = self._vec.single_action_space
@@ -57,7 +58,9 @@ class VecEnv:
         """
         seeds = self._seeds if seed is None else [seed + i for i in range(self.num_envs)]
         self._seeds = None
+        self._busy = True
         obs, info = self._vec.reset(seed=seeds)
+        self._busy = False
         return _float(obs), {"success": _float(info["success"])}
 
     def step(self, action: torch.Tensor):
@@ -65,10 +68,12 @@ class VecEnv:
         if not torch.isfinite(action).all():
             rows = (~torch.isfinite(action)).any(-1).nonzero().flatten().tolist()
             raise ValueError(f"actions that are not finite, in environments {rows}")
+        self._busy = True
         try:
             obs, reward, terminated, truncated, info = self._vec.step(action.detach().cpu().numpy())
         except (EOFError, ConnectionError) as error:
             raise RuntimeError("an environment's process ended unexpectedly (killed, or out of memory?)") from error
+        self._busy = False
         done = terminated | truncated
         return (
             _float(obs),
@@ -86,9 +91,8 @@ class VecEnv:
         if isinstance(self._vec, SyncVectorEnv):
             self._vec.close()
             return
-        interrupted = self._vec._state.value != "default"  # a step was cut off: its answers are still in the pipes
-        try:
-            self._vec.close(terminate=True) if interrupted else self._vec.close(timeout=CLOSE_TIMEOUT)
+        try:  # after a step that was cut off, its answers are still in the pipes
+            self._vec.close(terminate=True) if self._busy else self._vec.close(timeout=CLOSE_TIMEOUT)
         except (OSError, EOFError, AttributeError):
             self._end_processes()
 

@@ -23,6 +23,14 @@ class _Slices:
 	def __init__(self, batch_size, horizon):
 		self.batch_size, self.horizon, self.episodes = batch_size, horizon, []
 
+	def extend(self, td):
+		"""Rows of several episodes; like storage that is made for all keys at once, it fills in zeros."""
+		for name in ("mu", "std"):
+			if name not in td.keys():
+				td[name] = torch.zeros_like(td["action"])
+		_, lengths = td["episode"].unique_consecutive(return_counts=True)
+		self.episodes += td.exclude("episode").split(lengths.tolist())
+
 	def sample(self):
 		rows = []
 		for _ in range(self.batch_size):
@@ -39,6 +47,10 @@ class Buffer:
 	def add(self, td, world_size=1, rank=0):
 		"""Add one episode."""
 		self._buffer.episodes.append(td[0].clone())
+
+	def load_demos(self, tds):
+		"""Rows of demonstrations, episode after episode."""
+		self._buffer.extend(tds)	# all at once
 
 	def sample(self, device):
 		"""A batch on a device."""
