@@ -22,8 +22,8 @@ DRAW = random.Random(16)
 RANDOM = [frozenset(name for name in PATCHES if DRAW.random() < 0.5) for _ in range(500)]
 SUBSETS = list(dict.fromkeys([NONE, *ALONE, *PAIRS, *RANDOM, ALL]))
 IMPORTED: set[tuple[str, str]] = set(sources().items())
-SAMPLE = list(dict.fromkeys([NONE, *ALONE, *RANDOM[:30], ALL]))
-TRAINED = list(dict.fromkeys([NONE, *ALONE, *RANDOM[-8:], ALL]))
+SAMPLE = list(dict.fromkeys([NONE, *ALONE, *RANDOM[:8], ALL]))
+TRAINED = list(dict.fromkeys([NONE, *ALONE, *RANDOM[-4:], ALL]))
 
 
 def label(ids):
