@@ -175,3 +175,13 @@ def test_a_resumed_warm_up_goes_on(tmp_path):
         again.update(Batch())
         assert rates(agent) == rates(again)
     assert rates(again)[1] == pytest.approx(agent.cfg.lr)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_a_file_that_was_cut_off_is_refused_by_its_name(share, tmp_path):
+    path = tmp_path / "cut.pt"
+    build().save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(ValueError, match=r"cut\.pt cannot be read safely"):
+        build().load(path)

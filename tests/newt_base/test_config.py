@@ -195,6 +195,18 @@ def test_divergence_exits_1_and_names_it(tmp_path, monkeypatch, capsys):
     assert "1,234" in message and "value_loss" in message and "No checkpoint" in message
 
 
+def test_a_refused_checkpoint_leaves_the_earlier_run_where_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = [*SHORT, *SMALL, "steps=40", "random_baseline=false"]
+    assert train.main(run) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "other.pt").write_bytes(b"no checkpoint")
+    assert train.main([*run, f"checkpoint={tmp_path / 'other.pt'}"]) == 2
+    assert "other.pt cannot be read safely" in capsys.readouterr().err
+    (tmp_path / "other.pt").unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
 def test_interruption_ends_workers_and_names_the_checkpoint(number, status, tmp_path):
     command = [sys.executable, "-m", "newt_base.train", *SHORT, *SMALL, "env_mode=async"]

@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -259,3 +260,23 @@ def test_a_killed_worker_is_reported():
         env.step(env.rand_act())
     env.close()
     assert not [child for child in multiprocessing.active_children() if child in env._vec.processes]
+
+
+def test_workers_are_ended_after_a_step_that_was_cut_off_right_after_it_was_sent(capfd):
+    """Gymnasium takes them for idle then; asked to close, they would answer into a pipe that nobody reads."""
+    env = envs.make_env(settings(env_mode="async"))
+    env.reset()
+    vec = env._vec
+
+    def cut_off(action):
+        idle = vec._state
+        vec.step_async(action)
+        vec._state = idle
+        raise KeyboardInterrupt
+
+    vec.step = cut_off
+    with pytest.raises(KeyboardInterrupt):
+        env.step(env.rand_act())
+    env.close()
+    assert {process.exitcode for process in vec.processes} == {-signal.SIGTERM}
+    assert "Traceback" not in capfd.readouterr().err

@@ -86,6 +86,15 @@ def test_subsets_apply_and_a_second_time_changes_nothing(ids):
         compile(text, "specimen", "exec")
 
 
+def test_a_subclass_that_a_patch_rewrites_is_not_pointed_out():
+    """EnsembleBuffer has its own `sample`; planner-stats knows it, a patch of the trainer alone has nothing to say."""
+    assert not plan(sources(), ["planner-stats"], PATCHES).notes
+    own = "\n\nclass OwnBuffer(Buffer):\n\tdef sample(self, device):\n\t\treturn super().sample(device)\n"
+    tree = {**sources(), "common/buffer.py": sources()["common/buffer.py"] + own}
+    (note,) = plan(tree, ["planner-stats"], PATCHES).notes
+    assert "OwnBuffer has its own sample" in note
+
+
 def test_what_the_tree_said_itself_stays():
     kept = "\n".join(patched(ALL).values())
     for text in (
