@@ -12,7 +12,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 from newtfix import pattern as pat
 from newtfix import render
-from newtfix.look import Look, WorkingTree, look_at
+from newtfix.look import Look, WorkingTree, look_at, look_by_hand
 from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, State
 
 
@@ -24,7 +24,7 @@ def _positions(module: cst.Module) -> Mapping[cst.CSTNode, Any]:
 def _lines(tree: WorkingTree, file: str, matches: Iterable[pat.Match]) -> tuple[Place, ...]:
     module = tree.module(file)
     positions = _positions(module)
-    text = module.code.splitlines()
+    text = tree.text(file).splitlines()
     places = []
     for match in matches:
         node = render.at(module, match.path)
@@ -71,6 +71,11 @@ def _state(looks: Sequence[Look]) -> State:
 
 
 def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport, list[Look]]:
+    own = look_by_hand(tree, patch.by_hand)
+    if own is not None:
+        lines = _lines(tree, own.file, own.present) if places else ()
+        report = EditReport(patch.id, "by-hand", own.file, own.symbol, State.APPLIED, lines)
+        return PatchReport(patch.id, State.APPLIED, (report,)), []
     looks = [look_at(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
     telling = [

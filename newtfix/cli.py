@@ -33,6 +33,7 @@ Patches = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
+Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with edits that git has not got.")]
 
 
 def main() -> None:
@@ -107,18 +108,56 @@ def diff(
 
 @app.command()
 def apply(
-    ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
+    ids: Ids = None,
+    everything: All = False,
+    commit: Annotated[bool, typer.Option("--commit", help="One git commit per patch, with its reasons.")] = False,
+    fitting: Annotated[bool, typer.Option("--fitting", help="Those that fit; say why others don't.")] = False,
+    complete: Annotated[bool, typer.Option("--complete", help="Add what is missing of patches there in part.")] = False,
+    allow_dirty: Dirty = False,
+    tree: Tree = None,
+    patches: Patches = None,
+    as_json: Json = False,
 ) -> None:
-    """Put patches, and what they require, into the tree: all of them, or none."""
-    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json)
+    """Put patches, and what they require, into the tree: all of them, or none. Edits of your own stay."""
+    wish = (commit, fitting, complete, allow_dirty)
+    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish)
 
 
 @app.command()
 def revert(
-    ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
+    ids: Ids = None,
+    everything: All = False,
+    allow_dirty: Dirty = False,
+    tree: Tree = None,
+    patches: Patches = None,
+    as_json: Json = False,
 ) -> None:
-    """Take patches out again; with the last one, every byte is as it was."""
-    _run("revert", as_json, ids or [], everything, tree, patches or [], as_json)
+    """Take patches out again; with the last one, every byte is as it was, but for edits of your own."""
+    _run("revert", as_json, ids or [], everything, tree, patches or [], as_json, allow_dirty)
+
+
+@app.command()
+def update(allow_dirty: Dirty = False, tree: Tree = None, patches: Patches = None, as_json: Json = False) -> None:
+    """Write the applied patches again as this newtfix has them. Edits of your own stay."""
+    _run("update", as_json, tree, patches or [], as_json, allow_dirty)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
+    ids: Ids = None,
+    everything: All = False,
+    relative_to: Annotated[
+        Optional[str],
+        typer.Option("--relative-to", metavar="tree|repo", help="Where paths begin; else the repository."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a series that is there.")] = False,
+    tree: Tree = None,
+    patches: Patches = None,
+    as_json: Json = False,
+) -> None:
+    """Write a series of patch files, one per patch, that `git am`, quilt and `patch -p1` take."""
+    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json)
 
 
 @app.command()
@@ -128,11 +167,34 @@ def status(tree: Tree = None, patches: Patches = None, as_json: Json = False) ->
 
 
 @app.command()
+def scan(
+    arguments: Annotated[
+        Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Settings that the numbers are made from.")
+    ] = None,
+    tree: Tree = None,
+    patches: Patches = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A document to paste into an issue.")] = False,
+    as_json: Json = False,
+    sarif: Annotated[bool, typer.Option("--sarif", help="SARIF 2.1.0, for code review tools.")] = False,
+) -> None:
+    """Report every discrepancy of a tree, with evidence and numbers, from its text alone; the tree is not run."""
+    _run("scan", as_json, arguments or [], tree, patches or [], as_json, markdown, sarif)
+
+
+@app.command()
 def check(
     ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
 ) -> None:
     """Exit with 1 unless the patches named, or all, are in the tree or have nothing to fix in it."""
     _run("check", as_json, ids or [], everything, tree, patches or [], as_json)
+
+
+@app.command()
+def verify(
+    ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
+) -> None:
+    """Run the tree's own classes with fakes around them; exit with 1 unless they do what the patches promise."""
+    _run("verify", as_json, ids or [], everything, tree, patches or [], as_json)
 
 
 @app.command()

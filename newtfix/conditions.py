@@ -7,14 +7,18 @@ from textwrap import indent
 
 from newtfix.model import Where
 
-_TESTS = ("self._step >= $threshold", "self._step >= $threshold and $_")
+_TESTS = tuple(
+    f"self._step {over} $seeding{more}" for over in (">=", ">") for more in ("", " and $_", " and $_ and $_")
+)
 _SPENDING = ("self._update_tokens += $_", "if self._burst_due:\n    $$_\nelse:\n    $$_")
 
-# The threshold that ends seeding: the one that the block spending the update tokens asks for, whatever else compares
-# the step with something. Its code moves to other methods.
+# The threshold that ends seeding: the one that the block spending the update tokens asks for, which mentions the
+# setting it comes from, whatever else compares the step with something. Its code moves to other methods.
 SEEDING_THRESHOLD = Where(
     "trainer",
     tuple(f"if {test}:\n    $$_\n{indent(spending, '    ')}\n    $$_" for test, spending in product(_TESTS, _SPENDING)),
     "Trainer",
-    portable=("threshold",),
+    portable=("seeding",),
 )
+# How a trainer acts at random.
+ACTS_AT_RANDOM = ("$_ = self.env.rand_act()", "$_, $_, $_ = self.env.rand_act(), $_, $_")

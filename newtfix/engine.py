@@ -11,7 +11,8 @@ from newtfix.look import Look, WorkingTree, look_at
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.order import in_order, with_requirements
 from newtfix.rewrite import apply_add, apply_edit
-from newtfix.roles import overrides
+from newtfix.roles import other_agents, overrides
+from newtfix.undefined import undefined_names
 
 
 def inspect(
@@ -43,11 +44,14 @@ def _with_requirements_in(sources: Mapping[str, str], patches: Mapping[str, Patc
     return replace(report, state=again.state) if again.state is State.AVAILABLE else report
 
 
-def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
+def plan(
+    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], *, complete: bool = False
+) -> Plan:
     """Apply `wanted`, and what they require, to texts in memory, and prove the result.
 
     Args:
         sources: text of every file by its path in the tree. wanted: patch ids. patches: all known patches by id.
+        complete: fill in what is missing of patches that are there in part.
 
     Returns:
         The plan; its texts depend on the set of patches alone, not on the order in which they are named.
@@ -63,15 +67,15 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
     for name in order:
         report, looks = examine(tree, patches[name], places=False)
         reports[name] = report
-        _fits(tree, patches[name], report, looks)
-        for edit in patches[name].edits if report.state is State.AVAILABLE else ():
+        _fits(tree, patches[name], report, looks, complete)
+        for edit in patches[name].edits if report.state in (State.AVAILABLE, State.PARTIAL) else ():
             look = look_at(tree, edit)
-            if look.state is not State.AVAILABLE:
+            if look.state not in (State.AVAILABLE, State.PARTIAL):
                 continue
             if isinstance(edit, Add):
                 apply_add(tree, edit, look.file)
             else:
-                apply_edit(tree, look)
+                apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
     _prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
@@ -79,7 +83,20 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
 
 
 def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
-    """What a person should look at: subclasses that override methods of a patched class."""
+    """What a person should look at: subclasses that override methods of a patched class, and other agents."""
+    agent, trainer = tree.roles["agent"], tree.roles["trainer"]
+    asks = "return_stats=True" in after.get(trainer.file, "") and "return_stats=True" not in tree.sources[trainer.file]
+    others = other_agents(tree.sources, agent) if asks else []
+    return (
+        *_overridden(tree, after),
+        *(
+            f"{place} can act in place of {agent.cls}, but lacks return_stats, which {trainer.cls} now asks for."
+            for place in others
+        ),
+    )
+
+
+def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"{place}; the patches changed {found.cls} alone, so look at it by hand."
         for role, found in tree.roles.items()
@@ -88,8 +105,9 @@ def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look]) -> None:
-    if report.state not in (State.DRIFTED, State.PARTIAL):
+def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look], complete: bool) -> None:
+    drifted = any(look.state is State.DRIFTED for look in looks)
+    if report.state not in (State.DRIFTED, State.PARTIAL) or (complete and not drifted):
         return
     bad = next(
         (r for r in report.edits if r.state is State.DRIFTED),
@@ -100,13 +118,24 @@ def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[
     if bad.candidate is not None:
         lines.append(f"nearest: {bad.candidate.file}:{bad.candidate.line}: {bad.candidate.text}")
     message = f"patch {patch.id!r} does not fit this tree"
+    hint = f"newtfix show {patch.id} prints what the patch looks for; nothing was written"
     if report.state is State.PARTIAL:
         message = f"patch {patch.id!r} is there in part only"
-    raise Refused(
-        message,
-        where="\n".join(line for line in lines if line),
-        hint=f"newtfix show {patch.id} prints what the patch looks for; nothing was written",
-    )
+        lines = [*_parts(report), *(lines if drifted else ())]
+        if not drifted:
+            hint = "to have the missing part added, apply it with --complete; nothing was written"
+    raise Refused(message, where="\n".join(line for line in lines if line), hint=hint)
+
+
+def _parts(report: PatchReport) -> list[str]:
+    """What of a patch is there, and what is missing."""
+    there = [r.edit for r in report.edits if r.state is State.APPLIED]
+    missing = [
+        f"{r.edit} ({r.file}, {r.symbol or 'module'})"
+        for r in report.edits
+        if r.state in (State.AVAILABLE, State.PARTIAL, State.DRIFTED)
+    ]
+    return [f"there: {', '.join(there)}", f"missing: {', '.join(missing)}"]
 
 
 def _prove(
@@ -119,6 +148,13 @@ def _prove(
         except (SyntaxError, ValueError) as problem:
             where = f"{file}, line {getattr(problem, 'lineno', 0)}: {problem}"
             raise Refused("the patched text does not compile", where=where, hint="please report this") from problem
+        if new := sorted(undefined_names(text) - undefined_names(sources[file])):
+            place, name = new[0]
+            raise Refused(
+                f"patches {', '.join(order)} would use the name {name!r}, which this tree does not have there",
+                where=f"{file}, {place}",
+                hint="the tree's code is split up in a way that the patches do not know; nothing was written",
+            )
     if not after:
         return
     tree = WorkingTree({**sources, **after})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import libcst as cst
@@ -13,15 +12,11 @@ from newtfix import pattern as pat
 from newtfix import render
 from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.roles import ROLES, Found, find_roles
-
-
-@lru_cache(maxsize=512)
-def _parse(text: str) -> cst.Module:
-    return cst.parse_module(text)
+from newtfix.view import restored, view
 
 
 class WorkingTree:
-    """The tree as it stands while planning: texts by file, modules parsed when first needed."""
+    """The tree as it stands while planning: texts by file, modules (as patterns see them) parsed when first needed."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self.sources = dict(sources)
@@ -31,7 +26,7 @@ class WorkingTree:
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
-            self.modules[file] = _parse(self.sources[file])
+            self.modules[file] = view(self.sources[file])
         return self.modules[file]
 
     def update(self, file: str, module: cst.Module) -> None:
@@ -39,7 +34,7 @@ class WorkingTree:
         self.changed.add(file)
 
     def text(self, file: str) -> str:
-        return self.modules[file].code if file in self.changed else self.sources[file]
+        return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
 
 
 @dataclass(frozen=True)
@@ -86,13 +81,25 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
     bound: pat.Bindings = {}
     for where in conditions:
         place = enclosing(tree, where.role, where.scope)
+        if place is None and where.absent:
+            continue
         if place is None:
             return None, f"no {where.scope or where.role}"
         file, path = place
         module = tree.module(file)
         patterns = (where.pattern,) if isinstance(where.pattern, str) else where.pattern
         root, said = render.at(module, path), f"{patterns[0].strip()} in {where.scope or file}"
-        matches = [match for source in patterns for match in pat.find(pat.parse_pattern(source), root, bound, path)]
+        if where.together:
+            if _in_one_method(patterns, root) is where.absent:
+                return None, f"{said} {'not ' * where.absent}together with {patterns[-1].strip()}"
+            continue
+        roots = _methods_with(where.near, root, path) if where.near else [(path, root)]
+        matches = [
+            match
+            for source in patterns
+            for at, part in roots
+            for match in pat.find(pat.parse_pattern(source), part, bound, at)
+        ]
         if where.absent:
             if matches:
                 return None, f"{said}, which another shape is for"
@@ -103,10 +110,35 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
             if not all(pat.same(match.bindings[k], v) for k, v in matches[0].bindings.items()):
                 return None, f"{said} to mean the same everywhere"
         for name in where.portable:
-            if local := _local_names(matches[0].bindings[name], where.names):
-                return None, f"{said} with ${name} written by {where.names[0]} alone, not with the name {local[0]}"
+            allowed = [_allowed(one, bound) for one in where.names]
+            if local := _local_names(matches[0].bindings[name], allowed):
+                return None, f"{said} with ${name} written by {allowed[0]} alone, not with the name {local[0]}"
         bound.update(matches[0].bindings)
     return bound, ""
+
+
+def _allowed(name: str, bound: pat.Bindings) -> str:
+    """A name that moved code may mention; `$name` is the one that an earlier condition caught."""
+    caught = bound.get(name.removeprefix("$")) if name.startswith("$") else None
+    return caught.value if isinstance(caught, cst.Name) else name
+
+
+def _in_one_method(patterns: Sequence[str], scope: Any) -> bool:
+    """Whether some function of a class or module has all of these."""
+    parsed = [pat.parse_pattern(source) for source in patterns]
+    methods = [node for node in _body(scope) if isinstance(node, cst.FunctionDef)]
+    return any(all(pat.find(pattern, method) for pattern in parsed) for method in methods)
+
+
+def _methods_with(sources: Sequence[str], scope: Any, path: pat.Path) -> list[tuple[pat.Path, cst.CSTNode]]:
+    """The functions of a class or module that have such code, and the paths to them."""
+    wanted = [pat.parse_pattern(source) for source in sources]
+    inside = path if isinstance(scope, cst.Module) else (*path, ("body", None))
+    return [
+        ((*inside, ("body", index)), node)
+        for index, node in enumerate(_body(scope))
+        if isinstance(node, cst.FunctionDef) and any(pat.find(pattern, node) for pattern in wanted)
+    ]
 
 
 def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[str]) -> list[str]:
@@ -120,10 +152,26 @@ def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[st
     return [name for name in names if name not in allowed]
 
 
+def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | None:
+    """What a tree has in words of its own, if all conditions hold."""
+    if not conditions or bind_where(tree, conditions)[0] is None:
+        return None
+    first = next(where for where in conditions if not where.absent)
+    place = enclosing(tree, first.role, first.scope)
+    assert place is not None
+    file, path = place
+    patterns = (first.pattern,) if isinstance(first.pattern, str) else first.pattern
+    root = render.at(tree.module(file), path)
+    found = [match for source in patterns for match in pat.find(pat.parse_pattern(source), root, {}, path)]
+    return Look(State.APPLIED, file, first.scope, present=tuple(found))
+
+
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     place = enclosing(tree, edit.role, edit.scope)
     usual = ROLES[edit.role].usual
     found = tree.roles.get(edit.role)
+    if edit.unless and found is not None and bind_where(tree, edit.unless)[0] is not None:
+        return Look(State.ABSENT, found.file, edit.scope)
     if place is None:
         file = found.file if found else ""
         if isinstance(edit, Edit) and edit.optional:
@@ -189,8 +237,6 @@ def defined(statements: Sequence[Any]) -> list[str]:
 
 def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look:
     root = render.at(tree.module(file), path)
-    if edit.unless and bind_where(tree, edit.unless)[0] is not None:
-        return Look(State.ABSENT, file, edit.scope)
     for forms, state in ((edit.present, State.APPLIED), (edit.given, State.ABSENT)):
         for source in forms:
             there = pat.find(pat.parse_pattern(source), root, {}, path)
@@ -210,6 +256,8 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
             fitting.append(look)
         elif look.found:
             unmet.append(look.found)
+    if len(fitting) > 1:
+        fitting = [look for look in fitting if look.shape is not None and not look.shape.fallback] or fitting
     if len(fitting) == 1:
         return replace(fitting[0], file=file, symbol=edit.scope)
     if len(fitting) > 1:
@@ -225,7 +273,7 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bind
     # Statements, or nothing, can only take the place of statements.
     pattern = pat.parse_pattern(shape.before, statements=pat.parse_pattern(shape.after).expression is None)
     run = pattern.expression is None
-    before = pat.find(pattern, root, bound, path)
+    before = [m for m in pat.find(pattern, root, bound, path) if not _contains(m, shape.without, root, path)]
     present_source = shape.after if shape.present is None else shape.present
     present = pat.find(pat.parse_pattern(present_source, run and shape.present is None), root, bound, path)
     stray = _stray(shape, root, path, (*before, *present))
@@ -239,6 +287,22 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bind
         return Look(State.AVAILABLE, shape=shape, matches=tuple(before))
     count = f"{len(before)} places where {shape.count} are expected" if before else ""
     return Look(State.DRIFTED, shape=shape, matches=tuple(before), found=count)
+
+
+def _contains(match: pat.Match, source: str, root: cst.CSTNode, path: pat.Path) -> bool:
+    """Whether code like `source` is in a place where a pattern matched."""
+    if not source:
+        return False
+    return any(_within(found, match) for found in pat.find(pat.parse_pattern(source), root, {}, path))
+
+
+def _within(inner: pat.Match, outer: pat.Match) -> bool:
+    if inner.path[: len(outer.path)] != outer.path:
+        return False
+    if not outer.is_run:
+        return True
+    index = inner.path[len(outer.path)][1] if len(inner.path) > len(outer.path) else inner.start
+    return index is not None and outer.start <= index < outer.stop
 
 
 def _stray(shape: Shape, root: cst.CSTNode, path: pat.Path, places: Sequence[pat.Match]) -> list[pat.Match]:

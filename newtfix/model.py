@@ -31,7 +31,10 @@ class Where:
     """A condition on the tree: `pattern` occurs in `scope` of the file with `role`; its holes are bound for the edit.
 
     Where it occurs several times, every occurrence must bind the holes alike. Of several patterns, any may
-    occur. `absent`: none must. The holes in `portable` may mention nothing but `names`, as their code moves.
+    occur. `absent`: none must. The holes in `portable` may mention nothing but `names`, as their code moves
+    (`$name` is the name that an earlier condition caught).
+    `together`: all of the patterns must occur, in one and the same method of `scope`; they bind nothing. `near`: only
+    the methods of `scope` in which code like one of these occurs count.
     """
 
     role: str
@@ -40,17 +43,20 @@ class Where:
     absent: bool = False
     portable: tuple[str, ...] = ()
     names: tuple[str, ...] = ("self", "int", "max", "min")
+    together: bool = False
+    near: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Shape:
     """One generation of the code to fix: a before-pattern with holes, and the after-template.
 
-    `$name` is one expression or identifier, `$$name` any number of statements, `$*name` any number of arguments; a hole
-    named `_` catches what it likes, every time.
+    `$name` is one expression or identifier, `$$name` any number of statements, `$*name` any number of arguments,
+    parameters or elements; a hole named `_` catches what it likes, every time.
     A statement of `after` that also stands in `before` keeps the tree's own bytes, comments included.
     `present` recognises the fix in a tree (default: `after`).
     `count` is the number of places expected; None: one or more. Code like `every` may stand in no other place.
+    Places that contain code like `without` are not meant. A `fallback` is for trees that no other shape fits.
     """
 
     before: str
@@ -59,6 +65,8 @@ class Shape:
     count: int | None = 1
     where: tuple[Where, ...] = ()
     every: str = ""
+    without: str = ""
+    fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,8 @@ class Add:
     """New definitions (imports, functions, methods, dataclass fields) in `scope`, after the definition `after`.
 
     The fix is there when every name that `code` defines is defined in `scope`. An `optional` one (an import, a setting
-    that some trees have already) says nothing about the state of its patch.
+    that some trees have already) says nothing about the state of its patch. Where an `unless` condition holds, the tree
+    does not need them.
     """
 
     id: str
@@ -95,6 +104,7 @@ class Add:
     after: str | None = None
     where: tuple[Where, ...] = ()
     optional: bool = False
+    unless: tuple[Where, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ class Patch:
     after: tuple[str, ...] = ()  # patches that come first when both are wanted
     kind: str = "discrepancy"
     changes: str = ""  # one line for the table of patches
+    by_hand: tuple[Where, ...] = ()  # where all of these hold, a tree has the fix in words of its own
     id: str = ""
     doc: str = ""
     origin: str = ""

@@ -21,7 +21,11 @@ def with_requirements(
         name = queue.pop()
         for requirement in patches[name].requires:
             if requirement not in patches:
-                raise PatchError(f"patch {name!r} requires {requirement!r}, which is not among the patches")
+                raise PatchError(
+                    f"patch {name!r} requires {requirement!r}, which is not among the patches",
+                    where=patches[name].origin,
+                    hint="If it is in another folder, name that with --patches too.",
+                )
             if requirement not in asked:
                 pulled.setdefault(requirement, set()).add(name)
             if requirement not in needed:
@@ -41,7 +45,12 @@ def in_order(ids: Iterable[str], patches: Mapping[str, Patch]) -> list[str]:
     try:
         sorter.prepare()
     except CycleError as problem:
-        raise PatchError(f"patches require one another in a circle: {' -> '.join(problem.args[1])}") from None
+        circle = problem.args[1]
+        raise PatchError(
+            f"patches require or follow one another in a circle: {' -> '.join(circle)}",
+            where=", ".join(dict.fromkeys(patches[name].origin for name in circle if patches[name].origin)),
+            hint="Take one of these ids out of `requires` or `after`.",
+        ) from None
     order: list[str] = []
     ready = sorted(sorter.get_ready())
     while ready:

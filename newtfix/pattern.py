@@ -13,6 +13,7 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.equivalent import EQUIVALENTS
 from newtfix.errors import PatchError
 
 Bindings = dict[str, Any]
@@ -22,6 +23,8 @@ Path = tuple[Step, ...]
 NOWHERE: Path = ()
 BODY: Path = (("body", None),)
 _SEQUENCES = (list, tuple)
+_STARRED = (cst.StarredElement, cst.StarredDictElement)
+_VALUES = (cst.SimpleString, cst.Integer, cst.Float)
 _HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
 _KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
 _LAYOUT = frozenset(
@@ -72,7 +75,11 @@ def parse_pattern(source: str, statements: bool = False) -> Pattern:
         except cst.ParserSyntaxError:
             pass
     try:
-        return Pattern(source, None, tuple(cst.parse_module(text + "\n").body))
+        module = cst.parse_module(text + "\n")
+        statements_in = list(module.body)
+        if statements_in and any(line.comment for line in module.header):
+            statements_in[0] = statements_in[0].with_changes(leading_lines=module.header)
+        return Pattern(source, None, tuple(statements_in))
     except cst.ParserSyntaxError as problem:
         line = text.splitlines()[min(problem.raw_line, text.count("\n") + 1) - 1] if text else ""
         raise PatchError(
@@ -91,6 +98,20 @@ def _dedent(source: str) -> str:
 # --- matching ---------------------------------------------------------------------------------------------------------
 
 
+# Holes that catch variables only, of names that people give to such a thing.
+LIKE = {
+    "like_mu": re.compile(r"(^|_)(mu|mean|loc|center)s?\d*($|_)", re.IGNORECASE),
+    "like_std": re.compile(r"(std|stdev|stddev|sigma|spread|scale)s?\d*($|_)", re.IGNORECASE),
+    "variable": re.compile(""),
+}
+# Holes that catch expressions that mention such a thing only.
+ABOUT = {
+    "key_mu": re.compile(r"^['\"](\w*_)?(mu|mean|loc|center)['\"]$"),
+    "key_std": re.compile(r"^['\"](\w*_)?(std|sigma|spread)['\"]$"),
+    "seeding": re.compile(r"\b_?seed(ing)?_?(coef|steps)\b"),
+    "rho_name": re.compile(r"^rho\w*$"),
+    "temporal": re.compile(r"^(self\.)?rho\b|\brho$"),
+}
 _FIELDS: dict[type, tuple[str, ...]] = {}
 
 
@@ -126,11 +147,13 @@ def hole(node: Any, kind: str) -> str | None:
 
 
 def many(node: Any) -> str | None:
-    """The name of a hole for many statements or arguments, if `node` is one."""
+    """The name of a hole for many statements, arguments or elements, if `node` is one."""
     if type(node) is cst.SimpleStatementLine and len(node.body) == 1 and type(node.body[0]) is cst.Expr:
         return hole(node.body[0].value, "$")
-    if type(node) is cst.Arg and node.star == "*":
+    if (type(node) is cst.Arg and node.star == "*") or type(node) in _STARRED:
         return hole(node.value, "*")
+    if type(node) is cst.SubscriptElement and type(node.slice) is cst.Index and node.slice.star == "*":
+        return hole(node.slice.value, "*")
     return None
 
 
@@ -152,6 +175,10 @@ def same(a: Any, b: Any) -> bool:
 def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
     if name == "_":
         return bound
+    if name in LIKE and not (type(node) is cst.Name and LIKE[name].search(node.value)):
+        return None
+    if name in ABOUT and not ABOUT[name].search(cst.Module([]).code_for_node(node)):
+        return None
     if name in bound:
         return bound if same(bound[name], node) else None
     return {**bound, name: node}
@@ -166,9 +193,19 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
         return _match_sequence(pattern, node, bound) if type(node) in _SEQUENCES else None
     if kind is cst.IndentedBlock and type(node) is cst.SimpleStatementSuite:
         node = cst.IndentedBlock([cst.SimpleStatementLine([small]) for small in node.body])
-    if kind is not type(node):
-        return None
-    if kind is cst.SimpleString:
+    found = _match_parts(pattern, node, bound) if kind is type(node) else None
+    if found is None and kind in EQUIVALENTS and _is_node(type(node)):
+        for other in EQUIVALENTS[kind](pattern, node):
+            found = _match_parts(pattern, other, bound)
+            if found is not None:
+                break
+    return found
+
+
+def _match_parts(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
+    """Match two nodes of one type, part by part."""
+    kind: Any = type(pattern)
+    if kind in _VALUES:
         return bound if pattern.evaluated_value == node.evaluated_value else None
     if not _is_node(kind):
         return bound if pattern == node else None
@@ -188,8 +225,8 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
 
 
 def unsaid(field: str, value: Any) -> bool:
-    """Whether a pattern leaves a part open by not naming it: an else branch, decorators."""
-    return (field == "orelse" and value is None) or (field == "decorators" and not value)
+    """Whether a pattern leaves a part open by not naming it: an else branch, decorators, annotations."""
+    return (field in ("orelse", "annotation", "returns") and value is None) or (field == "decorators" and not value)
 
 
 def _match_parameters(pattern: cst.Parameters, node: cst.Parameters, name: str, bound: Bindings) -> Bindings | None:
@@ -293,15 +330,24 @@ def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, pat
     for here, unit in units:
         found = _find_in(pattern, unit, bound) if bound else _find_anew(pattern, unit)
         matches += [replace(match, path=(*here, *match.path)) for match in found]
-    return _outermost([replace(match, path=(*path, *match.path)) for match in matches])
+    return _outermost([*_whole(pattern, root, bound, path), *(replace(m, path=(*path, *m.path)) for m in matches)])
+
+
+def _whole(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None, path: Path) -> list[Match]:
+    """The match of a pattern that is one function with the function `root` itself, a statement of its surroundings."""
+    if not (path and isinstance(root, cst.FunctionDef) and len(pattern.statements) == 1):
+        return []
+    found = _match(pattern.statements[0], root, bound or {})
+    index = path[-1][1]
+    return [] if found is None or index is None else [Match(path[:-1], found, index, index + 1)]
 
 
 def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
     nodes = _by_type(unit)
     if pattern.expression is not None:
-        bindings = (
-            (here, _match(pattern.expression, node, bound)) for here, node in nodes.get(type(pattern.expression), ())
-        )
+        kind = type(pattern.expression)
+        candidates = [*nodes.get(kind, ()), *(nodes.get(cst.UnaryOperation, ()) if kind is cst.Comparison else ())]
+        bindings = ((here, _match(pattern.expression, node, bound)) for here, node in candidates)
         return tuple(Match(here, caught) for here, caught in bindings if caught is not None)
     blocks = nodes.get(cst.IndentedBlock, ())
     return tuple(match for here, node in blocks for match in _find_runs(pattern.statements, here, node, bound))

@@ -14,6 +14,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix.errors import PatchError
+from newtfix.equivalent import is_docstring
 from newtfix.pattern import Match, Path, Pattern, fields_of, hole, many, same, unsaid, walk
 
 
@@ -34,7 +35,7 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
     if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
         name = hole(node.star_arg.name, "*")
         if name is not None:
-            return _filling(bound, name)
+            return _with_parameters(_filling(bound, name), node.kwonly_params)
     if not isinstance(node, cst.CSTNode) or isinstance(node, cst.Name):
         return node
     changes: dict[str, Any] = {}
@@ -45,6 +46,15 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
             if new is not child:
                 changes[name] = new
     return node.with_changes(**changes) if changes else node
+
+
+def _with_parameters(caught: cst.Parameters, more: Sequence[cst.Param]) -> cst.Parameters:
+    """Parameters that a hole caught, and new ones behind them."""
+    if not more:
+        return caught
+    if isinstance(caught.star_arg, cst.MaybeSentinel) and not caught.kwonly_params:
+        return caught.with_changes(params=[*caught.params, *more])
+    return caught.with_changes(kwonly_params=[*caught.kwonly_params, *more])
 
 
 def _without_last_comma(arguments: list[Any]) -> list[Any]:
@@ -125,9 +135,40 @@ def render_expression(template: Pattern, match: Match, original: cst.BaseExpress
     new: cst.BaseExpression = _substitute(template.expression, match.bindings)
     own = [node for _, node in walk(original) if node is not original and isinstance(node, _COMPOSED)]
     new = _KeepParts(own).rebuilt(new)
+    if isinstance(new, cst.Call) and isinstance(original, cst.Call) and same(new.func, original.func):
+        new = _with_layout(new, original)
+    new = _with_elements(new, original)
     if getattr(original, "lpar", None) and not getattr(new, "lpar", None):
         new = new.with_changes(lpar=original.lpar, rpar=original.rpar)
     return new
+
+
+def _with_layout(new: cst.Call, old: cst.Call) -> cst.Call:
+    """A call whose arguments stand as they did; those that are new stand as the one in front of them."""
+    out: list[cst.Arg] = []
+    for argument in new.args:
+        own = next((mine for mine in old.args if mine is argument or same(mine, argument)), None)
+        if own is None and len(new.args) == len(old.args) == 1:
+            own = argument.with_changes(value=_with_elements(argument.value, old.args[0].value))
+        if own is None and out and isinstance(out[-1].comma, cst.Comma):
+            own = argument.with_changes(comma=out[-1].comma)
+        out.append(own or argument)
+    if out and old.args and not isinstance(old.args[-1].comma, cst.Comma):
+        out[-1] = out[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return new.with_changes(args=out, whitespace_before_args=old.whitespace_before_args)
+
+
+def _with_elements(new: Any, old: Any) -> Any:
+    """The same for the elements of a dict."""
+    if not (isinstance(new, cst.Dict) and isinstance(old, cst.Dict)):
+        return new
+    out: list[Any] = []
+    for element in new.elements:
+        own = next((mine for mine in old.elements if mine is element or same(mine, element)), None)
+        if own is None and out and isinstance(out[-1].comma, cst.Comma):
+            own = element.with_changes(comma=out[-1].comma)
+        out.append(own or element)
+    return new.with_changes(elements=out, lbrace=old.lbrace, rbrace=old.rbrace)
 
 
 _COMPOSED = (cst.BinaryOperation, cst.BooleanOperation, cst.Comparison, cst.Call, cst.Subscript, cst.Tuple, cst.List)
@@ -177,8 +218,27 @@ def _keep_layout(statement: Any, pool: list[Any], caught: set[int], coming: Sequ
         if id(mine) in caught or not _supersedes(statement, mine) or any(same(later, mine) for later in coming):
             continue
         _take(pool, mine)
+        statement = _with_own_parentheses(statement, mine)
         return statement.with_changes(leading_lines=mine.leading_lines, trailing_whitespace=mine.trailing_whitespace)
     return statement
+
+
+def _with_own_parentheses(new: Any, old: Any) -> Any:
+    """A return of several values, laid out over lines as the old one was."""
+    a, b = new.body[0], old.body[0]
+    values: list[Any] = [getattr(statement, "value", None) for statement in (a, b)]
+    if not (isinstance(a, cst.Return) and all(isinstance(value, cst.Tuple) for value in values)):
+        return new
+    elements: list[Any] = []
+    for element in values[0].elements:
+        own = next((mine for mine in values[1].elements if mine is element or same(mine, element)), None)
+        if own is None and elements and isinstance(elements[-1].comma, cst.Comma):
+            own = element.with_changes(comma=elements[-1].comma)
+        elements.append(own or element)
+    value = values[0].with_changes(elements=elements, lpar=values[1].lpar, rpar=values[1].rpar)
+    return new.with_changes(
+        body=[a.with_changes(value=value, whitespace_after_return=b.whitespace_after_return), *new.body[1:]]
+    )
 
 
 def _supersedes(new: Any, old: Any) -> bool:
@@ -210,6 +270,10 @@ def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
         return statement
     _take(pool, changed)
     layout: dict[str, Any] = {"leading_lines": changed.leading_lines}
+    if isinstance(statement, cst.FunctionDef):
+        layout["params"] = _own_parameters(statement.params, changed.params)
+        layout["returns"] = statement.returns or changed.returns
+        statement = _with_docstring(statement, changed)
     for field in ("orelse", "decorators"):
         if hasattr(statement, field) and unsaid(field, getattr(statement, field)):
             layout[field] = getattr(changed, field)
@@ -221,6 +285,19 @@ def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
         layout["orelse"] = theirs.with_changes(body=own)
     block = _reuse_block(statement.body, changed.body, list(changed.body.body), caught)
     return statement.with_changes(body=block, **layout)
+
+
+def _with_docstring(new: cst.FunctionDef, old: cst.FunctionDef) -> cst.FunctionDef:
+    """The template's function with the docstring of the one it replaces, unless it has its own."""
+    if is_docstring(new.body.body[:1]) or not is_docstring(old.body.body[:1]):
+        return new
+    return new.with_changes(body=new.body.with_changes(body=[old.body.body[0], *new.body.body]))
+
+
+def _own_parameters(new: cst.Parameters, old: cst.Parameters) -> cst.Parameters:
+    """The template's parameters; those that were there keep what is said of them, annotations say."""
+    own = {parameter.name.value: parameter for parameter in old.params}
+    return new.with_changes(params=[own.get(parameter.name.value, parameter) for parameter in new.params])
 
 
 def _changed_header(statement: Any, pool: list[Any], caught: set[int]) -> Any:

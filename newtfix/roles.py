@@ -170,6 +170,21 @@ def overrides(sources: Mapping[str, str], role: str, found: Found, after: Mappin
     return places
 
 
+def other_agents(sources: Mapping[str, str], found: Found) -> list[str]:
+    """Other classes that act and learn as the agent does: they have its `forward`, with `t0`, and an `update`."""
+    places = []
+    for file, text in sources.items():
+        if not file.endswith(".py") or "t0" not in text or outline(text).error:
+            continue
+        for node in ast.parse(text.lstrip("\ufeff")).body:
+            if isinstance(node, ast.ClassDef) and node.name != found.cls:
+                methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
+                arguments = [one.arg for one in methods["forward"].args.args] if "forward" in methods else []
+                if "update" in methods and "t0" in arguments and "return_stats" not in arguments:
+                    places.append(f"{file}: {node.name}")
+    return places
+
+
 def _class_code(text: str, name: str) -> str:
     nodes = ast.parse(text.lstrip("\ufeff")).body
     return next((ast.dump(node) for node in nodes if isinstance(node, ast.ClassDef) and node.name == name), "")

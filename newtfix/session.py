@@ -1,24 +1,23 @@
-"""What the commands share: the tree they speak of, what is in it, and the outcome of wanting another set of patches."""
+"""What the commands share: the tree they speak of, its record, the patches at hand, and their states."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import shlex
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from newtfix.errors import Refused, TreeError, UsageError
-from newtfix.ledger import Entry, Ledger, edited_files, ledger_changes, pristine_bytes, read_ledger
+from newtfix.errors import UsageError
+from newtfix.ledger import Ledger, edited_files, generated_bytes, pristine_bytes, read_ledger
 from newtfix.lock import locked
 from newtfix.model import Patch, PatchReport, Plan, State
 from newtfix.places import base_tree, builtin_patches
 from newtfix.settings import configured_patches
-from newtfix.tree import Tree, copy_names, decode, encode, read_tree
-from newtfix.write import Change, commit, digest, is_interrupted, recover
+from newtfix.tree import Tree, read_tree
+from newtfix.write import digest, is_interrupted, recover
 
 DEFAULT_TREE = Path("newt_patched")
 
@@ -39,9 +38,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Session:
-    """A tree with its ledger, its texts from before any patch, and the patches at hand.
+    """A tree with its ledger, the patches at hand, and the patched files from before any patch.
 
-    `notes` are for the person at the terminal: what had to be tidied, where foreign patches come from.
+    `generated` is what the patches alone made of these files, as far as it is known. `stale` are the patches of a
+    record that holds no longer. `notes` are for the person at the terminal: what had to be tidied, where foreign
+    patches come from.
     """
 
     target: Target
@@ -51,6 +52,8 @@ class Session:
     patches: Mapping[str, Patch]
     directories: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    generated: Mapping[str, bytes] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
 
     @property
     def applied(self) -> tuple[str, ...]:
@@ -61,24 +64,14 @@ class Session:
         return self.ledger.requested if self.ledger else ()
 
     @property
-    def edited(self) -> tuple[str, ...]:
-        """Patched files that somebody edited since."""
-        return edited_files(self.ledger, self.tree.raw) if self.ledger else ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a tree becomes with a set of patches: the bytes of the files that change, and the ledger to keep."""
-
-    before: Mapping[str, bytes]
-    after: Mapping[str, bytes]
-    ledger: Ledger | None
-    pristine: Mapping[str, bytes]
-    plan: Plan | None
+    def written(self) -> dict[str, str]:
+        """The digest of each patched file as newtfix last left it."""
+        return {path: entry.written for path, entry in self.ledger.files.items()} if self.ledger else {}
 
     @property
-    def applied(self) -> tuple[str, ...]:
-        return applied_by(self.plan)
+    def edited(self) -> tuple[str, ...]:
+        """Patched files that carry edits of others."""
+        return edited_files(self.ledger, self.tree.raw) if self.ledger else ()
 
 
 def find_target(tree: Path | None) -> Target:
@@ -97,18 +90,23 @@ def find_patches(named: Iterable[Path], target: Target) -> dict[str, Patch]:
 
 def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = False) -> Session:
     """Read everything a command needs; `held`: the caller has locked the tree."""
-    tree_notes = _tidy(target.root, held)
+    notes = list(_tidy(target.root, held))
     tree = read_tree(target.root)
     ledger = read_ledger(target.root)
+    stale = ledger.applied if ledger and _is_stale(ledger, tree) else ()
+    if stale:
+        notes.append(f"The files are as before the patches {', '.join(stale)}; the record of these no longer counts.")
+        ledger = None
     settings = configured_patches(target.name)
     remembered = [path for path in (target.root / name for name in (ledger.patches if ledger else ())) if path.is_dir()]
     directories = _distinct((*settings, *remembered, *named))
     own_word = _distinct(named)
-    notes = [f"Patches from {path} are used too." for path in directories if path not in own_word]
+    notes += [f"Patches from {path} are used too." for path in directories if path not in own_word]
     if target.new and Path("trainer.py").is_file():
         notes.append("This folder looks like a tree itself; to mean it, say --tree . with the command.")
     pristine = {path: pristine_bytes(target.root, ledger, path) for path in ledger.files} if ledger else {}
-    return Session(target, tree, ledger, pristine, _load(directories), directories, (*tree_notes, *notes))
+    generated = _generated(target.root, ledger, tree) if ledger else {}
+    return Session(target, tree, ledger, pristine, _load(directories), directories, tuple(notes), generated, stale)
 
 
 @contextmanager
@@ -135,50 +133,6 @@ def choose(ids: Sequence[str], everything: bool, patches: Collection[str]) -> tu
             guess = f"Did you mean {close[0]}? " if close else ""
             raise UsageError(f"there is no patch {given!r}", hint=f"{guess}The patches: {', '.join(patches)}")
     return tuple(name for name in patches if name in named)
-
-
-def compute(session: Session, wanted: Sequence[str]) -> Outcome:
-    """What the tree becomes when exactly `wanted`, and what they require, shall be in. Reads and writes nothing."""
-    _must_not_be_edited(session)
-    _must_be_known(session, wanted)
-    plan = _plan(session, wanted) if wanted else None
-    generated = dict(_generated(session, plan))
-    foreign = sorted(generated.keys() & session.tree.foreign)
-    if foreign:
-        raise TreeError(
-            f"not UTF-8, and to be edited: {', '.join(foreign)}", hint="Save these files as UTF-8 and try again."
-        )
-    pristine = {path: session.pristine.get(path, session.tree.raw[path]) for path in generated}
-    final = {**session.pristine, **generated}
-    changed = [path for path in sorted(final) if session.tree.raw[path] != final[path]]
-    return Outcome(
-        before={path: session.tree.raw[path] for path in changed},
-        after={path: final[path] for path in changed},
-        ledger=_ledger(session, wanted, plan, pristine, generated),
-        pristine=pristine,
-        plan=plan,
-    )
-
-
-def save(session: Session, outcome: Outcome) -> None:
-    """Write the outcome: into the tree, or into a new copy of the base tree that appears complete or not at all."""
-    if not session.target.new:
-        _commit(session.target.root, outcome)
-        return
-    target = session.target.name
-    stage = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        _copy(session.target.root, stage)
-        _commit(stage, outcome)
-        stage.rename(target)
-    except OSError as error:
-        raise TreeError(
-            f"cannot create {target}: {error.strerror or error}",
-            where=str(Path.cwd()),
-            hint="Check the space on the disk and the permissions, or work elsewhere.",
-        ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 def reports(session: Session, ids: Iterable[str]) -> dict[str, PatchReport]:
@@ -247,74 +201,17 @@ def _must_not_be_base(target: Target) -> None:
         )
 
 
-def _must_not_be_edited(session: Session) -> None:
-    if edited := session.edited:
-        see = f"newtfix diff{session.target.option}"
-        raise Refused(
-            f"edited since newtfix wrote it: {', '.join(edited)}",
-            where=str(session.target.root),
-            hint=f"See the edit with `{see}`. Take it out (keep a copy), run this again, put it back.",
-        )
+def _is_stale(ledger: Ledger, tree: Tree) -> bool:
+    """All patched files are back at their bytes from before, as git leaves them that switches to another branch."""
+    return all(digest(tree.raw.get(path, b"")) == entry.pristine for path, entry in ledger.files.items())
 
 
-def _must_be_known(session: Session, wanted: Iterable[str]) -> None:
-    unknown = [name for name in wanted if name not in session.patches]
-    if unknown:
-        raise Refused(
-            f"applied to this tree, but not among the patches at hand: {', '.join(unknown)}",
-            where=", ".join(session.ledger.patches) if session.ledger else "",
-            hint="Name their directory with --patches DIR, or take everything out with `newtfix revert --all`.",
-        )
-
-
-def _plan(session: Session, wanted: Sequence[str]) -> Plan:
-    from newtfix.engine import plan
-
-    before = {path: decode(content) for path, content in session.pristine.items()}
-    return plan({**session.tree.sources, **before}, wanted, session.patches)
-
-
-def _generated(session: Session, plan: Plan | None) -> Iterator[tuple[str, bytes]]:
-    """The files that differ from their pristine bytes once the plan is carried out."""
-    for path, text in (plan.after if plan else {}).items():
-        pristine = session.pristine.get(path, session.tree.raw[path])
-        if plan is not None and text != plan.before[path]:
-            yield path, encode(text, like=pristine)
-
-
-def _ledger(
-    session: Session,
-    wanted: Sequence[str],
-    plan: Plan | None,
-    pristine: Mapping[str, bytes],
-    generated: Mapping[str, bytes],
-) -> Ledger | None:
-    if not generated:
-        return None
-    return Ledger(
-        applied=applied_by(plan),
-        requested=tuple(sorted(wanted)),
-        patches=tuple(_memorable(path, session.target.root) for path in session.directories),
-        files={path: Entry(digest(pristine[path]), digest(generated[path])) for path in sorted(generated)},
-    )
-
-
-def _memorable(directory: Path, root: Path) -> str:
-    """A directory in the tree by its path in it, so that the tree can be moved."""
-    home = root.resolve()
-    return directory.relative_to(home).as_posix() if directory.is_relative_to(home) else str(directory)
-
-
-def _commit(root: Path, outcome: Outcome) -> None:
-    changes = [Change(path, outcome.before[path], outcome.after[path]) for path in outcome.after]
-    changes += ledger_changes(root, outcome.ledger, outcome.pristine)
-    if changes:
-        commit(root, changes)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A copy that its owner may write, also where the original is read-only."""
-    shutil.copytree(source, target, ignore=copy_names)
-    for folder, _, files in os.walk(target):
-        for path in (Path(folder), *(Path(folder, name) for name in files)):
-            path.chmod(path.stat().st_mode | 0o200)
+def _generated(root: Path, ledger: Ledger, tree: Tree) -> dict[str, bytes]:
+    """What the patches alone made of the patched files, where it is kept or still on the disk."""
+    kept = {path: generated_bytes(root, ledger, path) for path in ledger.files}
+    edited = edited_files(ledger, tree.raw)
+    return {
+        path: tree.raw[path] if content is None else content
+        for path, content in kept.items()
+        if content is not None or path not in edited
+    }

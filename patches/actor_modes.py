@@ -161,8 +161,56 @@ def _pi_loss(self, zs, action, mu, std, task):
 '''
 
 PATCHED_LOSS = "self._residual_loss(q_loss, $*a)"
-CALLED = Where("agent", "$loss, $qs, $info = self.pi_loss($*arguments)", "TDMPC2")
+LOSS = "def _pi_loss(self, $zs, $action, $mu, $std, $task):\n    $$body"
+CALLED = Where(
+    "agent", ("$_, $values, $_ = self.pi_loss($*_)", "$_, $values, $_ = self._pi_loss($*_)"), "TDMPC2.update_pi"
+)
+POLICY = tuple(f"def pi(self, $z, $task{rest}):\n    $$_" for rest in ("", "=$_", ", $*_", "=$_, $*_"))
+
+
+# A loss that is made where it is used: what is used of it afterwards, the policy's statistics say, stays.
+INLINE = Shape(
+    """
+    $pi_action, $info = self.model.pi($zs, $_)
+    $$between
+    $qs = self.model.Q($zs, $pi_action, $_, return_type="avg")
+    $$computing
+    $loss = $value
+    $loss.backward()
+    """,
+    """
+    $loss, values, metrics = self._pi_loss($zs, $action, $mu, $std, $task)
+    with torch.no_grad():
+        $pi_action, $info = self.model.pi($zs, $task)
+        $qs = values.unsqueeze(0)
+    $loss.backward()
+    """,
+    present="$loss, values, metrics = self._pi_loss($*_)",
+    where=(
+        Where("agent", "def update_pi(self, $_, $action, $mu, $std, $task):\n    $$_", "TDMPC2.update_pi"),
+        Where("agent", "self._pi_loss", "TDMPC2", absent=True),
+    ),
+)
+
+
+def _dispatch(*tests: str) -> Shape:
+    """Losses that are chosen in `update_pi`: the mode chooses now."""
+    calls = [f"$loss, $values, $metrics = self.${name}($*_)" for name in "abc"[: len(tests)]]
+    last = "$loss, $values, $metrics = self.$last($*arguments)"
+    branches = "".join(
+        f"{'elif' if number else 'if'} {test}:\n    $$_\n    {call}\n"
+        for number, (test, call) in enumerate(zip(tests, calls))
+    )
+    return Shape(
+        f"{branches}else:\n    $$_\n    {last}",
+        "$loss, $values, $metrics = self.pi_loss($*arguments)",
+        present="",
+        where=(Where("agent", "self.pi_loss = $_", "TDMPC2.__init__"),),
+    )
+
+
 Q_VALUES = '    qs = self.model.Q(zs, pi_action, task, return_type="avg")\n'
+UPDATES = ("self.scale.update($_[0])", "self.scale.update($_[0].detach())")
 SCALE_FIRST = """with torch.no_grad():
     self.scale.update(qs[0])
     $$others
@@ -199,16 +247,21 @@ PATCH = Patch(
                     """
                     $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
                     $$between
-                    mask = self.action_mask(task, $action)
-                    volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * mask
+                    valid_dims = self.action_mask($task, $action)
+                    volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * valid_dims
                     $info["log_pi"] = (
-                        math.reference_logprob($eps * mask, $log_std * mask, mask.sum(-1, keepdim=True))
+                        math.reference_logprob(
+                            $eps * valid_dims, $log_std * valid_dims, valid_dims.sum(-1, keepdim=True)
+                        )
                         - volume.sum(-1, keepdim=True)
                     )
                     return $action, $info
                     """,
                     present='$info["log_pi"] = $value',
-                    where=(Where("world_model", "math.gaussian_logprob($eps, $log_std)", "WorldModel.pi"),),
+                    where=(
+                        Where("world_model", POLICY, "WorldModel"),
+                        Where("world_model", "math.gaussian_logprob($eps, $log_std)", "WorldModel.pi"),
+                    ),
                 ),
             ),
         ),
@@ -218,44 +271,66 @@ PATCH = Patch(
             "check",
             "agent",
             "TDMPC2.__init__",
-            (
+            tuple(
                 Shape(
-                    "self.cfg = deepcopy(cfg)",
-                    """
-                    self.cfg = deepcopy(cfg)
+                    f"self.cfg = {settings}",
+                    f"""
+                    self.cfg = {settings}
                     self._check_actor_settings()
                     """,
                     present="self._check_actor_settings()",
+                    fallback=settings == "$cfg",
+                )
+                for settings in ("deepcopy($cfg)", "$cfg")
+            )
+            + (
+                Shape(
+                    "super().__init__($*arguments)",
+                    """
+                    super().__init__($*arguments)
+                    self._check_actor_settings()
+                    """,
+                    present="self._check_actor_settings()",
+                    where=(Where("agent", "self.cfg = $_", "TDMPC2.__init__", absent=True),),
                 ),
             ),
         ),
         Edit(
+            "choice",
+            "agent",
+            "TDMPC2.update_pi",
+            (_dispatch("$_"), _dispatch("$_", "$_"), _dispatch("$_", "$_", "$_"), INLINE),
+            unless=(Where("agent", "$_, $_, $_ = self.$loss($*_)", "TDMPC2.update_pi"),),
+        ),
+        Add("own-loss", "agent", "TDMPC2", PI_LOSS, after="_td_target", optional=True),
+        Edit(
             "loss",
             "agent",
             "TDMPC2",
-            (
+            present=(PATCHED_LOSS,),
+            unless=(Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", absent=True),),
+            shapes=(
                 Shape(
-                    "def _pi_loss(self, zs, action, mu, std, task):\n    $$body",
+                    LOSS,
                     PI_LOSS,
                     present=PATCHED_LOSS,
                     where=(
                         CALLED,
-                        Where("agent", "self.scale.update($qs)", "TDMPC2.update_pi"),
+                        Where("agent", "self.scale.update($values)", "TDMPC2.update_pi"),
                         Where("agent", "self.scale.update($*_)", "TDMPC2._pi_loss", absent=True),
                     ),
                 ),
                 Shape(
-                    "def _pi_loss(self, zs, action, mu, std, task):\n    $$body",
+                    LOSS,
                     PI_LOSS.replace(Q_VALUES, Q_VALUES + indent(SCALE_FIRST, "    ")),
                     present=PATCHED_LOSS,
                     where=(
                         CALLED,
                         Where(
                             "agent",
-                            "with torch.no_grad():\n    self.scale.update($_[0])\n    $$others",
+                            tuple(f"with torch.no_grad():\n    {update}\n    $$others" for update in UPDATES),
                             "TDMPC2._pi_loss",
                         ),
-                        Where("agent", "self.scale.update($*_)", "TDMPC2.update_pi", absent=True),
                     ),
                 ),
             ),

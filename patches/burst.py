@@ -20,7 +20,7 @@ BURST_METHOD = '''
 def _burst(self):
     """Train on the seed data, once: as many updates as `burst_updates` says. Returns the last one's metrics."""
     self._burst_due = False
-    updates = $threshold if self.cfg.burst_updates is None else self.cfg.burst_updates
+    updates = $seeding if self.cfg.burst_updates is None else self.cfg.burst_updates
     metrics = {}
     if self.cfg.rank == 0:
         tqdm.write(f"burst of {updates:,} updates begins at step {self._step:,}")
@@ -33,13 +33,22 @@ def _burst(self):
     return metrics
 '''
 
-UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer.train", portable=("batch",), names=("self",))
+SPENDING = ("self._update_tokens += $_",)
+UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer", portable=("batch",), names=("self",), near=SPENDING)
+
+# Updates in a loop over the seed steps.
+BURSTS = tuple(
+    f"for $_ in {steps}:\n    $$_\n    {update}\n    $$_"
+    for steps in ("range($seeding)", "range(int($seeding))", "tqdm(range($seeding), $*_)", "trange($seeding, $*_)")
+    for update in ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
+)
 
 PATCH = Patch(
     title="A burst of updates when seeding ends",
     severity=Severity.MODERATE,
     changes="the first time seeding is over, one burst of as many updates as there were seed steps",
     after=("mu-std",),
+    by_hand=(Where("trainer", BURSTS, "Trainer"),),
     edits=(
         Add(
             "setting",
@@ -54,20 +63,18 @@ PATCH = Patch(
             "due",
             "trainer",
             "Trainer",
-            (
+            tuple(
                 Shape(
-                    """
-                    while self._step <= $steps:
+                    f"while {test}:\n    $$loop",
+                    f"""
+                    self._burst_due = self.cfg.burst_updates != 0 and self._step < $seeding
+                    while {test}:
                         $$loop
                     """,
-                    """
-                    self._burst_due = self.cfg.burst_updates != 0 and self._step < $threshold
-                    while self._step <= $steps:
-                        $$loop
-                    """,
-                    present="self._burst_due = self.cfg.burst_updates != 0 and self._step < $threshold",
+                    present="self._burst_due = self.cfg.burst_updates != 0 and self._step < $seeding",
                     where=(SEEDING_THRESHOLD,),
-                ),
+                )
+                for test in ("self._step <= $steps", "self._step < $steps")
             ),
         ),
         Edit(
@@ -78,6 +85,7 @@ PATCH = Patch(
                 Shape(
                     """
                     self._update_tokens += $tokens
+                    $$gap
                     if self._update_tokens >= $one:
                         $$before
                         $metrics.update($new)
@@ -88,6 +96,7 @@ PATCH = Patch(
                         $metrics.update(self._burst())
                     else:
                         self._update_tokens += $tokens
+                        $$gap
                         if self._update_tokens >= $one:
                             $$before
                             $metrics.update($new)

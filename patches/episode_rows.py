@@ -42,7 +42,12 @@ PATCH = Patch(
                     "self._tds[$length.long(), torch.arange($length.shape[0])] = self.to_td($obs, $action, $*rest)",
                 ),
             ),
-            present=("self._tds[$length.long(), torch.arange($n)] = $td", "self._tds[$length, torch.arange($n)] = $td"),
+            present=(
+                "self._tds[$length.long(), torch.arange($n)] = $td",
+                "self._tds[$length, torch.arange($n)] = $td",
+                "self._tds[$length, $_] = self.to_td($_, $_, $*_)",
+                "$td = self.to_td($_, $_, $*_)\n$$_\nself._tds[$length, $_] = $td",
+            ),
         ),
     ),
 )

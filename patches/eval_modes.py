@@ -14,7 +14,7 @@ Leave it off: where evaluation episodes are expensive, or set eval_pi=false and 
 numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape
+from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 SETTINGS = """
 eval_pi: bool = True  # also evaluate the policy without planner
@@ -83,12 +83,16 @@ PATCH = Patch(
     severity=Severity.MINOR,
     changes="eval_pi (the policy without planner) and eval_value (its discounted return against Q)",
     after=("q-ensemble",),
+    by_hand=(
+        Where("trainer", '"episode_reward_pi"', "Trainer"),
+        Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
+    ),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="eval_episodes"),
         Edit(
             "beside-the-planner",
             "trainer",
-            "Trainer.train",
+            "Trainer",
             (
                 Shape(
                     "$metrics = self.eval()",

@@ -10,17 +10,49 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it.
 Leave it off: only to repeat runs that were made with the defect.
 """
 
+from newtfix.conditions import ACTS_AT_RANDOM
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-STEP = Where("trainer", "$obs, $_, $_, $_, $_ = self.env.step($_)", "Trainer.train")
-GUARDED = Where("trainer", "if done.any():\n    $$_", "Trainer.train", absent=True)
+# The observations that the environments go on from: a variable of the method that stores, or an attribute.
+STEPPING = "$obs, $_, $_, $_, $_ = self.env.step($_)"
+STORING = "self.to_td($_, $_, $*_)"
+HERE = (
+    Where("trainer", (STEPPING, STORING), "Trainer", together=True),
+    Where("trainer", STEPPING, "Trainer", near=(STORING,)),
+)
+ELSEWHERE = Where("trainer", (STEPPING, STORING), "Trainer", together=True, absent=True)
+NEXT = f"{STEPPING.replace('$obs', '$next')}\n$$_\n$obs = $next"
+KEPT = Where("trainer", NEXT, "Trainer", portable=("obs",), names=("self",), near=ACTS_AT_RANDOM)
+DIRECTLY = Where("trainer", STEPPING, "Trainer", portable=("obs",), names=("self",), near=ACTS_AT_RANDOM)
 
 
-def _behind_loop(body: str) -> Shape:
+def _places(before: str, after: str, *where: Where, fallback: bool = False) -> tuple[Shape, ...]:
+    """The same for observations that are at hand and for those that are kept as an attribute."""
+    known = (HERE, (ELSEWHERE, KEPT), (ELSEWHERE, DIRECTLY))
+    return tuple(Shape(before, after, where=(*at, *where), fallback=fallback) for at in known)
+
+
+ANY_DONE = "if $done.any():\n    $$finished"
+WITH_LOOP = "if $done.any():\n    $$before\n    for $i in $environments:\n        $$loop\n    $$behind"
+WRITE = "self._tds[0, $done] = self.to_td($obs)[$done]"
+ADDING = "if $_.any():\n    $$_\n    for $_ in $_:\n        $$_\n    $$_"
+FINISHED = tuple(
+    places + end
+    for places in (
+        "$done.nonzero().flatten()",
+        "$done.nonzero().squeeze(-1)",
+        "$done.nonzero(as_tuple=True)[0]",
+        "torch.nonzero($done).flatten()",
+        "torch.where($done)[0]",
+    )
+    for end in ("", ".tolist()")
+)
+
+
+def _behind_loop(body: str, environments: str = "$environments") -> tuple[Shape, ...]:
     """A loop over the environments, with the body given, that no `if done.any()` stands around."""
-    loop = f"for $i in $environments:\n    {body}"
-    write = "if done.any():\n    self._tds[0, done] = self.to_td($obs)[done]"
-    return Shape(loop, f"{loop}\n{write}", where=(STEP, GUARDED))
+    loop = f"for $i in {environments}:\n    {body}"
+    return _places(loop, f"{loop}\nif $done.any():\n    {WRITE}", Where("trainer", ADDING, "Trainer", absent=True))
 
 
 PATCH = Patch(
@@ -33,25 +65,19 @@ PATCH = Patch(
         Edit(
             "row-0",
             "trainer",
-            "Trainer.train",
+            "Trainer",
             (
-                Shape(
-                    """
-                    if done.any():
-                        $$finished
-                    """,
-                    """
-                    if done.any():
-                        $$finished
-                        self._tds[0, done] = self.to_td($obs)[done]
-                    """,
-                    where=(STEP,),
+                *_places(WITH_LOOP, f"{WITH_LOOP}\n    {WRITE}"),
+                *_places(ANY_DONE, f"{ANY_DONE}\n    {WRITE}", fallback=True),
+                *_behind_loop("if $done[$i]:\n        $$finished"),
+                *_behind_loop("if not $done[$i]:\n        continue\n    $$finished"),
+                *(
+                    shape
+                    for finished in FINISHED
+                    for shape in _behind_loop("$$before\n    $ep_len[$i] = 0\n    $$after", finished)
                 ),
-                _behind_loop("$$_before\n    self.buffer.add($*episode)\n    $$_after"),
-                _behind_loop("if done[$i]:\n        $$finished"),
-                _behind_loop("if not done[$i]:\n        continue\n    $$finished"),
             ),
-            present=("self._tds[0, done] = self.to_td($obs)[done]",),
+            present=("self._tds[0, $done] = $_[$done]", "self._tds[0, $_] = $_"),
         ),
     ),
 )

@@ -15,36 +15,117 @@ Leave it off: when the agent shall act from the first step on, as with a checkpo
 loaded without `finetune`, or to compare with runs that were seeded by the untrained planner.
 """
 
+from itertools import product
+
 from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-DECIDED = ("use_agent = use_mpc", "use_agent = $_ or use_mpc", "use_agent = use_mpc or $_", "if use_mpc:\n    $$_")
-PRESENT = "std = torch.full_like($action, self.cfg.log_std_max).exp()"
+RANDOM = "$_ = self.env.rand_act()"
+ACTING = """
+if $agent:
+    $$before
+    $result = self.agent($*front, mpc=$mpc, $*back)
+    $$behind
+else:
+    $$random
+"""
+OVER, NOT_YET = ("self._step >= $_", "self._step > $_"), ("self._step < $_", "self._step <= $_")
+WAITING = ("$mpc", "$_ or $mpc", "$mpc or $_", "$mpc or $_ or $_", "$_ or $mpc or $_", "$_ or $_ or $mpc")
+DECIDED = (
+    *(f"$mpc = {over}\n$$_\n$agent = {condition}" for over, condition in product(OVER, WAITING)),
+    *(
+        f"$mpc = {over}\n$$_\nif {condition}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_"
+        for over, condition in product(OVER, WAITING)
+    ),
+    *(f"if {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
+    *(f"if $_ and {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
+    *(f"if $_:\n    $$_\nelif {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
+    *(f"if {test}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
+    *(f"if $_ or {test}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
+    *(f"if {test}:\n    $$_\nelif $_:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
+    *(f"if $_:\n    $$_\nelif {test}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
+    *(f"$seed = {test}\n$$_\nif $seed:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
+    *(f"$seed = {test}\n$$_\n$agent = not $seed" for test in NOT_YET),
+    *(f"$seed = {test}\n$$_\n$agent = $_ or not $seed" for test in NOT_YET),
+    *(f"$seed = {test}\n$$_\nif $_ or not $seed:\n    $$_" for test in NOT_YET),
+)
+
+FINETUNE = "self.cfg.finetune"
+DEMOS = '$demos = self.cfg.get("use_demos", $*_)'
+# What says that the agent was pretrained on demonstrations: a variable of the method that acts, or the settings.
+PRETRAINED = {
+    "($demos and self.cfg.demo_steps > 0)": (
+        Where("trainer", (RANDOM, DEMOS), "Trainer", together=True),
+        Where("trainer", DEMOS, "Trainer"),
+        Where("config", "demo_steps: $_ = $_", "Config"),
+    ),
+    "(self.cfg.use_demos and self.cfg.demo_steps > 0)": (
+        Where("trainer", (RANDOM, DEMOS), "Trainer", together=True, absent=True),
+        Where("config", "use_demos: $_ = $_", "Config"),
+        Where("config", "demo_steps: $_ = $_", "Config"),
+    ),
+    "": (
+        Where("trainer", (RANDOM, DEMOS), "Trainer", together=True, absent=True),
+        Where("config", ("use_demos: $_ = $_",), "Config", absent=True),
+    ),
+}
 
 
-def _acting(condition: str, finetune: bool, demos: bool) -> Shape:
+def _acting(condition: str, where: tuple[Where, ...], mpc_first: bool) -> Shape:
     """Who acts in trees that know, or don't know, agents that are finetuned or pretrained on demonstrations."""
+    before = ("$mpc = True", "$agent = True")
+    after = ("$mpc = self._step >= $seeding", f"$agent = {condition}")
+    gaps = ("$$gap", "$$after")
+
+    def code(switches: tuple[str, str]) -> str:
+        if mpc_first:
+            return "\n".join((switches[0], gaps[0], switches[1], gaps[1])) + ACTING
+        return "\n".join((switches[1], gaps[0], switches[0], gaps[1])) + ACTING
+
+    def decided(switches: tuple[str, str]) -> str:
+        return "\n".join((switches[0], gaps[0], switches[1], gaps[1])) + ACTING
+
     return Shape(
-        """
-        use_mpc = True
-        use_agent = True
-        if use_agent:
-            $$act
-        """,
-        f"""
-        use_mpc = self._step >= $threshold
-        use_agent = {condition}
-        if use_agent:
-            $$act
-        """,
-        present=f"use_agent = {condition}",
-        where=(
-            SEEDING_THRESHOLD,
-            Where("config", "finetune: bool = $_", "Config", absent=not finetune),
-            Where("trainer", "use_demos = $_", "Trainer.train", absent=not demos),
-        ),
+        code(before),
+        decided(after),
+        present=f"$mpc = self._step >= $seeding\n$$_\n$agent = {condition}",
+        where=(SEEDING_THRESHOLD, *where),
     )
 
+
+def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
+    found = []
+    for finetune, (demos, where) in product((True, False), PRETRAINED.items()):
+        parts = (FINETUNE if finetune else "", demos, "$mpc")
+        known = Where("config", "finetune: $_ = $_", "Config", absent=not finetune)
+        found.append((" or ".join(part for part in parts if part), (known, *where)))
+    return found
+
+
+def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = ()) -> Shape:
+    """Statistics of random actions in place of what stands behind `rand_act` in `before`."""
+    lines = [
+        "$action = self.env.rand_act()",
+        *(["$$gap"] if "$$gap" in before else []),
+        f"{mu} = $action.clone()",
+        f"{std} = torch.full_like($action, self.cfg.log_std_max).exp()",
+    ]
+    return Shape(
+        f"{lines[0]}\n{before}",
+        "\n".join(lines),
+        present=f"{std} = torch.full_like($action, self.cfg.log_std_max).exp()",
+        where=where,
+    )
+
+
+TOGETHER = "$action, $mu, $std = self.env.rand_act(), None, None"
+NOTHING = (
+    TOGETHER,
+    "$like_mu = $like_std = None",
+    "$like_mu, $like_std = None, None",
+    "$like_mu = None",
+    "self._mu, self._std = None, None",
+)
 
 PATCH = Patch(
     title="Random actions with mu and std while seeding",
@@ -57,43 +138,46 @@ PATCH = Patch(
             "who-acts",
             "trainer",
             "Trainer",
-            (
-                _acting(
-                    "self.cfg.finetune or (use_demos and self.cfg.demo_steps > 0) or use_mpc", finetune=True, demos=True
-                ),
-                _acting("self.cfg.finetune or use_mpc", finetune=True, demos=False),
-                _acting("(use_demos and self.cfg.demo_steps > 0) or use_mpc", finetune=False, demos=True),
-                _acting("use_mpc", finetune=False, demos=False),
+            tuple(
+                _acting(condition, where, mpc_first)
+                for condition, where in _conditions()
+                for mpc_first in (True, False)
             ),
-            given=tuple(f"use_mpc = self._step >= $threshold\n{acting}" for acting in DECIDED),
+            given=DECIDED,
         ),
         Edit(
             "random-statistics",
             "trainer",
             "Trainer",
             (
+                _random("$$gap\n$like_mu, $like_std = None, None", "$like_mu", "$like_std"),
+                _random("$$gap\n$like_mu = None\n$like_std = None", "$like_mu", "$like_std"),
+                _random("$$gap\n$like_mu = $like_std = None", "$like_mu", "$like_std"),
+                _random("$$gap\nself._mu, self._std = None, None", "self._mu", "self._std"),
                 Shape(
+                    TOGETHER,
                     """
-                    action = self.env.rand_act()
-                    mu, std = None, None
+                    $action = self.env.rand_act()
+                    $mu = $action.clone()
+                    $std = torch.full_like($action, self.cfg.log_std_max).exp()
                     """,
-                    """
-                    action = self.env.rand_act()
-                    mu = action.clone()
-                    std = torch.full_like(action, self.cfg.log_std_max).exp()
-                    """,
-                    present=PRESENT,
+                    present="$std = torch.full_like($action, self.cfg.log_std_max).exp()",
                 ),
-                Shape(
-                    "action = self.env.rand_act()",
-                    """
-                    action = self.env.rand_act()
-                    mu = action.clone()
-                    std = torch.full_like(action, self.cfg.log_std_max).exp()
-                    """,
-                    present=PRESENT,
-                    where=(Where("trainer", "mu, std = None, None", "Trainer", absent=True),),
+                _random(
+                    "",
+                    "$like_mu",
+                    "$like_std",
+                    (
+                        Where("trainer", "$_, $like_mu, $like_std = self.agent($*_)", "Trainer"),
+                        Where("trainer", NOTHING, "Trainer", absent=True),
+                    ),
                 ),
+            ),
+            present=(
+                "torch.full_like($_, $_.exp(self.cfg.log_std_max))",
+                "torch.exp(torch.full_like($_, self.cfg.log_std_max))",
+                "torch.full_like($_, self.cfg.log_std_max).exp()",
+                "torch.full($_, $_.exp(self.cfg.log_std_max), $*_)",
             ),
         ),
     ),

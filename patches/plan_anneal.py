@@ -10,7 +10,9 @@ Evidence: newt, `interp_dist` in common/math.py, and the comments on both settin
 Leave it off: to repeat earlier runs, or where the start is 0: then nothing changes.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.model import Edit, Patch, Severity, Shape, Where
+
+BOUNDS = "def interp_dist($_, $_, $_, $_, $_, $start, $end):\n    $$_"
 
 PATCH = Patch(
     title="Annealing of the planner's start ends at the final step",
@@ -23,7 +25,13 @@ PATCH = Patch(
             "duration",
             "math",
             "interp_dist",
-            (Shape("max($least, end)", "max($least, end - start)"),),
+            (
+                Shape(
+                    "max($least, $end)",
+                    "max($least, $end - $start)",
+                    where=(Where("math", BOUNDS, ""),),
+                ),
+            ),
             present=("end - start", "max($_, end) - start"),
         ),
     ),

@@ -15,151 +15,279 @@ Leave it off: when the policy shall be trained without the planner's distributio
 statistics, and replay is smaller without them. `mu-std` and `actor-modes` cannot do without it.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.conditions import ACTS_AT_RANDOM
+from newtfix.model import Edit, Patch, Severity, Shape, Where
+
+NAN = 'float("nan")'
+ROW_STATS = tuple(
+    f"torch.full_like($action, {NAN}) if {name} is None else {name}" for name in ("mu", "std")
+)  # what `to_td` stores
 
 
-def _takes_statistics(edit: str, method: str) -> Edit:
+def _takes_statistics(edit: str, method: str, unless: tuple[Where, ...] = ()) -> Edit:
     """The method of the agent takes mu and std behind the action."""
-    before = f"def {method}(self, zs, action, task):\n    $$body"
-    after = f"def {method}(self, zs, action, mu, std, task):\n    $$body"
-    return Edit(edit, "agent", "TDMPC2", (Shape(before, after),))
+    before = f"def {method}(self, $zs, $action, $task):\n    $$body"
+    after = f"def {method}(self, $zs, $action, mu, std, $task):\n    $$body"
+    return Edit(
+        edit,
+        "agent",
+        "TDMPC2",
+        (Shape(before, after),),
+        present=(
+            f"def {method}(self, $zs, $action, $like_mu, $like_std, $*_):\n    $$_",
+            f"def {method}(self, $zs, $action, $mu, $std, $task):\n    $$_",
+        ),
+        unless=unless,
+    )
+
+
+def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = ()) -> Edit:
+    """Calls of the method hand mu and std on."""
+    return Edit(
+        edit,
+        "agent",
+        "TDMPC2",
+        tuple(
+            Shape(f"self.{method}($zs, $action, {task})", f"self.{method}($zs, $action, mu, std, {task})", count=None)
+            for method in methods
+            for task in ("$task", "task=$task")
+        ),
+        present=tuple(
+            f"self.{method}($_, $_, {stats})"
+            for method in methods
+            for stats in ("$like_mu, $like_std, $*_", "$_, $_, $_")
+        ),
+        unless=unless,
+    )
+
+
+# Statistics that come in a dict beside the action: under which names, and that they are the planner's.
+IN_A_DICT = (
+    Where("agent", "$elite, $_, $spread = self.mppi($*_)", "TDMPC2.plan"),
+    Where("agent", "return $_, {$key_mu: $elite, $key_std: $spread}", "TDMPC2.plan"),
+)
+ALREADY_RETURNED = (*IN_A_DICT, Where("agent", "return $_, $_", "TDMPC2.forward"))
+INLINE_LOSS = (Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", absent=True),)
+
+FORWARD = "def forward(self, $*parameters):"
+FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
+
+
+def _returns(result: str, stats: str) -> Shape:
+    """How the agent's forward pass ends."""
+    return Shape(
+        f"""
+        {FORWARD}
+            $$head
+            if $mpc:
+                $$device
+                $action = self.plan($*plan)
+                $$planned
+            else:
+                $action, $info = $prior
+                $$rest
+            $$tail
+            return {result}
+        """,
+        f"""
+        {FORWARD_STATS}
+            $$head
+            if $mpc:
+                $$device
+                $action, mu, std = self.plan($*plan)
+                $$planned
+            else:
+                $action, $info = $prior
+                mu, std = $info["mean"], $info["log_std"].exp()
+                $$rest
+            $$tail
+            if return_stats:
+                return {stats}
+            return {result}
+        """,
+        present=f"return {stats}",
+    )
 
 
 AGENT = (
     Edit(
         "return",
         "agent",
-        "TDMPC2",
+        "TDMPC2.forward",
         (
+            _returns("$action.cpu()", "$action.cpu(), mu.cpu(), std.cpu()"),
+            _returns("$action", "$action, mu, std"),
             Shape(
-                """
-                def forward(self, obs, t0, step=None, eval_mode=False, task=None, mpc=None):
+                f"""
+                {FORWARD}
                     $$head
-                    if mpc:
+                    if $mpc:
                         $$device
-                        action = self.plan($*plan)
-                    else:
-                        action, info = self.pi($*pi)
-                        $$rest
-                    return action.cpu()
+                        return self.plan($*plan).cpu()
+                    $action, $info = $prior
+                    $$rest
+                    return $action.cpu()
                 """,
-                """
-                def forward(self, obs, t0, step=None, eval_mode=False, task=None, mpc=None, return_stats=False):
+                f"""
+                {FORWARD_STATS}
                     $$head
-                    if mpc:
+                    if $mpc:
                         $$device
-                        action, mu, std = self.plan($*plan)
+                        $action, mu, std = self.plan($*plan)
                     else:
-                        action, info = self.pi($*pi)
-                        mu, std = info["mean"], info["log_std"].exp()
+                        $action, $info = $prior
+                        mu, std = $info["mean"], $info["log_std"].exp()
                         $$rest
                     if return_stats:
-                        return action.cpu(), mu.cpu(), std.cpu()
-                    return action.cpu()
+                        return $action.cpu(), mu.cpu(), std.cpu()
+                    return $action.cpu()
                 """,
-                present="return action.cpu(), mu.cpu(), std.cpu()",
+                present="return $action.cpu(), mu.cpu(), std.cpu()",
             ),
         ),
-        present=("return $action.cpu(), $mu.cpu(), $std.cpu()",),
+        present=("return $action.cpu(), $mu.cpu(), $std.cpu()", "return $action, $like_mu, $like_std"),
+        unless=ALREADY_RETURNED,
     ),
     Edit(
         "plan",
         "agent",
-        "TDMPC2",
-        (
+        "TDMPC2.plan",
+        tuple(
             Shape(
-                """
-                action, $mean, $std = self.mppi($*arguments)
+                f"""
+                $action, $mean, $std = self.{method}($*arguments)
                 $$rest
-                return action
+                return {result}
                 """,
-                """
-                action, $mean, $std = self.mppi($*arguments)
-                mu = action
+                f"""
+                $action, $mean, $std = self.{method}($*arguments)
+                mu = $action
                 $$rest
-                return action, mu, $std
+                return {result}, mu, $std
                 """,
-                present="return action, mu, $std",
+                present=f"return {result}, mu, $std",
+                fallback="$variable" in result,
+            )
+            for method in ("mppi", "_mppi")
+            for result in ("$action", "$action.clamp($*limits)", "$variable", "$variable.clamp($*limits)")
+        ),
+        present=(
+            "return $action, mu, $std",
+            "return $action.clamp($*_), mu, $std",
+            "return $_, $like_mu, $like_std",
+            *(
+                f"$elite, $_, $spread = self.{method}($*_)\n$$_\nreturn {result}, $elite, $spread"
+                for method in ("mppi", "_mppi")
+                for result in ("$_", "$_.clamp($*_)")
             ),
         ),
-        present=("return $action, mu, $std", "return $action.clamp(-1, 1), mu, $std"),
+        unless=ALREADY_RETURNED,
     ),
-    _takes_statistics("loss-arguments", "_pi_loss"),
+    _takes_statistics("loss-arguments", "_pi_loss", unless=INLINE_LOSS),
     _takes_statistics("update-pi-arguments", "update_pi"),
-    Edit(
-        "loss-call",
-        "agent",
-        "TDMPC2",
-        (
-            Shape(
-                "self.pi_loss($zs, action, $task)",
-                "self.pi_loss($zs, action, mu, std, $task)",
-            ),
-        ),
-    ),
-    Edit(
-        "update-pi-call",
-        "agent",
-        "TDMPC2",
-        (Shape("self.update_pi($zs, action, $task)", "self.update_pi($zs, action, mu, std, $task)"),),
-    ),
+    _hands_statistics("loss-call", "pi_loss", "_pi_loss", unless=INLINE_LOSS),
+    _hands_statistics("update-pi-call", "update_pi"),
     Edit(
         "sample",
         "agent",
-        "TDMPC2",
+        "TDMPC2.update",
         (
             Shape(
-                "obs, action, reward, task = buffer.sample($*arguments)",
+                "$obs, $action, $*rest = $buffer.sample($*arguments)",
                 """
-                obs, action, mu, std, reward, task = buffer.sample($*arguments)
-                mu = torch.where(mu.isnan(), action, mu)
+                $obs, $action, mu, std, $*rest = $buffer.sample($*arguments)
+                mu = torch.where(mu.isnan(), $action, mu)
                 std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
                 """,
-                present="obs, action, mu, std, reward, task = buffer.sample($*arguments)",
+                present="$obs, $action, mu, std, $*rest = $buffer.sample($*arguments)",
             ),
         ),
+        present=("$_, $_, $like_mu, $like_std, $*_ = $_.sample($*_)", "$_, $_, $_, $_, $_, $_ = $_.sample($*_)"),
+    ),
+    Edit(
+        "unknown",
+        "agent",
+        "TDMPC2.update",
+        (
+            Shape(
+                "$obs, $action, $mu, $std, $*rest = $buffer.sample($*arguments)",
+                """
+                $obs, $action, $mu, $std, $*rest = $buffer.sample($*arguments)
+                $mu = torch.where($mu.isnan(), $action, $mu)
+                $std = torch.where($std.isnan(), torch.full_like($std, self.cfg.log_std_max).exp(), $std)
+                """,
+                present="torch.where($mu.isnan(), $*_)",
+            ),
+        ),
+        present=("$_.isnan()", "torch.isnan($_)", "$_.nan_to_num($*_)", "torch.nan_to_num($*_)"),
+        unless=(Where("buffer", "self._buffer.extend($_)", "Buffer.load_demos", absent=True),),
+        optional=True,
     ),
 )
 
-TRAINER = (
-    Edit(
-        "act",
-        "trainer",
-        "Trainer.train",
-        (
-            Shape(
-                """
-                if use_agent:
-                    $$before
-                    action = self.agent($*arguments)
-                else:
-                    action = self.env.rand_act()
-                """,
-                """
-                if use_agent:
-                    $$before
-                    action, mu, std = self.agent($*arguments, return_stats=True)
-                else:
-                    action = self.env.rand_act()
-                    mu, std = None, None
-                """,
-                present="action, mu, std = self.agent($*arguments)",
-            ),
-        ),
+# Where one method acts and another one stores, the statistics go from one to the other as attributes.
+SAME_METHOD = (Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
+OTHER_METHOD = (
+    Where(
+        "trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True
     ),
-    Edit(
-        "store",
+)
+
+
+def _acting(mu_std: str, where: tuple[Where, ...]) -> Shape:
+    return Shape(
+        "$variable = self.agent($*arguments)",
+        f"$variable, {mu_std} = self.agent($*arguments, return_stats=True)",
+        present=f"$variable, {mu_std} = self.agent($*arguments)",
+        where=where,
+        count=None,
+        without="self.agent($*_, eval_mode=$_, $*_)",
+    )
+
+
+def _storing(mu_std: tuple[str, str], where: tuple[Where, ...]) -> tuple[Shape, ...]:
+    given = "mu={}, std={}".format(*mu_std)
+    return tuple(
+        Shape(
+            f"self.to_td($obs, {action}, {reward}, $*rest)",
+            f"self.to_td($obs, {action}, {reward}, $*rest, {given})",
+            where=where,
+        )
+        for action, reward in (("$action", "$reward"), ("action=$action", "reward=$reward"))
+    )
+
+
+MEANS, SPREADS = ("mu", "mean", "loc", "action_mean"), ("std", "spread", "sigma", "action_std")
+ACTED = Where("trainer", "$action, $mu, $std = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM)
+STORES_THEM = (
+    ACTED,
+    Where(
         "trainer",
+        (
+            "self.to_td($_, $_, $mu, $std, $*_)",
+            "self.to_td($_, $_, $_, $_, $mu, $std, $*_)",
+            *(f"self.to_td($*_, {mu}=$mu, {std}=$std, $*_)" for mu in MEANS for std in SPREADS),
+        ),
         "Trainer",
-        (
-            Shape(
-                "self.to_td($obs, action, reward, $*rest)",
-                "self.to_td($obs, action, reward, $*rest, mu=mu, std=std)",
-                present="self.to_td($obs, action, reward, $terminated, mu=mu, std=std)",
-            ),
-        ),
-        present=("self.to_td($obs, action, mu, std, $*rest)",),
     ),
+)
+
+
+def _acting_with_dict(where: tuple[Where, ...]) -> Shape:
+    """The agent returns a dict beside the action."""
+    return Shape(
+        "$action, $about = self.agent($*arguments)",
+        """
+        $action, $about = self.agent($*arguments)
+        mu, std = $about[$key_mu], $about[$key_std]
+        """,
+        where=(*IN_A_DICT, *where),
+        count=None,
+        without="self.agent($*_, eval_mode=$_, $*_)",
+    )
+
+
+TRAINER = (
     Edit(
         "row-arguments",
         "trainer",
@@ -167,25 +295,26 @@ TRAINER = (
         (
             Shape(
                 """
-                def to_td(self, obs, action=None, reward=None, terminated=None):
+                def to_td(self, $*parameters):
                     $$body
                 """,
                 """
-                def to_td(self, obs, action=None, reward=None, terminated=None, mu=None, std=None):
+                def to_td(self, $*parameters, mu=None, std=None):
                     $$body
                 """,
                 present="""
-                def to_td(self, obs, action=None, reward=None, terminated=None, mu=None, std=None):
+                def to_td(self, $obs, $action=$_, $reward=$_, $terminated=$_, mu=None, std=None):
                     $$_
                 """,
             ),
         ),
         present=(
-            """
-            def to_td(self, obs, action=None, mu=None, std=None, reward=None, terminated=None):
-                $$_
-            """,
+            "def to_td(self, $_, $_=$_, $like_mu=$_, $like_std=$_, $*_):\n    $$_",
+            "def to_td(self, $_, $_=$_, $_=$_, $like_mu=$_, $like_std=$_, $*_):\n    $$_",
+            "def to_td(self, $_, $_=$_, $_=$_, $_=$_, $like_mu=$_, $like_std=$_, $*_):\n    $$_",
+            "def to_td(self, $_, $_=$_, $_=$_, $_=$_, $_=$_, $like_mu=$_, $like_std=$_, $*_):\n    $$_",
         ),
+        unless=STORES_THEM,
     ),
     Edit(
         "row",
@@ -193,57 +322,171 @@ TRAINER = (
         "Trainer.to_td",
         (
             Shape(
-                """
-                td = TensorDict(
-                    obs=$obs,
-                    action=action,
-                    $*rest)
-                """,
-                """
-                td = TensorDict(
-                    obs=$obs,
-                    action=action,
-                    mu=torch.full_like(action, float("nan")) if mu is None else mu,
-                    std=torch.full_like(action, float("nan")) if std is None else std,
-                    $*rest)
-                """,
-                present="torch.full_like(action, float('nan')) if std is None else std",
+                "$made(obs=$obs, action=$action, $*rest)",
+                f"$made(obs=$obs, action=$action, mu={ROW_STATS[0]}, std={ROW_STATS[1]}, $*rest)",
+            ),
+            Shape(
+                '{"obs": $obs, "action": $action, *$*rest}',
+                f'{{"obs": $obs, "action": $action, "mu": {ROW_STATS[0]}, "std": {ROW_STATS[1]}, *$*rest}}',
             ),
         ),
-        present=("$unknown if std is None else std",),
+        present=(
+            "$unknown if std is None else std",
+            "TensorDict($*_, std=$_, $*_)",
+            'TensorDict({*$*_, "std": $_, *$*_}, $*_)',
+            "$_['std'] = $_",
+            '("std", $_)',
+        ),
+    ),
+    Edit(
+        "random",
+        "trainer",
+        "Trainer",
+        tuple(
+            Shape(
+                "$action = self.env.rand_act()",
+                f"$action = self.env.rand_act()\n{mu_std} = None, None",
+                where=where,
+                count=None,
+            )
+            for mu_std, where in (("mu, std", SAME_METHOD), ("self._mu, self._std", OTHER_METHOD))
+        ),
+        present=(
+            "$like_mu, $like_std = None, None",
+            "$_ = self.env.rand_act()\n$$_\n$like_std = $_",
+            "$_ = self.env.rand_act()\n$like_mu, $like_std = $_",
+            "self._std = torch.full_like($*_).exp()",
+        ),
+        unless=(Where("trainer", "$_, $_, $_ = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM),),
+    ),
+    Edit(
+        "act",
+        "trainer",
+        "Trainer",
+        (
+            _acting("mu, std", SAME_METHOD),
+            _acting("self._mu, self._std", OTHER_METHOD),
+            _acting_with_dict(SAME_METHOD),
+        ),
+        present=("$_, $like_mu, $like_std = self.agent($*_)",),
+        unless=STORES_THEM,
+    ),
+    Edit(
+        "store",
+        "trainer",
+        "Trainer",
+        (*_storing(("mu", "std"), SAME_METHOD), *_storing(("self._mu", "self._std"), OTHER_METHOD)),
+        present=(
+            "self.to_td($*_, mu=$_, std=$_, $*_)",
+            "self.to_td($_, $_, $like_mu, $like_std, $*_)",
+            "self.to_td($_, $_, $_, $_, $like_mu, $like_std, $*_)",
+        ),
+        unless=STORES_THEM,
     ),
 )
 
+ACTIONS = tuple(
+    f"{taken}[1:]{end}" for taken in ('$td.get("action")', '$td["action"]') for end in (".contiguous()", "")
+)
+
+
+def _slices(action: str) -> Shape:
+    """How the rows of slices become actions, and the statistics that go with them."""
+    own = "$td.get({name}, None)" if ".get" in action else "$td[{name}] if {name} in $td.keys() else None"
+    mu, std = (own.format(name=f'"{name}"') for name in ("mu", "std"))
+    end = ".contiguous()" if action.endswith(".contiguous()") else ""
+    return Shape(
+        f"""
+        $action = {action}
+        $$rest
+        return $obs, $action, $*more
+        """,
+        f"""
+        $action = {action}
+        mu, std = {mu}, {std}
+        mu = torch.full_like($action, float("nan")) if mu is None else mu[1:]{end}
+        std = torch.full_like($action, float("nan")) if std is None else std[1:]{end}
+        $$rest
+        return $obs, $action, mu, std, $*more
+        """,
+        present="return $obs, $action, mu, std, $*more",
+    )
+
+
+BOTH = "EnsembleBuffer.sample"
+HALVES = ("self.$offline.sample($*arguments)", "super().sample($*online)")
+NO_HALVES = (
+    Where("buffer", tuple(f"$_, $_, $*_ = {half}" for half in HALVES), BOTH, absent=True),
+)  # it hands the batches on as they are
+
+
+def _half(edit: str, call: str, number: int) -> Edit:
+    return Edit(
+        edit,
+        "buffer",
+        BOTH,
+        (Shape(f"$obs, $action, $*rest = {call}", f"$obs, $action, mu{number}, std{number}, $*rest = {call}"),),
+        present=(f"$_, $_, $like_mu, $like_std, $*_ = {call}",),
+        unless=NO_HALVES,
+    )
+
+
+def _joined(way: str, dim: str = "$dim") -> Shape:
+    """Statistics are joined as actions are."""
+    mu, std = (f"torch.cat([{name}0, {name}1], dim={dim})" for name in ("mu", "std"))
+    return Shape(
+        "return $obs, $action, $*rest",
+        f"return $obs, $action, {mu}, {std}, $*rest",
+        where=(
+            Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
+            Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
+            Where("buffer", way, BOTH),
+        ),
+    )
+
+
+DEMOS = (
+    _half("demo-half", HALVES[0], 0),
+    _half("online-half", HALVES[1], 1),
+    Edit(
+        "both-halves",
+        "buffer",
+        BOTH,
+        (
+            _joined("torch.cat([$action0, $action1], dim=$dim)"),
+            _joined("torch.cat([$action0, $action1], $dim)"),
+            _joined("torch.cat(($action0, $action1), dim=$dim)"),
+            _joined("$_[:, :$_] = $action0\n$$_\n$_[:, $_:] = $action1", dim="1"),
+            _joined("$_[:, :$_], $_[:, $_:] = $action0, $action1", dim="1"),
+        ),
+        present=(
+            "return $_, $_, $like_mu, $like_std, $*_",
+            "return $_, $_, torch.cat([$like_mu, $_], $*_), torch.cat([$like_std, $_], $*_), $*_",
+        ),
+        unless=NO_HALVES,
+    ),
+)
+
+
 BUFFER = (
+    Edit(
+        "select",
+        "buffer",
+        "",
+        (Shape('$td.select("obs", "action", $*keys)', '$td.select("obs", "action", "mu", "std", $*keys)'),),
+        present=('$_.select($*_, "std", $*_)',),
+        unless=(Where("buffer", '$_.select("obs", $*_)', absent=True),),
+    ),
     Edit(
         "slices",
         "buffer",
         "",
-        (
-            Shape(
-                """
-                td = td.select("obs", "action", "reward", "task", strict=False)
-                $$reshape
-                action = td.get("action")[1:].contiguous()
-                $$rest
-                return obs, action, reward, task
-                """,
-                """
-                td = td.select("obs", "action", "mu", "std", "reward", "task", strict=False)
-                $$reshape
-                action = td.get("action")[1:].contiguous()
-                mu, std = td.get("mu", None), td.get("std", None)
-                mu = torch.full_like(action, float("nan")) if mu is None else mu[1:].contiguous()
-                std = torch.full_like(action, float("nan")) if std is None else std[1:].contiguous()
-                $$rest
-                return obs, action, mu, std, reward, task
-                """,
-                present="""
-                td = td.select("obs", "action", "mu", "std", "reward", "task", strict=False)
-                """,
-            ),
+        tuple(_slices(action) for action in ACTIONS),
+        present=(
+            '$_ = ("obs", "action", "mu", "std", "reward", "task")',
+            '$_["std"]',
+            '$_.get("std", $*_)',
         ),
-        present=('KEYS = ("obs", "action", "mu", "std", "reward", "task")',),
     ),
     Edit(
         "stored-demos",
@@ -270,53 +513,55 @@ BUFFER = (
         (
             Shape(
                 """
-                obs, action, reward, task = self._buffer.sample()
-                if obs.device != device:
+                $obs, $action, $*rest = self._buffer.sample()
+                $$before
+                if $obs.device != $device:
                     $$move
-                return obs, action, reward, task
+                $$after
+                return $obs, $action, $*rest
                 """,
                 """
-                obs, action, mu, std, reward, task = self._buffer.sample()
-                if obs.device != device:
-                    mu = mu.to(device, non_blocking=True)
-                    std = std.to(device, non_blocking=True)
+                $obs, $action, mu, std, $*rest = self._buffer.sample()
+                $$before
+                if $obs.device != $device:
+                    mu = mu.to($device, non_blocking=True)
+                    std = std.to($device, non_blocking=True)
                     $$move
-                return obs, action, mu, std, reward, task
+                $$after
+                return $obs, $action, mu, std, $*rest
                 """,
-                present="return obs, action, mu, std, reward, task",
+                present="return $obs, $action, mu, std, $*rest",
             ),
-        ),
-    ),
-    Edit(
-        "demos",
-        "buffer",
-        "EnsembleBuffer.sample",
-        (
             Shape(
                 """
-                obs0, action0, reward0, task0 = self._offline.sample(device)
-                try:
-                    obs1, action1, reward1, task1 = super().sample(device)
-                except Exception as $error:
-                    $$handler
-                $$rest
-                return self._out_obs, self._out_action, self._out_reward, self._out_task
+                $obs, $action, $*rest = self._buffer.sample()
+                $$moved
+                return $obs, $action, $*rest
                 """,
                 """
-                obs0, action0, mu0, std0, reward0, task0 = self._offline.sample(device)
-                try:
-                    obs1, action1, mu1, std1, reward1, task1 = super().sample(device)
-                except Exception as $error:
-                    $$handler
-                mu, std = torch.cat([mu0, mu1], dim=1), torch.cat([std0, std1], dim=1)
-                $$rest
-                return self._out_obs, self._out_action, mu, std, self._out_reward, self._out_task
+                $obs, $action, mu, std, $*rest = self._buffer.sample()
+                $$moved
+                return $obs, $action, mu.to($action.device), std.to($action.device), $*rest
                 """,
-                present="obs0, action0, mu0, std0, reward0, task0 = self._offline.sample(device)",
+                fallback=True,
+            ),
+            Shape(
+                """
+                $obs, $action, $*rest = self._buffer.sample()
+                $$moved
+                return $obs.to($*how), $action.to($*how), $*tail
+                """,
+                """
+                $obs, $action, mu, std, $*rest = self._buffer.sample()
+                $$moved
+                return $obs.to($*how), $action.to($*how), mu.to($*how), std.to($*how), $*tail
+                """,
             ),
         ),
-        optional=True,
+        present=("return $_, $_, $like_mu, $like_std, $*_",),
+        unless=(Where("buffer", "$_, $_, $*_ = self._buffer.sample()", "Buffer.sample", absent=True),),
     ),
+    *DEMOS,
 )
 
 PATCH = Patch(

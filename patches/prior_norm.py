@@ -17,6 +17,17 @@ in tasks of different action dimensions.
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
+RESIDUAL = Where("agent", "def _residual_loss(self, $*_):\n    $$_", "TDMPC2", absent=True)
+ARGUMENTS = Where("agent", "def _pi_loss(self, $_, $_, $_, $_, $task):\n    $$_", "TDMPC2")
+# Priors that are summed up over time, the log-probabilities being [H, B, 1].
+SUMS = tuple(
+    (term.format(prior="$log_prior") + mean, term.format(prior="$log_prior * prior_norm") + mean)
+    for term in ("(-{prior} * $weight).sum($*over)", "-({prior} * $weight).sum($*over)")
+    for mean in ("", ".mean()")
+    if not (mean and term.startswith("-("))
+)
+DIMS = "self.model._action_masks[task.long()].sum(-1{}) / 61"
+
 PATCH = Patch(
     title="Residual prior scaled by A/61",
     severity=Severity.MODERATE,
@@ -26,24 +37,67 @@ PATCH = Patch(
         Edit(
             "weight",
             "agent",
+            "TDMPC2._residual_loss",
+            (
+                Shape(
+                    """
+                    $prior_loss = self.$mean(-$log_prior)
+                    $$between
+                    $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
+                    """,
+                    f"""
+                    $prior_loss = self.$mean(-$log_prior)
+                    $$between
+                    prior_norm = {DIMS.format(", keepdim=True")}
+                    $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
+                    """,
+                    present=f"prior_norm = {DIMS.format(', keepdim=True')}",
+                ),
+            ),
+            present=("$_ / 61", "$_ / 61.0"),
+            optional=True,
+        ),
+        Edit(
+            "own-loss",
+            "agent",
             "TDMPC2",
             (
                 Shape(
                     """
-                    prior_loss = self.$mean(-$log_prior)
+                    $prior_loss = self.$mean(-$log_prior)
                     $$between
-                    pi_loss = q_loss + self.cfg.prior_coef * prior_loss
+                    $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
                     """,
-                    """
-                    prior_loss = self.$mean(-$log_prior)
+                    f"""
+                    $prior_loss = self.$mean(-$log_prior)
                     $$between
-                    prior_norm = self.model._action_masks[task.long()].sum(-1, keepdim=True) / 61
-                    pi_loss = q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
+                    prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
+                    $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
                     """,
-                    present="prior_norm = self.model._action_masks[task.long()].sum(-1, keepdim=True) / 61",
+                    present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
+                    where=(ARGUMENTS,),
+                ),
+                *(
+                    Shape(
+                        f"$prior_loss = {before}",
+                        f"""
+                        prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
+                        $prior_loss = {after}
+                        """,
+                        where=(ARGUMENTS, Where("agent", "self.cfg.prior_coef * $prior_loss", "TDMPC2")),
+                    )
+                    for before, after in SUMS
                 ),
             ),
-            unless=(Where("agent", "self.cfg.scale_threshold", "TDMPC2", absent=True),),
+            present=("$_ / 61", "$_ / 61.0"),
+            unless=(
+                Where(
+                    "agent",
+                    ("self.cfg.scale_threshold", "def _residual_loss(self, $*_):\n    $$_"),
+                    "TDMPC2",
+                    absent=True,
+                ),
+            ),
         ),
     ),
 )

@@ -11,13 +11,18 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape
+from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 DROP = '''
 def _drop(self, x):
     """Dropout at the rate `dropout`, in training mode."""
     return nn.functional.dropout(x, self.dropout, self.training) if self.dropout else x
 '''
+
+# What a layer of the tree knows of dropout already.
+AS_MODULE = Where("layers", "self.dropout = $_", "NormedLinear.__init__")
+AS_NUMBER = (Where("layers", "self.dropout = $_", "NormedLinear.__init__", absent=True),)
+SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
 PATCH = Patch(
     title="Dropout in the Q networks",
@@ -45,8 +50,9 @@ PATCH = Patch(
             "NormedLinear",
             "dropout = 0.0  # rate of dropout in front of the normalisation",
             optional=True,
+            unless=(AS_MODULE,),
         ),
-        Add("method", "layers", "NormedLinear", DROP, after="forward", optional=True),
+        Add("method", "layers", "NormedLinear", DROP, after="forward", optional=True, unless=(AS_MODULE,)),
         Edit(
             "ensemble",
             "layers",
@@ -57,12 +63,52 @@ PATCH = Patch(
                     """
                     self._Qs = nn.ModuleList($networks)
                     for network in self._Qs:
-                        network[0].dropout = nn.Dropout(cfg.dropout).p
+                        network[0].dropout = nn.Dropout($cfg.dropout).p
                     """,
-                    present="network[0].dropout = nn.Dropout(cfg.dropout).p",
+                    present="network[0].dropout = nn.Dropout($_.dropout).p",
+                    where=(SETTINGS, *AS_NUMBER),
+                ),
+                Shape(
+                    "self._Qs = nn.ModuleList($networks)",
+                    """
+                    self._Qs = nn.ModuleList($networks)
+                    for network in self._Qs:
+                        network[0].dropout = nn.Dropout($cfg.dropout)
+                    """,
+                    present="network[0].dropout = nn.Dropout($_.dropout)",
+                    where=(SETTINGS, AS_MODULE),
                 ),
             ),
-            present=("mlp($*_, dropout=cfg.dropout)",),
+            present=("mlp($*_, dropout=$_)",),
+        ),
+        Edit(
+            "target",
+            "layers",
+            "QOnlineTargetEnsemble.__init__",
+            (
+                Shape(
+                    "self.target = deepcopy(self.online)",
+                    """
+                    self.target = deepcopy(self.online)
+                    for network in self.target._Qs:
+                        network[0].dropout = 0.0
+                    """,
+                    present="network[0].dropout = 0.0",
+                    where=AS_NUMBER,
+                ),
+                Shape(
+                    "self.target = deepcopy(self.online)",
+                    """
+                    self.target = deepcopy(self.online)
+                    for network in self.target._Qs:
+                        network[0].dropout = nn.Dropout(0.0)
+                    """,
+                    present="network[0].dropout = nn.Dropout(0.0)",
+                    where=(AS_MODULE,),
+                ),
+            ),
+            unless=(Where("layers", "self.target.train(False)", "QOnlineTargetEnsemble.train"),),
+            optional=True,
         ),
     ),
 )

@@ -69,7 +69,12 @@ PATCH = Patch(
                     STACKED,
                 ),
             ),
-            present=("torch.func.functional_call(self._Qs[0], $*_)",),
+            present=(
+                "torch.func.functional_call($*_)",
+                "functional_call($*_)",
+                "torch.vmap($*_)",
+                "vmap($*_)",
+            ),
         ),
     ),
 )

@@ -27,9 +27,40 @@ NORMALISED = (
     *("self.rho * $_", "self.rho = $_.softmax($*_)", "self.rho = torch.softmax($*_)", "self.rho = F.$_($*_)"),
 )
 DIVIDED = ("$_ / self.cfg.horizon", "$_ /= self.cfg.horizon", "$_ / len($_)", "$_ /= len($_)")
-TOTAL = tuple(
-    Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")
+WEIGHED = "self.cfg.consistency_coef * $consistency + self.cfg.reward_coef * $reward + self.cfg.value_coef * $value"
+# Every loss is a sum of steps that are weighed by rho: at once, or by a variable.
+STEPS = tuple(
+    Where("agent", f"${name} += $_ * self.rho[$_]", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")
 )
+STEPS_BY_NAME = (
+    Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn"),
+    *(Where("agent", f"${name} += $_ * $weight", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")),
+)
+
+# Terms of policy losses: sums over time of what rho, or its first steps, weigh.
+TERMS = {
+    "": "($x * $temporal[$*steps]).sum($*dimensions)",
+    "-by-name": "($x * $rho_name).sum($*dimensions)",
+}
+
+
+def _total(weighed: str, steps: tuple[Where, ...]) -> Shape:
+    return Shape(
+        f"$total = {weighed}",
+        f"""
+        $consistency = $consistency / self.cfg.horizon
+        $reward = $reward / self.cfg.horizon
+        $value = $value / self.cfg.horizon
+        $total = {weighed}
+        """,
+        present="$consistency = $consistency / self.cfg.horizon",
+        where=(
+            Where("agent", WEIGHED, "TDMPC2._loss_fn"),
+            *steps,
+            Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True),
+        ),
+    )
+
 
 PATCH = Patch(
     title="Temporal weights rho^t, averaged over the horizon",
@@ -42,8 +73,13 @@ PATCH = Patch(
             "agent",
             "TDMPC2.__init__",
             (
-                Shape("self.rho = self.rho / self.rho.sum()", ""),
-                Shape("self.rho /= self.rho.sum()", ""),
+                Shape("self.rho /= self.rho.sum()", "", present=""),
+                Shape(
+                    "self.rho = $powers / $powers.sum()",
+                    "self.rho = $powers",
+                    present="self.rho = $_",
+                    where=(Where("agent", NORMALISED, "TDMPC2.__init__", absent=True),),
+                ),
                 Shape(
                     "self.rho = $powers / $powers.sum()",
                     "self.rho = $powers",
@@ -51,7 +87,6 @@ PATCH = Patch(
                     where=(Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True),),
                 ),
             ),
-            unless=(Where("agent", NORMALISED, "TDMPC2.__init__", absent=True),),
         ),
         Edit(
             "model-losses",
@@ -60,36 +95,25 @@ PATCH = Patch(
             (
                 Shape(
                     """
-                    def _sum_over_time(self, x):
-                        $_
+                    def _sum_over_time(self, $x):
                         $$weights
-                        return ($weight * x).sum(0).mean()
+                        return ($weight * $x).sum(0).mean()
                     """,
                     '''
-                    def _mean_over_time(self, x):
+                    def _mean_over_time(self, $x):
                         """Mean over time and all else of per-step values [T, ...], weighed by rho^t."""
                         $$weights
-                        return ($weight * x).mean()
+                        return ($weight * $x).mean()
                     ''',
-                    present="def _mean_over_time(self, x):\n    $$_",
+                    present="def _mean_over_time(self, $_):\n    $$_",
                 ),
-                Shape(
-                    "total_loss = $total",
-                    """
-                    $consistency = $consistency / self.cfg.horizon
-                    $reward = $reward / self.cfg.horizon
-                    $value = $value / self.cfg.horizon
-                    total_loss = $total
-                    """,
-                    present="$consistency = $consistency / self.cfg.horizon",
-                    where=(
-                        Where("agent", "$_ = $_ + $_ * self.rho[t]", "TDMPC2._loss_fn"),
-                        Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True),
-                        *TOTAL,
-                    ),
+                *(
+                    _total(weighed, steps)
+                    for weighed in (WEIGHED, f"{WEIGHED} + $more")
+                    for steps in (STEPS, STEPS_BY_NAME)
                 ),
             ),
-            present=("$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon"),
+            present=("$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon", "self.rho[$_] / $_"),
         ),
         Edit(
             "means",
@@ -98,28 +122,15 @@ PATCH = Patch(
             (Shape("self._sum_over_time($x)", "self._mean_over_time($x)", count=None),),
             optional=True,
         ),
-        Edit(
-            "cloning-term",
-            "agent",
-            "TDMPC2._pi_loss",
-            (Shape("($x * self.rho[:-1, None]).sum(0)", "($x * self.rho[:-1, None]).sum(0) / self.cfg.horizon"),),
-            optional=True,
-        ),
-        Edit(
-            "q-term",
-            "agent",
-            "TDMPC2._pi_loss",
-            (
-                Shape(
-                    "($x * self.rho[:, None, None]).sum(dim=$d)",
-                    "($x * self.rho[:, None, None]).sum(dim=$d) / self.cfg.horizon",
-                ),
-                Shape(
-                    "($x * self.rho[:, None, None]).sum($d)",
-                    "($x * self.rho[:, None, None]).sum($d) / self.cfg.horizon",
-                ),
-            ),
-            optional=True,
+        *(
+            Edit(
+                f"policy-terms{kind}",
+                "agent",
+                "TDMPC2",
+                (Shape(term, f"{term} / self.cfg.horizon", count=None),),
+                optional=True,
+            )
+            for kind, term in TERMS.items()
         ),
     ),
 )

@@ -13,14 +13,48 @@ the scale.
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
+POLICY = "$pi_action, $info = self.model.pi($zs, $task)"
+VALUES = "$qs = self.model.Q($zs, $pi_action, $task, return_type='avg')"
 AFTERWARDS = """
 with torch.no_grad():
-    self.scale.update(qs)
+    self.scale.update($values)
     $$others
 """
+UPDATED = "self.scale.update($values)"
+CALLED = Where("agent", "$_, $values, $_ = self.$_($*_)", "TDMPC2.update_pi")
+IN_BLOCK = (CALLED, Where("agent", AFTERWARDS, "TDMPC2.update_pi"))
+FIRST_LATENTS = (
+    CALLED,
+    Where("agent", ("self.scale.update($_[0])", "self.scale.update($_[0].detach())"), "TDMPC2.update_pi"),
+)
+ALONE = (
+    CALLED,
+    Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True),
+    Where("agent", UPDATED, "TDMPC2.update_pi"),
+)
+OWN = ("$qs[0]", "$qs[0].detach()")
+INLINE = (Where("agent", VALUES, "TDMPC2.update_pi", absent=True),)
 
-# The scale is updated with the values at the first latents alone.
-FIRST = Where("agent", ("return $_, $qs[0].detach(), $_", "return $_, $qs[0], $_"), "TDMPC2._pi_loss")
+
+def _loss(result: str, update: str = "") -> str:
+    """A loss of the policy; the scale is updated with the values at the first latents alone, which it returns."""
+    return "\n".join(
+        (POLICY, "$$between", VALUES, *update.splitlines(), "$$using", f"return $loss, {result}, $metrics")
+    )
+
+
+def _shapes(block: str, where: tuple[Where, ...], fallback: bool = False) -> tuple[Shape, ...]:
+    return tuple(
+        Shape(
+            _loss(result),
+            _loss(result, f"with torch.no_grad():\n    self.scale.update($qs[0])\n{block}"),
+            where=where,
+            count=None,
+            fallback=fallback,
+        )
+        for result in OWN
+    )
+
 
 PATCH = Patch(
     title="Q scale updated before its use",
@@ -31,47 +65,46 @@ PATCH = Patch(
         Edit(
             "before-use",
             "agent",
-            "TDMPC2._pi_loss",
-            (
-                Shape(
-                    "$qs = self.model.Q(zs, pi_action, $task, return_type='avg')",
-                    """
-                    $qs = self.model.Q(zs, pi_action, $task, return_type='avg')
-                    with torch.no_grad():
-                        self.scale.update($qs[0])
-                        $$others
-                    """,
-                    where=(FIRST, Where("agent", AFTERWARDS, "TDMPC2.update_pi")),
+            "TDMPC2",
+            (*_shapes("    $$others", IN_BLOCK), *_shapes("", ALONE), *_shapes("", FIRST_LATENTS, fallback=True)),
+            present=(
+                *(
+                    _loss(result, f"$$_\n{update.format(values)}")
+                    for result in OWN
+                    for values in OWN
+                    for update in ("self.scale.update({})", "with torch.no_grad():\n    self.scale.update({})\n    $$_")
                 ),
-                Shape(
-                    "$qs = self.model.Q(zs, pi_action, $task, return_type='avg')",
-                    """
-                    $qs = self.model.Q(zs, pi_action, $task, return_type='avg')
-                    with torch.no_grad():
-                        self.scale.update($qs[0])
-                    """,
-                    where=(
-                        FIRST,
-                        Where("agent", "self.scale.update(qs)", "TDMPC2.update_pi"),
-                        Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True),
-                    ),
-                ),
+                "self.scale($qs, update=True)",
             ),
-            present=("self.scale.update($qs[0])", "self.scale.update($qs[0].detach())", "self.scale($qs, update=True)"),
+            unless=(Where("agent", VALUES, "TDMPC2.update_pi"),),
         ),
         Edit(
             "not-after",
             "agent",
             "TDMPC2.update_pi",
             (
-                Shape(AFTERWARDS, ""),
-                Shape(
-                    "self.scale.update(qs)",
-                    "",
-                    where=(Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True),),
-                ),
+                Shape(AFTERWARDS, "", where=INLINE),
+                Shape(UPDATED, "", where=(Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True), *INLINE)),
             ),
             optional=True,
+        ),
+        Edit(
+            "in-place",
+            "agent",
+            "TDMPC2.update_pi",
+            tuple(
+                Shape(
+                    f"{VALUES}\n$$using\n{update}",
+                    f"{VALUES}\n{update}\n$$using",
+                    present=f"{VALUES}\n{update}",
+                )
+                for update in (
+                    "self.scale.update($qs[0].detach())",
+                    "self.scale.update($qs[0])",
+                    "with torch.no_grad():\n    self.scale.update($*values)\n    $$others",
+                )
+            ),
+            unless=INLINE,
         ),
     ),
 )

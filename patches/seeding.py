@@ -15,17 +15,29 @@ Leave it off: when newt's longer seeding is wanted: 5 episodes of every environm
 first update. `seeding_coef` has no effect with this patch.
 """
 
-from itertools import permutations
+from itertools import product
 
+from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
-STORED_BY = Where("trainer", "self._tds[: $ep_len[$i] + 1, $i]", "Trainer")
+# How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
+STORED = "self._tds[: $ep_len[$i] + 1, $i]"
+STORED_BY = Where("trainer", STORED, "Trainer")
+SPENDING = ("self._update_tokens += $_", STORED)
+SPENT_WHERE_STORED = (Where("trainer", SPENDING, "Trainer", together=True), STORED_BY)
+SPENT_ELSEWHERE = (
+    Where("trainer", SPENDING, "Trainer", together=True, absent=True),
+    Where("trainer", STORED, "Trainer", portable=("ep_len",), names=("self",)),
+)
+OVER = ("self._step >= $seeding", "self._step > $seeding")
 
-_STEPS = ("self.cfg.num_envs", "self.cfg.episode_length", "self.cfg.world_size")
 THRESHOLDS = (
     "self.cfg.seeding_coef * self._update_freq",
-    "self._update_freq * self.cfg.seeding_coef",
-    *(" * ".join(("self.cfg.seeding_coef", *factors)) for factors in permutations(_STEPS)),
+    "self.cfg.seeding_coef * self.cfg.num_envs * self.cfg.episode_length * self.cfg.world_size",
+)
+IN_INIT = (
+    "cfg.seeding_coef * self._update_freq",
+    "cfg.seeding_coef * cfg.num_envs * cfg.episode_length * cfg.world_size",
 )
 
 SEGMENT_METHODS = '''
@@ -86,11 +98,32 @@ def _hand_over_segments(self, ep_len):
     return self._can_sample()
 '''
 
+TESTS = ("self._step >= $seeding", "self._step > $seeding", *(f"{over} and $more" for over in OVER))
+SPENDERS = (
+    "    self._update_tokens += $tokens\n",
+    "    if self._burst_due:\n        $$burst\n    else:\n        $$tokens\n",
+)
+
+
+def _handing_over(test: str, spending: str, where: tuple[Where, ...]) -> Shape:
+    """Where tokens are earned once seeding is over: first the segments, whatever else is asked for."""
+    body = f"    $$first\n{spending}    $$rest"
+    over, _, more = test.partition(" and ")
+    asked = " and ".join(part for part in (over, "self._hand_over_segments($ep_len)", more) if part)
+    return Shape(f"if {test}:\n{body}", f"if {asked}:\n{body}", where=where, present="self._hand_over_segments($_)")
+
+
 PATCH = Patch(
     title="Seeding ends after max(1000, 5 L) steps",
     severity=Severity.CRITICAL,
     changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W",
     after=("planner-stats",),
+    by_hand=(
+        Where("trainer", ("self._step >= $seeding", "self._step < $seeding"), "Trainer"),
+        Where("trainer", "self.cfg.seeding_coef", "Trainer", absent=True),
+        Where("trainer", "self._tds[$begin : $end + 1, $i]", "Trainer"),
+        Where("trainer", "def _take_segment(self, $*_):\n    $$_", "Trainer", absent=True),
+    ),
     edits=(
         Edit(
             "threshold",
@@ -107,7 +140,25 @@ PATCH = Patch(
                     )
                     for threshold in THRESHOLDS
                 ),
+                *(
+                    Shape(
+                        over,
+                        "self._step >= self._seed_steps",
+                        count=None,
+                        where=(SEEDING_THRESHOLD,),
+                        every="self.cfg.seeding_coef",
+                        fallback=True,
+                    )
+                    for over in OVER
+                ),
             ),
+        ),
+        Edit(
+            "threshold-by-name",
+            "trainer",
+            "Trainer.__init__",
+            tuple(Shape(threshold, "self._seed_steps", present="self._seed_steps") for threshold in IN_INIT),
+            optional=True,
         ),
         Edit(
             "seed-steps",
@@ -124,7 +175,19 @@ PATCH = Patch(
                     self._stored_segments = 0
                     self._episode_steps = None
                     """,
-                    present="self._seed_steps = $steps",
+                    present="self._segment_start = $_",
+                    where=(Where("trainer", "self._seed_steps = $_", "Trainer.__init__", absent=True),),
+                ),
+                Shape(
+                    "self._seed_steps = $steps",
+                    """
+                    self._seed_steps = $steps
+                    self._segment_start = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
+                    self._seed_pending = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+                    self._stored_segments = 0
+                    self._episode_steps = None
+                    """,
+                    present="self._segment_start = $_",
                 ),
             ),
         ),
@@ -142,52 +205,71 @@ PATCH = Patch(
                     """,
                     where=(STORED_BY,),
                 ),
+                Shape(
+                    "self._tds[$ep_len, $columns] = self.to_td($obs)",
+                    """
+                    self._cut_off_episodes()
+                    self._episode_steps = $ep_len
+                    self._tds[$ep_len, $columns] = self.to_td($obs)
+                    """,
+                    where=(STORED_BY,),
+                ),
+                Shape(
+                    """
+                    $ep_len = $zeros
+                    $$gap
+                    self._tds[0] = self.to_td($obs)
+                    """,
+                    """
+                    $ep_len = $zeros
+                    $$gap
+                    self._cut_off_episodes()
+                    self._episode_steps = $ep_len
+                    self._tds[0] = self.to_td($obs)
+                    """,
+                    where=(STORED_BY,),
+                ),
             ),
             present=("self._cut_off_episodes()",),
+        ),
+        Edit(
+            "counted",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    "$ep_len = $ep_len + $one",
+                    """
+                    $ep_len = $ep_len + $one
+                    self._episode_steps = $ep_len
+                    """,
+                    where=(STORED_BY,),
+                ),
+            ),
+            optional=True,
+        ),
+        Edit(
+            "counted-anew",
+            "trainer",
+            "Trainer",
+            (
+                Shape(
+                    "$ep_len = torch.where($*choice)",
+                    """
+                    $ep_len = torch.where($*choice)
+                    self._episode_steps = $ep_len
+                    """,
+                    where=(STORED_BY,),
+                ),
+            ),
+            optional=True,
         ),
         Edit(
             "hand-over",
             "trainer",
             "Trainer",
-            (
-                Shape(
-                    """
-                    if self._step >= $threshold:
-                        $$first
-                        self._update_tokens += $tokens
-                        $$rest
-                    """,
-                    """
-                    if self._step >= $threshold and self._hand_over_segments($ep_len):
-                        $$first
-                        self._update_tokens += $tokens
-                        $$rest
-                    """,
-                    where=(STORED_BY,),
-                ),
-                Shape(
-                    """
-                    if self._step >= $threshold:
-                        $$first
-                        if self._burst_due:
-                            $$burst
-                        else:
-                            $$tokens
-                        $$rest
-                    """,
-                    """
-                    if self._step >= $threshold and self._hand_over_segments($ep_len):
-                        $$first
-                        if self._burst_due:
-                            $$burst
-                        else:
-                            $$tokens
-                        $$rest
-                    """,
-                    where=(STORED_BY,),
-                ),
-            ),
-            present=("self._step >= $threshold and self._hand_over_segments($ep_len)",),
+            tuple(_handing_over(*case) for case in product(TESTS, SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
+            present=("self._hand_over_segments($_)",),
         ),
         Edit(
             "segments",
@@ -208,7 +290,7 @@ PATCH = Patch(
             after="to_td",
             where=(
                 Where("trainer", "self._episode_lengths = $_", "Trainer"),
-                Where("trainer", "self.buffer.add($_, $*where)", "Trainer.train", portable=("where",), names=("self",)),
+                Where("trainer", "self.buffer.add($_, $*where)", "Trainer", portable=("where",), names=("self",)),
             ),
         ),
     ),

@@ -17,10 +17,17 @@ MADE = "self.$forward = torch.compile(self.$own, $*options)"
 GUARDED = (f"if $test:\n    $$_\n    {MADE}\n    $$_", f"{MADE} if $test else $_")
 
 
-def _with_its_own(code: str, *conditions: Where) -> Shape:
+HERE, THERE = (
+    Where("layers", f"def __init__(self, ${name}, $*_):\n    $$_", f"{cls}.__init__")
+    for name, cls in (("cfg", "QOnlineTargetEnsemble"), ("own_cfg", "QEnsemble"))
+)
+BY_SETTING = tuple(guarded.replace("$test", "$own_cfg.compile") for guarded in GUARDED)
+
+
+def _with_its_own(code: str, *conditions: Where, fallback: bool = False) -> Shape:
     copy = "self.target = deepcopy(self.online)"
     own = "self.target.$forward = torch.compile(self.target.$own, $*options)"
-    return Shape(copy, f"{copy}\n{code.format(own=own)}", present=own, where=conditions)
+    return Shape(copy, f"{copy}\n{code.format(own=own)}", present=own, where=conditions, fallback=fallback)
 
 
 PATCH = Patch(
@@ -29,6 +36,10 @@ PATCH = Patch(
     kind="defect",
     changes="with compile=true, the target Q networks evaluate their own weights, not the online networks'",
     after=("eval-modes",),
+    by_hand=(
+        Where("layers", "torch.compile($*_)", "QEnsemble"),
+        Where("layers", ("torch.compile($*_)", "self.$_()"), "QEnsemble.__init__", absent=True),
+    ),
     edits=(
         Edit(
             "own-forward",
@@ -36,12 +47,21 @@ PATCH = Patch(
             "QOnlineTargetEnsemble.__init__",
             (
                 _with_its_own(
+                    "if $cfg.compile:\n    {own}",
+                    HERE,
+                    THERE,
+                    Where("layers", BY_SETTING, "QEnsemble", portable=("options",), names=("torch",)),
+                ),
+                _with_its_own(
                     "if $test:\n    {own}",
-                    Where("layers", GUARDED, "QEnsemble", portable=("test", "options"), names=("cfg", "torch")),
+                    HERE,
+                    Where("layers", GUARDED, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),
+                    fallback=True,
                 ),
                 _with_its_own(
                     "{own}",
-                    Where("layers", MADE, "QEnsemble", portable=("options",), names=("cfg", "torch")),
+                    HERE,
+                    Where("layers", MADE, "QEnsemble", portable=("options",), names=("$cfg", "torch")),
                     Where("layers", GUARDED, "QEnsemble", absent=True),
                 ),
             ),

@@ -2,43 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from newtfix import report
-from newtfix.errors import UsageError
+from newtfix.errors import Refused, UsageError
+from newtfix.git import GitFailed, commit, must_be_clean, must_take_commits
+from newtfix.message import message
 from newtfix.model import Plan, State
-from newtfix.session import Outcome, Session, choose, compute, find_target, save, writing
+from newtfix.outcome import Outcome, changed_patches, compute, fitting, one_by_one, save
+from newtfix.session import Session, choose, find_target, reports, writing
 
 
-def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
+@dataclass(frozen=True)
+class _Done:
+    """What an apply came to."""
+
+    session: Session
+    outcome: Outcome
+    chosen: tuple[str, ...]
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    commits: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(
+    ids: Sequence[str],
+    everything: bool,
+    tree: Path | None,
+    named: Sequence[Path],
+    as_json: bool,
+    in_commits: bool = False,
+    only_fitting: bool = False,
+    complete: bool = False,
+    allow_dirty: bool = False,
+) -> int:
     if not ids and not everything:
         raise UsageError("nothing to apply is named", hint="Name patches, or say --all. See them with `newtfix list`.")
+    if in_commits and allow_dirty:
+        raise UsageError("--commit takes no --allow-dirty", hint="Commit the edits first.")
     with writing(find_target(tree), named) as session:
         chosen = choose(ids, everything, session.patches)
-        outcome = compute(session, tuple(dict.fromkeys((*session.requested, *chosen))))
-        save(session, outcome)
-    account = _account(session, outcome, chosen)
+        refused: Mapping[str, Refused] = {}
+        if only_fitting:
+            chosen, refused = _fitting(session, chosen, complete)
+        outcome = compute(session, tuple(dict.fromkeys((*session.requested, *chosen))), complete=complete)
+        if not (in_commits or allow_dirty or session.target.new):
+            must_be_clean(session.target.root, outcome.before, session.written)
+        commits = _commit_each(session, outcome) if in_commits else {}
+        if not in_commits:
+            save(session, outcome)
+    done = _Done(session, outcome, chosen, refused, commits)
     if as_json:
-        _emit(session, outcome, account)
+        _emit(done)
         return 0
-    for note in (*session.notes, *(outcome.plan.notes if outcome.plan else ())):
-        report.say(note)
-    for name, word in account.items():
-        report.say(f"{name}: {word}")
-    report.say(_summary(session, outcome))
+    for line in _lines(done):
+        report.say(line)
     return 0
 
 
-def _account(session: Session, outcome: Outcome, chosen: Sequence[str]) -> dict[str, str]:
+def _fitting(
+    session: Session, chosen: tuple[str, ...], complete: bool
+) -> tuple[tuple[str, ...], Mapping[str, Refused]]:
+    """Those that fit, and why the others don't. Raises Refused when there is none that fits."""
+    fits, refused = fitting(session, chosen, complete)
+    if refused and not fits:
+        raise Refused(
+            "none of these patches fits this tree",
+            where="\n".join(line for name, problem in refused.items() for line in _refusal(name, problem)),
+            hint=f"newtfix show {next(iter(refused))} prints what a patch looks for; nothing was written",
+        )
+    return fits, refused
+
+
+def _refusal(name: str, problem: Refused) -> list[str]:
+    """What is said about a patch that was left out."""
+    return [f"{name}: refused: {problem.message}", *(f"  {line}" for line in problem.where.splitlines())]
+
+
+# --- commits ----------------------------------------------------------------------------------------------------------
+
+
+def _commit_each(session: Session, outcome: Outcome) -> dict[str, str]:
+    """Write and commit one new patch after the other; the commits by patch."""
+    if session.target.new:
+        raise Refused(
+            f"{session.target.name} would be new, so there is nothing to commit to",
+            hint="Name a tree that is in git with --tree DIR, or leave --commit out.",
+        )
+    repository = must_take_commits(session.target.root, outcome.before)
+    way = list(one_by_one(session, outcome))
+    if not way:
+        save(session, outcome)
+    commits: dict[str, str] = {}
+    for number, (name, step) in enumerate(way):
+        try:
+            save(session, step)
+            if step.after:
+                commits[name] = commit(repository, list(step.after), message(session.patches[name]))
+            if number + 1 < len(way):
+                _must_be_as_written(session, step)
+        except GitFailed as problem:
+            raise _stopped(session, str(problem), commits, [one for one, _ in way[number:]]) from None
+    return commits
+
+
+def _must_be_as_written(session: Session, step: Outcome) -> None:
+    """A hook may rewrite what is committed; the patches that follow were computed for what it was."""
+    other = [path for path, content in step.after.items() if (session.target.root / path).read_bytes() != content]
+    if other:
+        raise GitFailed(f"a hook of git changed {', '.join(other)}")
+
+
+def _stopped(session: Session, said: str, commits: Mapping[str, str], left: Sequence[str]) -> Refused:
+    there, missing = [name for name in left[:1] if name not in commits], left[1:]
+    lines = [
+        f"committed: {_listed(f'{name} ({commit})' for name, commit in commits.items()) or 'nothing'}",
+        *([f"in the tree, not committed: {_listed(there)}"] if there else []),
+        *([f"not applied: {_listed(missing)}"] if missing else []),
+    ]
+    option = session.target.option
+    undo = f" (or take it out: newtfix revert {there[0]}{option})" if there else ""
+    go_on = f"newtfix apply {' '.join(missing)} --commit{option}" if missing else ""
+    return Refused(
+        f"git stopped the commits: {said}",
+        where="\n".join(lines),
+        hint="\n".join(
+            [*(f"Commit {name} by hand{undo}." for name in there), *([f"To go on: {go_on}"] if go_on else [])]
+        ),
+    )
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def _lines(done: _Done) -> Iterable[str]:
+    session, outcome = done.session, done.outcome
+    yield from _notes(session, outcome)
+    for name, word in _account(done).items():
+        committed = f", commit {done.commits[name]}" if name in done.commits else ""
+        yield f"{name}: {word}{committed}"
+    for name, problem in done.refused.items():
+        yield from _refusal(name, problem)
+    yield _summary(session, outcome)
+
+
+def _notes(session: Session, outcome: Outcome) -> list[str]:
+    changed = [f"{name}: changed since it was applied; it is written anew." for name in changed_patches(session)]
+    return [*session.notes, *outcome.notes, *changed]
+
+
+def _account(done: _Done) -> dict[str, str]:
     """What happened to every patch that is new in the tree or was asked for."""
-    if outcome.plan is None:
+    session, plan = done.session, done.outcome.plan
+    if plan is None:
         return {}
-    return {
-        name: _word(session, outcome.plan, name)
-        for name in outcome.plan.order
-        if name in chosen or name not in session.applied
-    }
+    told = [name for name in plan.order if name in done.chosen or name not in session.applied]
+    seen = [name for name in told if plan.reports[name].state is State.APPLIED and name not in session.applied]
+    places = {name: _place(session, name) for name in seen}
+    return {name: _word(session, plan, name) + places.get(name, "") for name in told}
+
+
+def _place(session: Session, name: str) -> str:
+    """Where a patch is seen in the code."""
+    found = reports(session, [name])[name]
+    place = next((place for edit in found.edits for place in edit.places), None)
+    return f" ({place.file}:{place.line})" if place else ""
 
 
 def _word(session: Session, plan: Plan, name: str) -> str:
@@ -60,22 +190,32 @@ def _summary(session: Session, outcome: Outcome) -> str:
         return f"{name} is new: a copy of newt_base with these patches. See them with `newtfix diff{option}`."
     if not outcome.after:
         return f"{name} has all of this already; nothing was written."
-    return f"{name}: wrote {_listed(outcome.after)}. See the changes with `newtfix diff{option}`."
+    merged = [path for path, content in outcome.after.items() if content != outcome.generated.get(path)]
+    kept = f" Your edits in {_listed(merged)} are kept." if merged else ""
+    return f"{name}: wrote {_listed(outcome.after)}.{kept} See the changes with `newtfix diff{option}`."
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _emit(session: Session, outcome: Outcome, account: dict[str, str]) -> None:
+def _emit(done: _Done) -> None:
+    session, outcome = done.session, done.outcome
+    patches: list[dict[str, Any]] = [{"id": name, "outcome": word} for name, word in _account(done).items()]
+    refused = [
+        {"id": name, "error": problem.message, "where": problem.where, "hint": problem.hint}
+        for name, problem in done.refused.items()
+    ]
     report.emit_json(
         {
             "tree": str(session.target.name),
             "created": session.target.new,
-            "patches": [{"id": name, "outcome": word} for name, word in account.items()],
+            "patches": patches,
+            "refused": refused,
+            "commits": dict(done.commits),
             "pulled_in": {name: list(by) for name, by in (outcome.plan.pulled_in if outcome.plan else {}).items()},
             "applied": outcome.ledger.applied if outcome.ledger else (),
             "written": list(outcome.after),
-            "notes": [*session.notes, *(outcome.plan.notes if outcome.plan else ())],
+            "notes": _notes(session, outcome),
         }
     )

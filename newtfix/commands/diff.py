@@ -9,7 +9,8 @@ from pathlib import Path
 from newtfix import report
 from newtfix.diff import diff_files, stat
 from newtfix.errors import UsageError
-from newtfix.session import Session, choose, compute, find_target, open_session
+from newtfix.outcome import compute
+from newtfix.session import Session, choose, find_target, open_session
 
 _NOT_XML = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -60,7 +61,8 @@ def _compare(
     target = session.target
     if not ids and not everything and session.ledger:
         current = {path: session.tree.raw[path] for path in session.pristine if path in session.tree.raw}
-        return f"What {target.root} carries now: {', '.join(session.applied)}.", session.pristine, current
+        edits = f", and your edits in {', '.join(session.edited)}" if session.edited else ""
+        return f"What {target.root} carries now: {', '.join(session.applied)}{edits}.", session.pristine, current
     chosen = choose(ids, everything or not ids, session.patches)
     outcome = compute(session, tuple(dict.fromkeys((*session.requested, *chosen))))
     where = f"{target.name}, to be copied from newt_base" if target.new else str(target.root)

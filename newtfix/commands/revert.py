@@ -7,19 +7,30 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import Refused, UsageError
-from newtfix.session import Session, choose, compute, find_target, required_by, save, writing
+from newtfix.git import must_be_clean
+from newtfix.outcome import Outcome, compute, save
+from newtfix.session import Session, choose, find_target, required_by, writing
 
 
-def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
+def run(
+    ids: Sequence[str],
+    everything: bool,
+    tree: Path | None,
+    named: Sequence[Path],
+    as_json: bool,
+    allow_dirty: bool = False,
+) -> int:
     if not ids and not everything:
         raise UsageError("nothing to revert is named", hint="Name patches, or say --all. See them: `newtfix status`.")
     target = find_target(tree)
     if target.new:
         raise Refused(f"there is no {target.name} here, so nothing to revert", hint="Name your tree with --tree DIR.")
     with writing(target, named) as session:
-        remaining = () if everything else _remaining(session, ids)
+        remaining = () if everything or session.stale else _remaining(session, ids)
         _must_have_ledger(session)
         outcome = compute(session, remaining)
+        if not allow_dirty:
+            must_be_clean(target.root, outcome.before, session.written)
         save(session, outcome)
     gone = [name for name in session.applied if name not in outcome.applied]
     if as_json:
@@ -29,19 +40,26 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
                 "reverted": gone,
                 "applied": outcome.applied,
                 "written": list(outcome.after),
-                "notes": session.notes,
+                "notes": [*session.notes, *outcome.notes],
             }
         )
         return 0
-    for line in (*session.notes, *(f"{name}: reverted" for name in gone)):
+    for line in (*session.notes, *outcome.notes, *(f"{name}: reverted" for name in gone)):
         report.say(line)
-    left = f"still in: {', '.join(outcome.applied)}" if outcome.applied else "every file is as before the first patch"
-    report.say(f"{target.name}: {left}.")
+    report.say(f"{target.name}: {_left(session, outcome)}.")
     return 0
 
 
+def _left(session: Session, outcome: Outcome) -> str:
+    if outcome.applied:
+        return f"still in: {', '.join(outcome.applied)}"
+    edited = [path for path in session.edited if outcome.after.get(path) != session.pristine[path]]
+    kept = f", but for your edits in {', '.join(edited)}" if edited else ""
+    return f"every file is as before the first patch{kept}"
+
+
 def _must_have_ledger(session: Session) -> None:
-    if session.ledger is None:
+    if session.ledger is None and not session.stale:
         raise Refused(
             f"newtfix has no record of patches in {session.target.name}, so it cannot take any out",
             hint="If the patches came with the code, take them out where they came from (git revert, say).",

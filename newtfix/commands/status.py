@@ -23,7 +23,7 @@ def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     rows = [(name, session.patches[name].severity.value, one.state.value, _where(one)) for name, one in found.items()]
     report.table(("id", "severity", "state", "where"), rows)
     if session.edited:
-        report.say(f"Edited since newtfix wrote it: {', '.join(session.edited)}; states there come from the code.")
+        report.say(f"With edits of your own: {', '.join(session.edited)}; so the states come from the code.")
     if lost := [name for name in session.applied if name not in session.patches]:
         report.say(f"Applied, but not among the patches at hand: {', '.join(lost)}. Name them with --patches DIR.")
     return 0

@@ -16,29 +16,29 @@ from typing import Any
 _INDISPENSABLE = {"torch", "numpy", "tensordict"}
 
 
-class _Anything:
+class Anything:
     """Can be called, subclassed, and asked for any attribute; gives more of its kind."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def __call__(self, *args: Any, **kwargs: Any) -> _Anything:
-        return _Anything()
+    def __call__(self, *args: Any, **kwargs: Any) -> Anything:
+        return Anything()
 
-    def __getattr__(self, name: str) -> _Anything:
+    def __getattr__(self, name: str) -> Anything:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Anything()
+        return Anything()
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         return ()
 
 
-class _Module(ModuleType):
-    def __getattr__(self, name: str) -> _Anything:
+class AnyModule(ModuleType):
+    def __getattr__(self, name: str) -> Anything:
         if name.startswith("__"):
             raise AttributeError(name)
-        return _Anything()
+        return Anything()
 
 
 class StandIns(MetaPathFinder, Loader):
@@ -77,7 +77,7 @@ class StandIns(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Module(spec.name)
+        return AnyModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         pass

@@ -232,12 +232,22 @@ def test_diff_writes_nothing(newtfix: Run, tmp_path: Path) -> None:
 
 def test_an_edit_by_hand(newtfix: Run) -> None:
     newtfix("apply", "seeding")
-    with Path("newt_patched/trainer.py").open("a") as file:
+    trainer = Path("newt_patched/trainer.py")
+    with trainer.open("a") as file:
         file.write("# mine\n")
-    refused = newtfix("apply", "--all")
-    assert refused.code == 3 and "trainer.py" in refused.err
     assert "+# mine" in newtfix("diff").out
-    assert "Edited since" in newtfix("status").err
+    assert "edits of your own: trainer.py" in newtfix("status").err
+    more = newtfix("apply", "burst")
+    assert more.code == 0 and "Your edits in trainer.py are kept" in more.err
+    trainer.write_text(trainer.read_text().replace("self._seed_steps", "self._my_steps"))
+    before = trainer.read_bytes()
+    refused = newtfix("revert", "seeding")
+    assert refused.code == 3 and "your edit has:" in refused.err and "_my_steps" in refused.err
+    assert trainer.read_bytes() == before
+    trainer.write_text(trainer.read_text().replace("self._my_steps", "self._seed_steps"))
+    out = newtfix("revert", "--all")
+    assert out.code == 0 and "but for your edits in trainer.py" in out.err
+    assert trainer.read_bytes() == (base_tree() / "trainer.py").read_bytes() + b"# mine\n"
 
 
 def test_a_patch_that_does_not_fit_leaves_nothing(newtfix: Run, tmp_path: Path) -> None:

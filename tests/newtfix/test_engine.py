@@ -54,14 +54,14 @@ def test_evidence_names_file_and_line() -> None:
 
 
 def test_an_anchor_edited_away_is_refused_with_the_nearest_candidate() -> None:
-    tree = changed("trainer.py", "self.cfg.seeding_coef * self._update_freq", "self.cfg.seed_coef * self._update_freq")
+    tree = changed("trainer.py", "self.cfg.seeding_coef * self._update_freq", "self.cfg.warm_coef * self._update_freq")
     with pytest.raises(Refused) as caught:
         plan(tree, ["seeding"], PATCHES)
     said = str(caught.value)
     for part in ("'seeding'", "'threshold'", "trainer.py", "Trainer", "self.cfg.seeding_coef * self._update_freq"):
         assert part in said
-    number = next(i for i, line in enumerate(tree["trainer.py"].splitlines(), 1) if "self.cfg.seed_coef" in line)
-    assert f"nearest: trainer.py:{number}: if self._step >= self.cfg.seed_coef * self._update_freq:" in said
+    number = next(i for i, line in enumerate(tree["trainer.py"].splitlines(), 1) if "self.cfg.warm_coef" in line)
+    assert f"nearest: trainer.py:{number}: if self._step >= self.cfg.warm_coef * self._update_freq:" in said
     assert caught.value.exit_code == 3
 
 

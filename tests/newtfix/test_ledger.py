@@ -8,19 +8,30 @@ from pathlib import Path
 import pytest
 
 from newtfix.errors import TreeError
-from newtfix.ledger import LEDGER, Entry, Ledger, edited_files, ledger_changes, pristine_bytes, read_ledger
+from newtfix.ledger import (
+    LEDGER,
+    Entry,
+    Ledger,
+    edited_files,
+    fingerprint,
+    generated_bytes,
+    ledger_changes,
+    pristine_bytes,
+    read_ledger,
+)
+from newtfix.model import Patch, Severity
 from newtfix.write import commit, digest
 
 BYTES = {"trainer.py": b"old\r\n", "common/math.py": b"\xef\xbb\xbfold"}
 
 
 def ledger(*paths: str) -> Ledger:
-    files = {path: Entry(digest(BYTES[path]), digest(b"new")) for path in paths}
+    files = {path: Entry(digest(BYTES[path]), digest(b"new"), digest(b"merged")) for path in paths}
     return Ledger(applied=("a", "b"), requested=("b",), patches=("mine",), files=files)
 
 
 def keep(root: Path, new: Ledger | None) -> None:
-    commit(root, ledger_changes(root, new, BYTES))
+    commit(root, ledger_changes(root, new, BYTES, dict.fromkeys(BYTES, b"new")))
 
 
 def test_a_tree_without_one(tmp_path: Path) -> None:
@@ -32,6 +43,32 @@ def test_it_comes_back_with_the_pristine_bytes(tmp_path: Path) -> None:
     keep(tmp_path, kept)
     assert read_ledger(tmp_path) == kept
     assert {path: pristine_bytes(tmp_path, kept, path) for path in BYTES} == BYTES
+
+
+def test_what_was_generated_is_kept_unless_somebody_changed_it(tmp_path: Path) -> None:
+    kept = ledger(*BYTES)
+    keep(tmp_path, kept)
+    assert generated_bytes(tmp_path, kept, "trainer.py") == b"new"
+    (tmp_path / ".newtfix/generated/trainer.py").write_bytes(b"other")
+    assert generated_bytes(tmp_path, kept, "trainer.py") is None
+
+
+def test_git_does_not_see_it_unless_somebody_wants_that(tmp_path: Path) -> None:
+    ignore = tmp_path / ".newtfix/.gitignore"
+    keep(tmp_path, ledger("trainer.py"))
+    assert ignore.read_text() == "*\n"
+    ignore.unlink()
+    keep(tmp_path, ledger(*BYTES))
+    assert not ignore.exists()
+
+
+def test_the_fingerprint_tells_code_from_comments(tmp_path: Path) -> None:
+    def of(text: str) -> str:
+        (tmp_path / "x.py").write_text(text)
+        return fingerprint(Patch("x", Severity.MINOR, (), origin=str(tmp_path / "x.py")))
+
+    assert of('"""One."""\nPATCH = f(1)\n') == of('"""Two."""\n\nPATCH = f(\n    1)  # why\n') == of("PATCH = f(1)\n")
+    assert of("PATCH = f(1)\n") != of("PATCH = f(2)\n")
 
 
 def test_files_no_longer_touched_are_forgotten(tmp_path: Path) -> None:
@@ -56,7 +93,7 @@ def test_edited_and_missing_files_are_told(tmp_path: Path) -> None:
     [
         pytest.param("{", id="not JSON"),
         pytest.param("[]", id="not an object"),
-        pytest.param(json.dumps({"schema": 2, "applied": []}), id="another schema"),
+        pytest.param(json.dumps({"schema": 3, "applied": []}), id="another schema"),
         pytest.param(json.dumps({"schema": 1}), id="keys missing"),
         pytest.param(
             json.dumps(

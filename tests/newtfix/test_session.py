@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,18 +13,18 @@ import pytest
 import newtfix.engine
 import newtfix.load
 from newtfix.errors import Refused, TreeError, UsageError
+from newtfix.ledger import LEDGER
 from newtfix.model import Patch, PatchReport, Plan, Severity, State
+from newtfix.outcome import compute, one_by_one, save
 from newtfix.places import base_tree
 from newtfix.session import (
     DEFAULT_TREE,
     Target,
     choose,
-    compute,
     find_target,
     open_session,
     reports,
     required_by,
-    save,
     writing,
 )
 
@@ -32,11 +34,19 @@ def patch(name: str, *requires: str) -> Patch:
 
 
 PATCHES = {name: patch(name, *requires) for name, requires in {"a": (), "b": ("a",), "c": (), "d-e": ()}.items()}
-FILES = {"trainer.py": b"\xef\xbb\xbfa\r\nb\r\n", "common/math.py": b"c\nno newline", "other.py": b"caf\xe9 d\n"}
+REST = b"0\r\n1\r\n2\r\n"
+FILES = {
+    "trainer.py": b"\xef\xbb\xbfa\r\nb\r\n" + REST,
+    "common/math.py": b"c\nno_newline",
+    "other.py": b"caf\xe9 d\n",
+}
+PATCHED = b"\xef\xbb\xbfA\r\nB\r\n" + REST
 HOME = {"a": "trainer.py", "b": "trainer.py", "c": "common/math.py", "d-e": "other.py"}
 
 
-def fake_plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
+def fake_plan(
+    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], complete: bool = False
+) -> Plan:
     wanted = set(wanted)
     pulled = {need: tuple(sorted(n for n in wanted if need in patches[n].requires)) for need in ("a",)}
     order = sorted(wanted | {need for need, by in pulled.items() if by})
@@ -84,13 +94,19 @@ def want(root: Path, *names: str) -> tuple[str, ...]:
     return tuple(outcome.after)
 
 
+def edit(root: Path, old: bytes, new: bytes) -> None:
+    text = (root / "trainer.py").read_bytes()
+    assert text.count(old) == 1
+    (root / "trainer.py").write_bytes(text.replace(old, new))
+
+
 def contents(root: Path) -> dict[str, bytes]:
     return {path: (root / path).read_bytes() for path in FILES}
 
 
 def test_apply_writes_only_what_changes(tree: Path) -> None:
     assert want(tree, "b") == ("trainer.py",)
-    assert contents(tree) == FILES | {"trainer.py": b"\xef\xbb\xbfA\r\nB\r\n"}
+    assert contents(tree) == FILES | {"trainer.py": PATCHED}
     session = open_session(Target(tree, tree))
     assert session.applied == ("a", "b") and session.requested == ("b",)
 
@@ -99,8 +115,8 @@ def test_apply_writes_only_what_changes(tree: Path) -> None:
 def test_order_does_not_matter(tree: Path, way: tuple[str, ...]) -> None:
     for number in range(len(way)):
         want(tree, *way[: number + 1])
-    assert contents(tree)["trainer.py"] == b"\xef\xbb\xbfA\r\nB\r\n"
-    assert contents(tree)["common/math.py"] == b"C\nno newline"
+    assert contents(tree)["trainer.py"] == PATCHED
+    assert contents(tree)["common/math.py"] == b"C\nno_newline"
 
 
 def test_everything_out_restores_bytes_and_modes_and_leaves_no_trace(tree: Path) -> None:
@@ -129,13 +145,114 @@ def test_what_the_code_has_already_leaves_no_record(tree: Path) -> None:
     assert not (tree / ".newtfix").exists()
 
 
-def test_an_edit_by_hand_is_refused_and_kept(tree: Path) -> None:
+def test_an_edit_by_hand_stays_when_patches_come_and_go(tree: Path) -> None:
+    want(tree, "a")
+    edit(tree, b"2\r\n", b"2\r\n# mine")
+    assert want(tree, "a", "b") == ("trainer.py",)
+    assert contents(tree)["trainer.py"] == PATCHED + b"# mine"
+    edit(tree, b"1\r\n", b"")
+    assert want(tree, "a", "b", "c") == ("common/math.py",)
+    assert want(tree, "c") == ("trainer.py",)
+    assert want(tree) == ("common/math.py",)
+    assert contents(tree) == FILES | {"trainer.py": b"\xef\xbb\xbfa\r\nb\r\n0\r\n2\r\n# mine"}
+    assert not (tree / ".newtfix").exists()
+
+
+def test_an_edit_that_conflicts_is_refused_and_kept(tree: Path) -> None:
+    want(tree, "b", "c")
+    edit(tree, b"B\r\n", b"B2\r\n")
+    before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    with pytest.raises(Refused, match=r"conflict with the patches in trainer\.py") as caught:
+        want(tree, "c")
+    assert caught.value.exit_code == 3 and ".newtfix/generated" in caught.value.hint
+    assert caught.value.where.splitlines()[0] == "trainer.py:1"
+    assert "  | b" in caught.value.where and "  | B2" in caught.value.where
+    assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
+
+
+def test_who_takes_an_edit_out_again_has_the_patches_alone(tree: Path) -> None:
+    want(tree, "a")
+    edit(tree, b"2\r\n", b"2\r\n# mine")
     want(tree, "b")
-    (tree / "trainer.py").write_bytes(b"mine")
-    with pytest.raises(Refused, match=r"edited since newtfix wrote it: trainer\.py") as caught:
+    edit(tree, b"2\r\n# mine", b"2\r\n")
+    assert open_session(Target(tree, tree)).edited == ()
+    want(tree)
+    assert contents(tree) == FILES
+
+
+def test_an_edit_that_takes_a_patch_out_is_told(tree: Path) -> None:
+    want(tree, "b")
+    edit(tree, b"B", b"b")
+    with writing(Target(tree, tree), ()) as session:
+        outcome = compute(session, ("b",))
+    assert len(outcome.notes) == 1 and outcome.notes[0].startswith("b: your edits changed its code")
+    assert outcome.after == {}
+
+
+def test_a_deleted_file_is_missed_only_where_it_would_change(tree: Path) -> None:
+    want(tree, "b")
+    (tree / "trainer.py").unlink()
+    assert open_session(Target(tree, tree)).edited == ("trainer.py",)
+    with pytest.raises(Refused, match=r"trainer\.py was deleted since") as caught:
         want(tree)
-    assert caught.value.exit_code == 3
-    assert (tree / "trainer.py").read_bytes() == b"mine"
+    assert (tree / ".newtfix/generated/trainer.py").read_bytes() == PATCHED
+    assert ".newtfix/generated/trainer.py" in caught.value.hint
+
+
+def test_a_tree_that_git_took_back_starts_anew(tree: Path) -> None:
+    """As after `git stash`, or on another branch: the record is there, the patches are not."""
+    want(tree, "b")
+    (tree / "trainer.py").write_bytes(FILES["trainer.py"])
+    session = open_session(Target(tree, tree))
+    assert session.applied == () and session.stale == ("a", "b") and "no longer counts" in session.notes[0]
+    want(tree, "a")
+    assert contents(tree)["trainer.py"] == FILES["trainer.py"].replace(b"a", b"A")
+    (tree / "trainer.py").write_bytes(FILES["trainer.py"])
+    want(tree)
+    assert contents(tree) == FILES and not (tree / ".newtfix").exists()
+
+
+def old_record(tree: Path) -> None:
+    """The record as it was before it kept what was generated."""
+    shutil.rmtree(tree / ".newtfix/generated")
+    ledger = json.loads((tree / LEDGER).read_text())
+    for entry in ledger["files"].values():
+        entry["written"] = entry.pop("generated")
+    (tree / LEDGER).write_text(json.dumps({**ledger, "schema": 1}))
+
+
+def test_an_older_record_is_read_and_what_it_lacks_is_made_again(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    want(tree, "a")
+    old_record(tree)
+    edit(tree, b"2\r\n", b"2\r\n# mine")
+    want(tree, "b")
+    assert contents(tree)["trainer.py"] == PATCHED + b"# mine"
+    old_record(tree)
+    monkeypatch.setattr(newtfix.engine, "plan", lambda *a, **k: fake_plan(*a, **k) if "b" not in a[1] else misfit())
+    with pytest.raises(Refused, match="does not say what it was then"):
+        want(tree, "c")
+    edit(tree, b"# mine", b"")
+    want(tree, "c")
+    assert contents(tree)["trainer.py"] == FILES["trainer.py"]
+
+
+def misfit() -> Plan:
+    raise Refused("this version of b does not fit")
+
+
+def test_patches_one_at_a_time_end_where_all_at_once_do(tree: Path) -> None:
+    want(tree, "c")
+    edit(tree, b"2\r\n", b"2\r\n# mine")
+    with writing(Target(tree, tree), ()) as session:
+        outcome = compute(session, ("b", "c"))
+        way = list(one_by_one(session, outcome))
+        assert [name for name, _ in way] == ["a", "b"]
+        save(session, way[0][1])
+        assert contents(tree)["trainer.py"] == FILES["trainer.py"].replace(b"a", b"A") + b"# mine"
+        assert open_session(Target(tree, tree), held=True).applied == ("a", "c")
+        save(session, way[1][1])
+    session = open_session(Target(tree, tree))
+    assert contents(tree)["trainer.py"] == PATCHED + b"# mine" and session.requested == ("b", "c")
 
 
 def test_an_edit_elsewhere_does_not_matter(tree: Path) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 from trees import PATCHES, sources
 
-from newtfix.engine import inspect, plan
-from newtfix.errors import Refused
 from newtfix.model import State
+from newtfix.testing import assert_leaves_alone, assert_refused, assert_rewrites, variant
 
 RHO = "        self.rho = self.rho / self.rho.sum()\n"
 SUM = "        return (weights * x).sum(0).mean()\n"
@@ -298,43 +295,22 @@ ALONE = [
 ]
 
 
-def variant(file, changes):
-    text = sources()[file]
-    for old, new in changes:
-        assert old in text, old
-        text = text.replace(old, new)
-    ast.parse(text)
-    return {**sources(), file: text}
-
-
 def name(case):
     return f"{case[0]}-{case[2][0][1].split('  #')[0].strip()[:40] if case[2] else 'base'}"
 
 
 @pytest.mark.parametrize(("patch", "file", "changes", "there", "gone"), REWRITES, ids=map(name, REWRITES))
 def test_rewrites(patch, file, changes, there, gone):
-    tree = variant(file, changes)
-    outcome = plan(tree, [patch], PATCHES)
-    after = outcome.after[file]
-    for text in there:
-        assert text in after, after
-    for text in gone:
-        assert text not in after
-    again = {**tree, **outcome.after}
-    assert inspect(again, PATCHES, [patch])[patch].state is State.APPLIED
-    assert not plan(again, [patch], PATCHES).after
+    assert_rewrites(variant(sources(), file, *changes, everywhere=True), patch, PATCHES, file, there, gone)
 
 
 @pytest.mark.parametrize(("patch", "file", "changes", "state"), ALONE, ids=map(name, ALONE))
 def test_leaves_alone(patch, file, changes, state):
-    tree = variant(file, changes)
+    tree = variant(sources(), file, *changes, everywhere=True)
     if state is None:
-        assert inspect(tree, PATCHES, [patch])[patch].state in (State.DRIFTED, State.PARTIAL)
-        with pytest.raises(Refused, match=rf"patch '{patch}'(.|\n)*in \w+"):
-            plan(tree, [patch], PATCHES)
+        assert_refused(tree, patch, PATCHES)
     else:
-        assert inspect(tree, PATCHES, [patch])[patch].state is state
-        assert not plan(tree, [patch], PATCHES).after
+        assert_leaves_alone(tree, patch, PATCHES, state)
 
 
 def test_every_small_patch_has_cases_of_both_kinds():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 from trees import PATCHES, sources
 
+from newtfix import testing
 from newtfix.engine import plan
 from newtfix.errors import Refused
 
@@ -17,12 +16,7 @@ THRESHOLD_IF = "                if self._step >= self.cfg.seeding_coef * self._u
 
 
 def variant(file, *changes):
-    text = sources()[file]
-    for old, new in changes:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    ast.parse(text)
-    return {**sources(), file: text}
+    return testing.variant(sources(), file, *changes)
 
 
 def dedent(lines, columns):
@@ -30,7 +24,7 @@ def dedent(lines, columns):
 
 
 def apply(tree, *ids):
-    return {**tree, **plan(tree, ids or PATCHES, PATCHES).after}
+    return testing.apply(tree, *ids, patches=PATCHES)
 
 
 def test_comments_and_an_else_branch_in_the_update_block_survive_the_burst():
@@ -58,12 +52,33 @@ def test_statements_behind_the_token_code_still_run_in_the_burst_s_iteration():
 
 
 @pytest.mark.parametrize("ids", [["burst"], ["mu-std"]], ids=lambda ids: ids[0])
-def test_a_threshold_in_a_local_variable_is_refused(ids):
-    """Its code moves to places where the variable does not exist."""
+def test_a_threshold_in_a_local_variable_is_spelled_out_where_the_variable_does_not_exist(ids):
     local = "                seed_until = self.cfg.seeding_coef * self._update_freq\n"
     tree = variant("trainer.py", (THRESHOLD_IF, local + "                if self._step >= seed_until:\n"))
-    with pytest.raises(Refused, match="seed_until"):
-        apply(tree, *ids)
+    after = apply(tree, *ids)["trainer.py"]
+    assert local + "                if self._step >= seed_until:\n" in after
+    spelled = apply(sources(), *ids)["trainer.py"]
+    assert (
+        after.replace(local, "").replace("seed_until:", f"{THRESHOLD}:").replace("(" + THRESHOLD + ")", THRESHOLD)
+        == spelled
+    )
+
+
+def test_seeding_ends_the_threshold_in_a_local_variable():
+    local = "                seed_until = self.cfg.seeding_coef * self._update_freq\n"
+    tree = variant("trainer.py", (THRESHOLD_IF, local + "                if self._step >= seed_until:\n"))
+    after = apply(tree, "seeding")["trainer.py"]
+    assert "                seed_until = self._seed_steps\n" in after
+    assert "if self._step >= seed_until and self._hand_over_segments(ep_len):\n" in after
+
+
+def test_a_threshold_in_a_variable_that_changes_is_refused():
+    """Its code moves to places where the variable does not exist."""
+    local = "                seed_until = self.cfg.seeding_coef * self._update_freq\n                seed_until += 1\n"
+    tree = variant("trainer.py", (THRESHOLD_IF, local + "                if self._step >= seed_until:\n"))
+    for name in ("burst", "mu-std", "seeding"):
+        with pytest.raises(Refused):
+            apply(tree, name)
 
 
 @pytest.mark.parametrize("ids", [["burst"], ["mu-std"]], ids=lambda ids: ids[0])
@@ -73,8 +88,9 @@ def test_another_comparison_of_the_step_is_not_the_threshold(ids):
     after = apply(tree, *ids)["trainer.py"]
     assert after.count("self.cfg.steps // 2") == 1
     inverted = THRESHOLD_IF.replace("if self._step >= ", "if not self._step < ")
-    with pytest.raises(Refused):
-        apply(variant("trainer.py", ("                # Update agent\n", late), (THRESHOLD_IF, inverted)), *ids)
+    assert apply(variant("trainer.py", (THRESHOLD_IF, inverted)), *ids)["trainer.py"].count(
+        "self.cfg.seeding_coef"
+    ) == (apply(sources(), *ids)["trainer.py"].count("self.cfg.seeding_coef"))
 
 
 def test_a_module_of_the_name_that_a_patch_imports_is_refused():
@@ -143,7 +159,7 @@ def test_a_threshold_that_is_spelled_out_is_found():
 
 def test_a_second_spelling_of_the_threshold_is_refused():
     """It would go on to ask newt's question."""
-    second = "                self._late = self._step >= self._update_freq * self.cfg.seeding_coef\n"
+    second = "                self._late = self._step >= 7 * self.cfg.seeding_coef\n"
     tree = variant("trainer.py", ("                # Update agent\n", second + "                # Update agent\n"))
     with pytest.raises(Refused, match=r"'threshold'(.|\n)*self.cfg.seeding_coef in another place"):
         apply(tree, "seeding")

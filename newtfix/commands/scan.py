@@ -1,0 +1,54 @@
+"""`newtfix scan`: the discrepancy report of any tree, from its text alone."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from newtfix import report
+from newtfix.errors import UsageError
+from newtfix.scan.record import record
+from newtfix.scan.sarif import sarif
+from newtfix.scan.survey import Survey, must_be_whole, survey
+from newtfix.scan.text import draw, markdown
+from newtfix.session import find_target, open_session
+
+
+def run(
+    arguments: Sequence[str],
+    tree: Path | None,
+    named: Sequence[Path],
+    as_json: bool,
+    as_markdown: bool,
+    as_sarif: bool,
+) -> int:
+    if as_json + as_markdown + as_sarif > 1:
+        raise UsageError("--json, --markdown and --sarif exclude each other", hint="Run the command once for each.")
+    target = find_target(tree)
+    must_be_whole(target)
+    gc.disable()  # among so many nodes of syntax trees, collecting garbage takes a tenth of the time
+    try:
+        found = survey(open_session(target, named), arguments)
+    finally:
+        gc.enable()
+    if as_json:
+        report.emit_json(record(found))
+    elif as_sarif:
+        report.out(json.dumps(sarif(found), indent=2))
+    elif as_markdown:
+        report.out(markdown(found).removesuffix("\n"))
+    else:
+        draw(found)
+    if not as_json:
+        _say(found)
+    return 0
+
+
+def _say(found: Survey) -> None:
+    """For the person at the terminal: what could not be read, and the summary."""
+    for note in found.notes:
+        report.say(note)
+    where = f"newt_base, which the first apply copies to {found.target.name}" if found.target.new else found.target.root
+    report.say(f"{where}: {found.summary}")

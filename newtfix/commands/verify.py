@@ -1,0 +1,77 @@
+"""`newtfix verify`: what a tree does with fakes around it, against what the patches should make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from newtfix import report
+from newtfix.order import with_requirements
+from newtfix.running import require_libraries
+from newtfix.session import Session, choose, find_target, open_session
+
+if TYPE_CHECKING:
+    from newtfix.verify.launch import Seen
+
+
+def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
+    require_libraries("verifying a tree", ("torch", "tensordict", "numpy"))
+    from newtfix.verify.launch import observe
+    from newtfix.verify.observation import AS_PATCHED, verdicts
+
+    session = open_session(find_target(tree), named)
+    shown = choose(ids, everything or not ids, session.patches)
+    counted = _counted(session, shown, asked=bool(ids) or everything)
+    seen = observe(session.tree, shown)
+    found = verdicts(seen.observations, shown)
+    failing = [name for name in counted if found[name] != AS_PATCHED]
+    if as_json:
+        _emit(session, found, counted, failing, seen)
+    else:
+        _print(session, found, counted, failing, seen)
+    return 1 if failing else 0
+
+
+def _counted(session: Session, shown: Sequence[str], asked: bool) -> tuple[str, ...]:
+    """The patches that the exit code is about: those asked for, else what newtfix applied and that needs, else all."""
+    applied = [name for name in session.applied if name in session.patches]
+    if asked or not applied:
+        return tuple(shown)
+    needed, _ = with_requirements(applied, session.patches)
+    return tuple(name for name in shown if name in needed)
+
+
+def _emit(session: Session, found: dict[str, str], counted: Sequence[str], failing: Sequence[str], seen: Seen) -> None:
+    report.emit_json(
+        {
+            "tree": str(session.target.root),
+            "ok": not failing,
+            "failing": list(failing),
+            "patches": [
+                {
+                    "id": name,
+                    "counts": name in counted,
+                    "verdict": verdict,
+                    "observations": [one.as_dict() for one in seen.observations if one.patch == name],
+                }
+                for name, verdict in found.items()
+            ],
+            "notes": [*session.notes, *seen.notes],
+        }
+    )
+
+
+def _print(session: Session, found: dict[str, str], counted: Sequence[str], failing: Sequence[str], seen: Seen) -> None:
+    for note in (*session.notes, *seen.notes):
+        report.say(note)
+    rows: list[tuple[str, ...]] = []
+    for name in found:
+        for one in (one for one in seen.observations if one.patch == name):
+            rows.append((name, one.what, one.expected, one.observed, one.verdict))
+    report.table(("patch", "what", "expected", "observed", "verdict"), rows)
+    left_out = len(found) - len(counted)
+    others = f" {left_out} that are not applied do not count." if left_out else ""
+    report.say(f"{len(counted) - len(failing)} of {len(counted)} patches behave as they should.{others}")
+    for name in failing:
+        report.say(f"{name}: {found[name]}")

@@ -1,0 +1,144 @@
+"""Other ways to write the same thing: for a node and a pattern, the forms of the node that a pattern may mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import libcst as cst
+
+_MIRRORED = {
+    cst.LessThan: cst.GreaterThan,
+    cst.GreaterThan: cst.LessThan,
+    cst.LessThanEqual: cst.GreaterThanEqual,
+    cst.GreaterThanEqual: cst.LessThanEqual,
+    cst.Equal: cst.Equal,
+    cst.NotEqual: cst.NotEqual,
+}
+_NEGATED = {
+    cst.LessThan: cst.GreaterThanEqual,
+    cst.GreaterThan: cst.LessThanEqual,
+    cst.LessThanEqual: cst.GreaterThan,
+    cst.GreaterThanEqual: cst.LessThan,
+}
+_AUGMENTED = {
+    cst.AddAssign: cst.Add,
+    cst.SubtractAssign: cst.Subtract,
+    cst.MultiplyAssign: cst.Multiply,
+    cst.DivideAssign: cst.Divide,
+}
+
+
+def _comparisons(pattern: cst.Comparison, node: Any) -> Iterator[cst.Comparison]:
+    """`a >= b` as `b <= a`, and as `not a < b`."""
+    if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
+        inner = node.expression
+        if isinstance(inner, cst.Comparison) and len(inner.comparisons) == 1:
+            negated = _NEGATED.get(type(inner.comparisons[0].operator))
+            if negated is not None:
+                node = _compared(inner.left, negated, inner.comparisons[0].comparator)
+                yield node
+    if isinstance(node, cst.Comparison) and len(node.comparisons) == 1:
+        mirrored = _MIRRORED.get(type(node.comparisons[0].operator))
+        if mirrored is not None:
+            yield _compared(node.comparisons[0].comparator, mirrored, node.left)
+
+
+def _compared(left: Any, operator: Any, right: Any) -> cst.Comparison:
+    return cst.Comparison(left, [cst.ComparisonTarget(operator(), right)])
+
+
+def _boolean_operations(pattern: cst.BooleanOperation, node: Any) -> Iterator[cst.BooleanOperation]:
+    """`a and b` as `b and a`."""
+    if isinstance(node, cst.BooleanOperation):
+        yield node.with_changes(left=node.right, right=node.left)
+
+
+def _augmented(pattern: cst.AugAssign, node: Any) -> Iterator[cst.AugAssign]:
+    """`x += y` as `x = x + y`."""
+    if not (isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.value, cst.BinaryOperation)):
+        return
+    target: Any = node.targets[0].target
+    if isinstance(node.value.operator, _AUGMENTED.get(type(pattern.operator), ())) and target.deep_equals(
+        node.value.left
+    ):
+        yield cst.AugAssign(target, pattern.operator, node.value.right)
+
+
+def _annotated(pattern: cst.Assign, node: Any) -> Iterator[cst.Assign]:
+    """`x = y` as `x: T = y`."""
+    if isinstance(node, cst.AnnAssign) and node.value is not None:
+        yield cst.Assign([cst.AssignTarget(node.target)], node.value)
+
+
+def _calls(pattern: cst.Call, node: Any) -> Iterator[cst.Call]:
+    """Keyword arguments in the order of the pattern's."""
+    if not isinstance(node, cst.Call):
+        return
+    wanted = [argument.keyword.value for argument in pattern.args if argument.keyword is not None]
+    named = {argument.keyword.value: argument for argument in node.args if argument.keyword is not None}
+    if not wanted or any(name not in named for name in wanted) or list(named)[: len(wanted)] == wanted:
+        return
+    others = [argument for argument in node.args if argument.keyword is None or argument.keyword.value not in wanted]
+    plain = [argument for argument in others if argument.keyword is None and not argument.star]
+    rest = [argument for argument in others if all(argument is not one for one in plain)]
+    yield node.with_changes(args=[*plain, *(named[name] for name in wanted), *rest])
+
+
+def _branches(pattern: cst.If, node: Any) -> Iterator[cst.If]:
+    """`if a: b else: c` as `if not a: c else: b`."""
+    if not (isinstance(node, cst.If) and isinstance(pattern.orelse, cst.Else) and isinstance(node.orelse, cst.Else)):
+        return
+    if isinstance(node.test, cst.UnaryOperation) and isinstance(node.test.operator, cst.Not):
+        orelse = node.orelse.with_changes(body=node.body)
+        yield node.with_changes(test=node.test.expression, body=node.orelse.body, orelse=orelse)
+
+
+def _products(pattern: cst.BinaryOperation, node: Any) -> Iterator[cst.BinaryOperation]:
+    """`a * b` as `b * a`, and a product of the pattern's factors in whatever order and grouping."""
+    if not isinstance(node, cst.BinaryOperation):
+        return
+    if not (isinstance(pattern.operator, cst.Multiply) and isinstance(node.operator, cst.Multiply)):
+        return
+    yield node.with_changes(left=node.right, right=node.left)
+    wanted, given = _factors(pattern), _factors(node)
+    if 2 < len(wanted) == len(given) and _all_in(wanted, given) and _all_in(given, wanted):
+        yield pattern
+
+
+def _all_in(some: list[Any], others: list[Any]) -> bool:
+    return all(any(one.deep_equals(other) for other in others) for one in some)
+
+
+def _factors(node: Any) -> list[Any]:
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+        return [*_factors(node.left), *_factors(node.right)]
+    return [node.with_changes(lpar=[], rpar=[]) if getattr(node, "lpar", None) else node]
+
+
+def _functions(pattern: cst.FunctionDef, node: Any) -> Iterator[cst.FunctionDef]:
+    """A function without its docstring."""
+    if isinstance(node, cst.FunctionDef) and is_docstring(node.body.body[:1]) and len(node.body.body) > 1:
+        yield node.with_changes(body=node.body.with_changes(body=node.body.body[1:]))
+
+
+def is_docstring(statements: Any) -> bool:
+    """Whether the one statement given is a string alone."""
+    small = statements[0].body if len(statements) == 1 and isinstance(statements[0], cst.SimpleStatementLine) else ()
+    return (
+        len(small) == 1
+        and isinstance(small[0], cst.Expr)
+        and isinstance(small[0].value, (cst.SimpleString, cst.ConcatenatedString))
+    )
+
+
+EQUIVALENTS: Mapping[type, Callable[[Any, Any], Iterator[Any]]] = {
+    cst.Comparison: _comparisons,
+    cst.BooleanOperation: _boolean_operations,
+    cst.BinaryOperation: _products,
+    cst.AugAssign: _augmented,
+    cst.Assign: _annotated,
+    cst.Call: _calls,
+    cst.If: _branches,
+    cst.FunctionDef: _functions,
+}

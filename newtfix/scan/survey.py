@@ -1,0 +1,186 @@
+"""One survey of a tree: every discrepancy with its evidence and consequence, and the numbers. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from newtfix.errors import Refused, TreeError
+from newtfix.model import EditReport, Patch, PatchReport, Place, Severity, State
+from newtfix.roles import Found, find_roles, outline
+from newtfix.scan.behaviour import AgentCode, TrainerCode, read_agent, read_trainer
+from newtfix.scan.consequences import consequence
+from newtfix.scan.evaluate import ClassCode
+from newtfix.scan.facts import Facts, Quantity
+from newtfix.scan.numbers import numbers
+from newtfix.scan.settings import Setting, read_settings
+from newtfix.scan.tasks import Tasks, read_tasks, with_derived
+from newtfix.session import Session, Target, reports
+from newtfix.write import is_interrupted
+
+FOUND = (State.AVAILABLE, State.PARTIAL)
+_INCOMPLETE = (State.AVAILABLE, State.PARTIAL, State.DRIFTED)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What an edit looked for and did not find, or found in part; `nearest` is the line most like it."""
+
+    edit: str
+    file: str
+    symbol: str
+    state: State
+    expected: str
+    found: str
+    nearest: Place | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The state of one patch in the tree.
+
+    `places` show it: the code to fix where the patch is available, else the fix. `there` are the edits of a half
+    present patch that are in, `gaps` those that are not, or that were not recognised; with an available patch, those
+    that wait for a patch that it requires. `by_hand`: the fix is in, but newtfix has no record of it.
+    """
+
+    patch: Patch
+    state: State
+    by_hand: bool
+    places: tuple[Place, ...]
+    there: tuple[str, ...]
+    gaps: tuple[Gap, ...]
+    consequence: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that a report says; `used` are the settings that the numbers were made from."""
+
+    target: Target
+    findings: tuple[Finding, ...]
+    numbers: Mapping[str, Quantity]
+    tasks: Tasks
+    used: Mapping[str, Setting]
+    notes: tuple[str, ...]
+
+    @property
+    def present(self) -> list[Finding]:
+        """The discrepancies that the tree has, half present fixes included."""
+        return [finding for finding in self.findings if finding.state in FOUND]
+
+    @property
+    def defects(self) -> list[str]:
+        """Those of them that are defects of newt, not differences to the reference."""
+        return [finding.patch.id for finding in self.present if finding.patch.kind == "defect"]
+
+    @property
+    def summary(self) -> str:
+        """One line: how many were found, and what became of the others."""
+        critical = sum(finding.patch.severity is Severity.CRITICAL for finding in self.present)
+        half, applied, drifted = (
+            sum(finding.state is state for finding in self.findings)
+            for state in (State.PARTIAL, State.APPLIED, State.DRIFTED)
+        )
+        counts = ((critical, "critical"), (half, "half fixed"))
+        told = ", ".join(f"{count} {word}" for count, word in counts if count)
+        others = ((applied, "fixed"), (drifted, "not recognised"))
+        rest = "".join(f"; {count} {word}" for count, word in others if count)
+        total = len(self.findings)
+        return f"{len(self.present)} of {total} discrepancies found{f', {told}' if told else ''}{rest}."
+
+
+def survey(session: Session, arguments: Sequence[str]) -> Survey:
+    """Survey the tree of a session, with settings as the user types them (`num_envs=20`).
+
+    Raises:
+        TreeError: no newt-style tree, or its trainer or agent has a syntax error.
+        UsageError: a setting that the tree does not have.
+    """
+    session, found, notes = _reports(session)
+    sources = session.tree.sources
+    roles = find_roles(sources)
+    settings = read_settings(sources, roles.get("config"), arguments)
+    tasks, settings = read_tasks(session.target.root, sources, settings)
+    settings = with_derived(settings, sources, roles.get("config"), tasks)
+    states = {name: report.state for name, report in found.items()}
+    facts = Facts(settings, tasks, _trainer(sources, roles), _agent(sources, roles), states)
+    quantities = numbers(facts)
+    findings = tuple(_finding(session, session.patches[name], one, facts, quantities) for name, one in found.items())
+    used = {name: settings.found[name] for name in _TELLING if settings.get(name) is not None}
+    return Survey(
+        session.target, findings, quantities, tasks, used, (*session.notes, *notes, *settings.notes, *tasks.notes)
+    )
+
+
+# Settings that numbers or sentences of a report depend on.
+_TELLING = (
+    *("task", "num_envs", "world_size", "episode_length", "action_dim", "seeding_coef", "utd", "batch_size"),
+    *("prior_coef", "rho", "horizon", "tau", "compile", "num_q", "eval_freq", "eval_episodes"),
+    *("constrained_planning", "constraint_start_step", "constraint_final_step", "log_std_max", "burst_updates"),
+)
+
+
+def must_be_whole(target: Target) -> None:
+    """Raise Refused where an interrupted run left a tree half written: only a command that writes may tidy it."""
+    if is_interrupted(target.root):
+        raise Refused(
+            f"an earlier run was interrupted in {target.root}; what is there now is half written",
+            hint=f"newtfix status{target.option} finishes or undoes it; then scan again.",
+        )
+
+
+def _reports(session: Session) -> tuple[Session, dict[str, PatchReport], list[str]]:
+    """The states of all patches; a file that does not parse is left out of the tree and noted."""
+    sources = session.tree.sources
+    broken = {file: outline(text).error for file, text in sources.items() if file.endswith(".py")}
+    notes = [f"{file} is not read: syntax error, {error}" for file, error in broken.items() if error]
+    try:
+        return session, reports(session, session.patches), notes
+    except TreeError as problem:
+        if not notes:
+            raise
+        whole = {file: text for file, text in sources.items() if not broken.get(file)}
+        session = replace(session, tree=replace(session.tree, sources=whole))
+        try:
+            return session, reports(session, session.patches), notes
+        except TreeError:
+            raise problem from None
+
+
+def _trainer(sources: Mapping[str, str], roles: Mapping[str, Found]) -> TrainerCode:
+    return read_trainer(sources, roles["trainer"]) if "trainer" in roles else TrainerCode(ClassCode())
+
+
+def _agent(sources: Mapping[str, str], roles: Mapping[str, Found]) -> AgentCode:
+    return read_agent(sources, roles["agent"]) if "agent" in roles else AgentCode(ClassCode())
+
+
+def _finding(
+    session: Session, patch: Patch, report: PatchReport, facts: Facts, quantities: Mapping[str, Quantity]
+) -> Finding:
+    state = report.state
+    shown = (State.AVAILABLE,) if state is State.AVAILABLE else (State.APPLIED, State.PARTIAL)
+    shown_gaps = {State.PARTIAL: _INCOMPLETE, State.DRIFTED: _INCOMPLETE, State.AVAILABLE: (State.DRIFTED,)}
+    return Finding(
+        patch,
+        state,
+        by_hand=state is State.APPLIED and patch.id not in session.applied,
+        places=_places(edit for edit in report.edits if edit.state in shown),
+        there=tuple(e.edit for e in report.edits if state is State.PARTIAL and e.state is State.APPLIED and e.places),
+        gaps=tuple(_gaps(edit for edit in report.edits if edit.state in shown_gaps.get(state, ()))),
+        consequence=consequence(patch, state, facts, quantities),
+    )
+
+
+def _places(edits: Iterable[EditReport]) -> tuple[Place, ...]:
+    """Every place once, by file and line."""
+    places = {(place.file, place.line): place for edit in edits for place in edit.places}
+    return tuple(places[key] for key in sorted(places))
+
+
+def _gaps(edits: Iterable[EditReport]) -> Iterator[Gap]:
+    """Edits that are missing, each with the line to look at: where it belongs, or what comes closest."""
+    for edit in edits:
+        nearest = edit.candidate or (edit.places[0] if edit.places else None)
+        yield Gap(edit.edit, edit.file, edit.symbol, edit.state, edit.expected.strip(), edit.found, nearest)

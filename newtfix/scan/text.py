@@ -1,0 +1,193 @@
+"""The report for people: tables, and for each discrepancy its evidence and consequence; and the same as Markdown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from newtfix import report
+from newtfix.model import State
+from newtfix.scan.facts import Quantity, Value, show
+from newtfix.scan.survey import FOUND, Finding, Gap, Survey
+
+_WIDEST = 100
+_SHOWN = 5  # places of one discrepancy on the terminal
+_HEAD = ("id", "severity", "kind", "state", "where")
+_NUMBERS = ("number", "here", "reference", "ratio")
+_MANY = 4  # numbers in a cell
+_LONGEST = 160  # characters of a line of the tree
+_BACKTICKS = re.compile("`+")
+
+
+def draw(survey: Survey) -> None:
+    """The report on standard output; on a terminal the tables are drawn."""
+    report.table(_HEAD, [_row(finding) for finding in survey.findings])
+    report.out()
+    report.table(_NUMBERS, [_number(quantity) for quantity in survey.numbers.values()])
+    report.out()
+    report.heading("Where the numbers come from")
+    for line in _sources(survey):
+        report.out(f"  {line}")
+    for finding in survey.findings:
+        if finding.state in (*FOUND, State.DRIFTED):
+            report.out()
+            report.heading(f"{finding.patch.id}: {finding.patch.title} ({finding.patch.severity.value})")
+            for line in (*_wrapped(finding.consequence), *_evidence(finding)):
+                report.out(f"  {line}")
+        if finding.state is State.PARTIAL:
+            report.out(f"  to add what is missing: {command(survey, finding)}")
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    patch = finding.patch
+    return patch.id, patch.severity.value, patch.kind, finding.state.value, where(finding)
+
+
+def where(finding: Finding) -> str:
+    """The first place and how many more there are."""
+    places = finding.places or tuple(gap.nearest for gap in finding.gaps if gap.nearest)
+    hand = "by hand" if finding.by_hand else ""
+    if not places:
+        return hand
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    nearest = "near " if finding.state is State.DRIFTED else ""
+    return f"{nearest}{places[0].file}:{places[0].line}{more}{f', {hand}' if hand else ''}"
+
+
+def _number(quantity: Quantity) -> tuple[str, ...]:
+    ratio = "" if quantity.ratio is None else f"{show(quantity.ratio)}x"
+    here = _brief(quantity.here, quantity.here_formula or "not known")
+    return quantity.label, here, _brief(quantity.reference, quantity.reference_formula or "-"), ratio
+
+
+def _brief(value: Value, otherwise: str) -> str:
+    """A value for a cell: of many numbers the first and the last."""
+    if isinstance(value, tuple) and len(value) > _MANY:
+        return f"{show(value[0])} ... {show(value[-1])}"
+    return show(value, otherwise)
+
+
+def _sources(survey: Survey) -> Iterator[str]:
+    """How the numbers were made, and what they would be for stated values where something is not known."""
+    for quantity in survey.numbers.values():
+        for said in (quantity.how, quantity.example):
+            if said:
+                yield from _wrapped(f"{quantity.label}: {said}", "    ")
+
+
+def _evidence(finding: Finding) -> Iterator[str]:
+    for place in finding.places[:_SHOWN]:
+        yield f"{place.file}:{place.line}: {_cut(place.text)}"
+    if len(finding.places) > _SHOWN:
+        yield f"... and {len(finding.places) - _SHOWN} more places (--markdown and --json list them)"
+    if finding.there:
+        yield f"there: {', '.join(finding.there)}"
+    for gap in finding.gaps:
+        yield from _gap(finding, gap)
+
+
+def _gap(finding: Finding, gap: Gap) -> Iterator[str]:
+    place = ", ".join(part for part in (gap.file, gap.symbol) if part)
+    yield f"{missing(finding, gap)}: {gap.edit}{f' in {place}' if place else ''}"
+    if gap.expected:
+        yield f"  looked for: {_cut(first_line(gap.expected))}"
+    if gap.state is State.DRIFTED and gap.found:
+        yield f"  found: {_cut(first_line(gap.found))}"
+    if gap.nearest:
+        at = "nearest" if gap.state is State.DRIFTED else "at"
+        yield f"  {at}: {gap.nearest.file}:{gap.nearest.line}: {_cut(gap.nearest.text)}"
+
+
+def missing(finding: Finding, gap: Gap) -> str:
+    """What the state of a gap means."""
+    if finding.state is State.AVAILABLE:
+        return f"waits for {', '.join(finding.patch.requires)}"
+    rest = "to fix" if finding.state is State.DRIFTED else "missing"
+    return {State.DRIFTED: "not recognised", State.PARTIAL: "half there"}.get(gap.state, rest)
+
+
+def command(survey: Survey, finding: Finding) -> str:
+    """The command that fixes it."""
+    complete = " --complete" if finding.state is State.PARTIAL else ""
+    return f"newtfix apply {finding.patch.id}{complete}{survey.target.option}"
+
+
+def first_line(code: str) -> str:
+    """The first line of a piece of code, with a sign that there is more."""
+    head, *more = code.splitlines() or [""]
+    return f"{head} ..." if more else head
+
+
+def _cut(line: str) -> str:
+    plain = re.sub(r"\s*\t\s*", "  ", line)
+    return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3]}..."
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    """Lines as wide as the terminal; in a file or pipe one line, that searches find whole."""
+    if not sys.stdout.isatty():
+        return [text]
+    width = min(_WIDEST, shutil.get_terminal_size().columns) - 2
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def markdown(survey: Survey) -> str:
+    """The whole report as a document to paste into an issue or a commit."""
+    parts = [f"# Discrepancies of {survey.target.name}", survey.summary]
+    if survey.notes:
+        parts.append("\n".join(f"- {_escaped(note)}" for note in survey.notes))
+    parts += [_table(_HEAD, [_row(finding) for finding in survey.findings])]
+    parts += ["## Numbers", _table((*_NUMBERS, "from"), [_explained(q) for q in survey.numbers.values()])]
+    examples = [f"- {q.label}: {_escaped(q.example)}" for q in survey.numbers.values() if q.example]
+    parts += ["\n".join(examples)] if examples else []
+    settings = [f"`{name}={setting.value}` ({setting.source})" for name, setting in survey.used.items()]
+    parts += [f"Settings: {', '.join(settings)}."] if settings else []
+    for finding in survey.findings:
+        if finding.state is not State.ABSENT:
+            parts += _section(finding)
+    return "\n\n".join(parts) + "\n"
+
+
+def _explained(quantity: Quantity) -> tuple[str, ...]:
+    return (*_number(quantity), quantity.how)
+
+
+def _section(finding: Finding) -> Iterator[str]:
+    patch = finding.patch
+    hand = ", by hand" if finding.by_hand else ""
+    yield f"## {patch.id}: {_escaped(patch.title)}"
+    yield f"{patch.severity.value}, {patch.kind}, {finding.state.value}{hand}. {_escaped(finding.consequence)}"
+    if finding.places:
+        yield _fenced("\n".join(f"{place.file}:{place.line}: {place.text}" for place in finding.places))
+    if finding.there:
+        yield f"There: {', '.join(finding.there)}."
+    for gap in finding.gaps:
+        yield f"{missing(finding, gap).capitalize()}: `{gap.edit}` in {_escaped(gap.file or 'no file')}."
+        if gap.expected:
+            yield f"Looked for, and found {_escaped(first_line(gap.found) or 'nothing')}:"
+            yield _fenced(gap.expected)
+        if gap.nearest:
+            yield "Nearest:" if gap.state is State.DRIFTED else "At:"
+            yield _fenced(f"{gap.nearest.file}:{gap.nearest.line}: {gap.nearest.text}")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_escaped(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Text in which no character means anything to Markdown."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+
+
+def _fenced(code: str) -> str:
+    """A block of code between fences longer than any run of backticks in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in _BACKTICKS.findall(code)), default=0))
+    return f"{fence}text\n{code}\n{fence}"

@@ -1,0 +1,156 @@
+"""Has a tree observed in a process of its own, goes on behind a probe that hangs or dies, and takes in what is said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import newtfix
+from newtfix.roles import Found, find_roles
+from newtfix.running import Importable, environment, importable
+from newtfix.tree import Tree
+from newtfix.verify.observation import Observation, read, unseen
+
+_PROBE_LIMIT = 60.0  # seconds that one probe may take; most take less than one
+_START_LIMIT = 120.0  # and the import of torch and of the tree
+_TOTAL_LIMIT = 600.0
+_GRACE = 3.0  # how much later a probe is ended from outside that did not end itself
+_PAUSE = 0.02
+_SHOWN_LINES = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: for one probe, for starting up, and for all together."""
+
+    probe: float = _PROBE_LIMIT
+    start: float = _START_LIMIT
+    total: float = _TOTAL_LIMIT
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was observed, and what to tell about it."""
+
+    observations: tuple[Observation, ...]
+    notes: tuple[str, ...]
+
+
+def observe(tree: Tree, patches: Sequence[str], limits: Limits | None = None) -> Seen:
+    """What the tree's own classes do about each of the patches. Raises TreeError if there is no newt-style tree."""
+    limits = limits or Limits()
+    roles = find_roles(tree.sources)
+    text = "\n".join(tree.sources[found.file] for found in roles.values())
+    with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
+        folder = Path(name)
+        job = _job(tree, roles, found, limits)
+        return _observe_all(folder, job, list(patches), _Process(folder, found), limits)
+
+
+def _job(tree: Tree, roles: Mapping[str, Found], found: Importable, limits: Limits) -> dict[str, Any]:
+    return {
+        "root": str(tree.root.resolve()),
+        "modules": {role: _module(one.file, found.package) for role, one in roles.items()},
+        "classes": {role: one.cls for role, one in roles.items() if one.cls},
+        "files": {role: one.file for role, one in roles.items()},
+        "sources": sorted(tree.sources),
+        "limit": limits.probe,
+    }
+
+
+def _module(file: str, package: str) -> str:
+    parts = PurePosixPath(file).with_suffix("").parts
+    return ".".join((package, *parts) if package else parts)
+
+
+def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process: _Process, limits: Limits) -> Seen:
+    """Start processes, each where the one before ended, until every patch has been looked at."""
+    observations: list[Observation] = []
+    notes: list[str] = []
+    deadline = time.monotonic() + limits.total
+    while patches:
+        (folder / "job.json").write_text(json.dumps({**job, "patches": patches}), "utf-8")
+        ended = process.run(limits, deadline)
+        lines = _lines(folder / "seen.jsonl")
+        (folder / "seen.jsonl").unlink(missing_ok=True)
+        for line in lines:
+            observations += [read(one) for one in line.get("observations", ())]
+            notes += [note for note in line.get("notes", ()) if note not in notes]
+        done = {line["done"] for line in lines if "done" in line}
+        patches = [name for name in patches if name not in done]
+        begun = [line["begun"] for line in lines if line.get("begun") in patches]
+        lost = begun[-1:] if begun and time.monotonic() < deadline else patches
+        observations += [unseen(name, ended or "nothing was said about it") for name in lost]
+        patches = [name for name in patches if name not in lost]
+    return Seen(tuple(observations), tuple(notes))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file that somebody may have been writing."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+
+
+class _Process:
+    """Runs the worker: nothing is written into the tree, nothing it prints gets through, no GPU is touched."""
+
+    def __init__(self, folder: Path, found: Importable) -> None:
+        self._folder = folder
+        self._environment = environment(found.path, last=Path(newtfix.__file__).resolve().parents[1]) | {
+            "TORCHDYNAMO_DISABLE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "WANDB_MODE": "disabled",
+            "OMP_NUM_THREADS": "1",
+        }
+        self._working = None if found.package else found.path
+
+    def run(self, limits: Limits, deadline: float) -> str:
+        """Run the worker to its end, or end it. Returns how it ended where it should not have, else ""."""
+        said = self._folder / "said.txt"
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-B", "-P", "-m", "newtfix.verify.worker", str(self._folder)],
+                cwd=self._working,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                reason = self._watch(process, limits, deadline)
+            finally:
+                process.kill()
+                process.wait()
+        if reason or not process.returncode:
+            return reason or self._unfinished()
+        lines = said.read_text("utf-8", "replace").strip().splitlines()[-_SHOWN_LINES:]
+        return f"its process ended with exit code {process.returncode}" + (f": {' | '.join(lines)}" if lines else "")
+
+    def _unfinished(self) -> str:
+        """A tree can end the process without a word."""
+        lines = _lines(self._folder / "seen.jsonl")
+        return "" if any(line.get("end") for line in lines) else "its process ended itself, with exit code 0"
+
+    def _watch(self, process: subprocess.Popen[bytes], limits: Limits, deadline: float) -> str:
+        """Wait for the end. Returns a reason where there was no end to be seen."""
+        seen, since = 0, time.monotonic()
+        while process.poll() is None:
+            time.sleep(_PAUSE)
+            count = len(_lines(self._folder / "seen.jsonl"))
+            now = time.monotonic()
+            if count != seen:
+                seen, since = count, now
+            limit = limits.probe + _GRACE if seen else limits.start
+            if now - since > limit:
+                return f"it took more than {limits.probe:g} s" if seen else f"no start within {limits.start:g} s"
+            if now > deadline:
+                return f"all probes together took more than {limits.total:g} s"
+        return ""

@@ -1,0 +1,101 @@
+"""Runs in a process of its own: has one patch after the other observed, each by itself and for a limited time.
+
+`python -m newtfix.verify.worker FOLDER`: reads FOLDER/job.json, appends to FOLDER/seen.jsonl what it begins and sees.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from newtfix.parity.standin import place_in_tree
+from newtfix.verify.observation import Observation, unseen
+from newtfix.verify.probes import PROBES
+from newtfix.verify.subject import Subject, Unobservable, seed, words
+from newtfix.verify.world import without_cuda
+
+
+class TookTooLong(BaseException):
+    """A probe's time is up. Not an Exception, so that a tree which catches those does not catch this."""
+
+
+def main(folder: Path) -> None:
+    """Do the job in `folder`."""
+    job = json.loads((folder / "job.json").read_text("utf-8"))
+    say = _Diary(folder / "seen.jsonl")
+    say(notes=[])
+    torch.set_num_threads(1)
+    with without_cuda():
+        subject = Subject(Path(job["root"]), job["modules"], job["classes"], job["files"], job["sources"])
+        for patch in job["patches"]:
+            found = observe(subject, patch, float(job["limit"]), partial(say, begun=patch))
+            say(observations=[one.as_dict() for one in found], notes=subject.notes, done=patch)
+    say(end=True)
+
+
+class _Diary:
+    """A file of JSON lines, each on the disk before the next thing happens."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, **entry: Any) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def observe(subject: Subject, patch: str, limit: float, begin: Callable[[], None]) -> list[Observation]:
+    """All observations about one patch; what went wrong is one of them. Each probe begins with `begin`."""
+    probes = PROBES.get(patch)
+    if probes is None:
+        return [unseen(patch, "there is no probe for this patch")]
+    found: list[Observation] = []
+    for probe in probes:
+        begin()
+        seed(0)
+        try:
+            with _alarm(limit):
+                found += probe(subject)
+        except Unobservable as problem:
+            found.append(unseen(patch, str(problem)))
+        except TookTooLong as problem:
+            where = place_in_tree(problem, subject.root)
+            found.append(unseen(patch, f"it took more than {limit:g} s" + (f" ({where})" if where else "")))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # a tree may call exit()
+            traceback.print_exc()
+            found.append(unseen(patch, words(problem, subject.root)))
+    return found or [unseen(patch, "its probes found nothing to look at")]
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raise TookTooLong in here when time is up, where the system can; else the process is ended from outside."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

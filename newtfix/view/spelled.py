@@ -1,0 +1,260 @@
+"""Names that a function or a class gives to settings, spelled out for patterns: `cfg = self.cfg`, a threshold's name.
+
+A name that is spelled out stands in parentheses with a number of blanks behind the first one that tells which name it
+is; where a patch moves it to another function, the parentheses stay and the blanks go.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import libcst as cst
+
+_BLANKS = 8  # more than anybody writes
+_ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
+_THRESHOLDS = ("seeding_coef", "_seed_steps")
+_CALLS = frozenset({"int", "max", "min", "float", "round"})
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name for a setting: of a variable in `scope`, a function, or (`attribute`) of an attribute in a class."""
+
+    scope: str
+    name: str
+    code: str
+    attribute: bool = False
+
+
+@lru_cache(maxsize=512)
+def _names(text: str) -> tuple[_Name, ...]:
+    """The names for settings in a module, in a fixed order."""
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return ()
+    found: list[_Name] = []
+    for node in module.body:
+        if isinstance(node, ast.ClassDef):
+            found += _attributes(node)
+        for scope, function in _functions(node, ""):
+            found += _variables(function, scope, found)
+    return tuple(found)
+
+
+def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    if isinstance(node, ast.FunctionDef):
+        yield scope + node.name, node
+    elif isinstance(node, ast.ClassDef):
+        for child in node.body:
+            yield from _functions(child, f"{node.name}.")
+
+
+def _attributes(cls: ast.ClassDef) -> list[_Name]:
+    """Attributes that are set once in the class, to a threshold of seeding."""
+    set_to: dict[str, list[ast.expr | None]] = {}
+    for node in ast.walk(cls):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        value = node.value if isinstance(node, ast.Assign) and len(targets) == 1 else None
+        for target in targets:
+            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
+                set_to.setdefault(target.attr, []).append(value)
+    known = {"cfg": "self.cfg"} if "cfg" in set_to else {}
+    names = []
+    for name, values in set_to.items():
+        code = _spelled(values[0], known) if len(values) == 1 and values[0] is not None else None
+        if code is not None and any(word in code for word in _THRESHOLDS):
+            names.append(_Name(cls.name, f"self.{name}", code, attribute=True))
+    return names
+
+
+def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -> list[_Name]:
+    """Variables that are set once in the function, where nothing depends on a branch, to settings."""
+    stored = Counter(
+        node.id for node in ast.walk(function) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    )
+    stored.update(node.arg for node in ast.walk(function) if isinstance(node, ast.arg))
+    for node in ast.walk(function):
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            stored.update(2 * node.names)
+    known: dict[str, str] = {}
+    for statement in _unconditional(function.body):
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+            if isinstance(target, ast.Name) and stored[target.id] == 1:
+                code = _spelled(statement.value, known)
+                if code is not None and "self." in code:
+                    known[target.id] = code
+    return [_Name(scope, name, code) for name, code in known.items()]
+
+
+def _unconditional(block: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in block:
+        yield statement
+        if isinstance(statement, (ast.While, ast.For, ast.With)):
+            yield from _unconditional(statement.body)
+
+
+def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
+    """An expression of settings alone, in which known names are spelled out; None: it is not one."""
+    match value:
+        case ast.Name(id=name):
+            return known.get(name)
+        case ast.Attribute(value=owner, attr=attribute):
+            plain = ast.unparse(value)
+            if plain in _ROOTS:
+                return plain
+            code = _spelled(owner, known)
+            return f"{code}.{attribute}" if code is not None and code.startswith("self.cfg") else None
+        case ast.Constant(value=int() | float() as number):
+            return repr(number)
+        case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
+            one, other = _spelled(left, known), _spelled(right, known)
+            if one is None or other is None or not ("self." in one or "self." in other):
+                return None
+            return ast.unparse(
+                ast.BinOp(ast.parse(one, mode="eval").body, operator, ast.parse(other, mode="eval").body)
+            )
+        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _CALLS:
+            spelled = [_spelled(argument, known) for argument in arguments]
+            if all(code is not None for code in spelled) and any("self." in str(code) for code in spelled):
+                return f"{function}({', '.join(map(str, spelled))})"
+    return None
+
+
+# --- there ------------------------------------------------------------------------------------------------------------
+
+
+def out(module: cst.Module, text: str) -> cst.Module:
+    """The module with such names spelled out."""
+    names = _names(text)
+    return module.visit(_Out(names)) if names else module
+
+
+def back(module: cst.Module, text: str) -> cst.Module:
+    """The patched module with the names of the module `text` in place of what they were spelled out as."""
+    names = _names(text)
+    if not names:
+        return module
+    now = {(name.scope, name.name): name.code for name in _names(module.code)}
+    return module.visit(_Back(names, now))
+
+
+class _Scoped(cst.CSTTransformer):
+    """Knows in which class and outermost function it is."""
+
+    def __init__(self, names: tuple[_Name, ...]) -> None:
+        self.names = names
+        self.stack: list[str] = []
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> bool:
+        self.stack.append(node.name.value)
+        return True
+
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+        self.stack.pop()
+        return updated_node
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+        self.stack.append(node.name.value)
+        return True
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        self.stack.pop()
+        return updated_node
+
+    def holds(self, name: _Name) -> bool:
+        """Whether a name means the setting here."""
+        depth = len(name.scope.split("."))
+        return ".".join(self.stack[:depth]) == name.scope
+
+
+class _Out(_Scoped):
+    def visit_Assign(self, node: cst.Assign) -> bool:
+        """What gives the name is left alone."""
+        return not (len(node.targets) == 1 and self._named(node.targets[0].target) is not None)
+
+    def _named(self, node: cst.BaseExpression) -> int | None:
+        code = _dotted(node)
+        return next((i for i, one in enumerate(self.names) if one.name == code and self.holds(one)), None)
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
+        return self._spell(original_node)
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
+        if self._named(original_node) is not None:
+            return self._spell(original_node)
+        return updated_node.with_changes(attr=original_node.attr)
+
+    def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:
+        return updated_node.with_changes(keyword=original_node.keyword)
+
+    def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
+        return updated_node.with_changes(name=original_node.name)
+
+    def _spell(self, node: cst.Name | cst.Attribute) -> cst.BaseExpression:
+        index = self._named(node)
+        if index is None:
+            return node
+        blanks = cst.SimpleWhitespace(" " * (_BLANKS + index))
+        code = cst.parse_expression(self.names[index].code)
+        return code.with_changes(
+            lpar=[*node.lpar, cst.LeftParen(whitespace_after=blanks)], rpar=[cst.RightParen(), *node.rpar]
+        )
+
+
+class _Back(_Scoped):
+    """Puts a name back where it still means what stands there: `now` says what the names stand for in the new code."""
+
+    def __init__(self, names: tuple[_Name, ...], now: Mapping[tuple[str, str], str]) -> None:
+        super().__init__(names)
+        self.now = now
+        self.given: set[str] = set()  # the names that have a value by now, in the order of the code
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        result = super().leave_FunctionDef(original_node, updated_node)
+        if len(self.stack) <= 1:
+            self.given.clear()
+        return result
+
+    def leave_Assign(self, original_node: cst.Assign, updated_node: cst.Assign) -> cst.Assign:
+        self.given |= {_dotted(target.target) for target in original_node.targets}
+        return updated_node
+
+    def on_leave(self, original_node: Any, updated_node: Any) -> Any:
+        updated = super().on_leave(original_node, updated_node)
+        index = _index(updated) if isinstance(updated, cst.BaseExpression) else None
+        if index is None or not isinstance(updated, cst.BaseExpression) or index >= len(self.names):
+            return updated
+        name = self.names[index]
+        plain_code = cst.Module([]).code_for_node(updated.with_changes(lpar=[], rpar=[]))
+        means = self.now.get((name.scope, name.name), name.code)
+        given = name.attribute or name.name in self.given
+        if given and self.holds(name) and ast.dump(ast.parse(plain_code)) == ast.dump(ast.parse(means)):
+            return cst.parse_expression(name.name).with_changes(lpar=updated.lpar[:-1], rpar=updated.rpar[1:])
+        plain = cst.LeftParen()
+        if isinstance(updated, (cst.Attribute, cst.Name)):
+            return updated.with_changes(lpar=updated.lpar[:-1], rpar=updated.rpar[1:])
+        return updated.with_changes(lpar=[*updated.lpar[:-1], plain])
+
+
+def _index(node: object) -> int | None:
+    parens = getattr(node, "lpar", ())
+    blanks = parens[-1].whitespace_after if parens else None
+    if isinstance(blanks, cst.SimpleWhitespace) and len(blanks.value) >= _BLANKS and not blanks.value.strip(" "):
+        return len(blanks.value) - _BLANKS
+    return None
+
+
+def _dotted(node: cst.CSTNode) -> str:
+    if isinstance(node, cst.Name):
+        return node.value
+    if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
+        return f"{node.value.value}.{node.attr.value}"
+    return ""

@@ -1,0 +1,238 @@
+"""Verify: newt_base with and without patches, broken patches, and trees that hang, end, or cannot be imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+from trees import PATCHES, patched
+from typer.testing import CliRunner
+
+from newtfix.cli import app
+from newtfix.errors import TreeError
+from newtfix.tree import read_tree
+from newtfix.verify.callers import calls_of_agents
+from newtfix.verify.launch import Limits, observe
+from newtfix.verify.observation import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, verdicts
+from newtfix.verify.standins import ReplayBuffer, SliceSampler, Storage
+
+ROOT = Path(__file__).parents[2]
+ALL = tuple(PATCHES)
+
+
+def written(folder: Path, ids: Iterable[str], **edits: tuple[str, str, str]) -> Path:
+    """newt_base with some patches as files; each edit is a file, a piece of its text, and what to put there."""
+    texts = dict(patched(frozenset(ids)))
+    for file, old, new in edits.values():
+        assert old in texts[file]
+        texts[file] = texts[file].replace(old, new)
+    for file, text in texts.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def seen(tree: Path, ids: Iterable[str], limits: Limits | None = None) -> Any:
+    return observe(read_tree(tree), list(ids), limits).observations
+
+
+def verify(tree: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    result = CliRunner().invoke(app, ["verify", *arguments, "--tree", str(tree), "--json"])
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_newt_base_shows_every_discrepancy_but_the_one_it_does_not_have(tmp_path):
+    code, found = verify(written(tmp_path / "tree", ()))
+    assert (code, found["schema"]) == (1, 1)
+    shown = {one["id"]: one["verdict"] for one in found["patches"]}
+    assert shown == dict.fromkeys(ALL, DISCREPANCY) | {"planner-stats": AS_PATCHED}
+    assert set(found["failing"]) == set(ALL) - {"planner-stats"}
+
+
+def test_with_all_patches_everything_is_as_it_should_be_and_nothing_is_written(tmp_path):
+    tree = written(tmp_path / "tree", ALL)
+    before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    code, found = verify(tree, "--all")
+    assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
+    assert [one for patch in found["patches"] for one in patch["observations"] if one["verdict"] != AS_PATCHED] == []
+    assert (code, found["failing"], {one["id"] for one in found["patches"]}) == (0, [], set(ALL))
+
+
+@pytest.mark.parametrize("name", ["burst", "actor-modes", "prior-norm"])
+def test_a_patch_by_itself_is_recognised(tmp_path, name):
+    code, found = verify(written(tmp_path / "tree", [name]), name)
+    assert (code, found["patches"][0]["verdict"]) == (0, AS_PATCHED), found["patches"][0]["observations"]
+
+
+WRONG = {
+    "a burst after every resume": (
+        "burst",
+        ("trainer.py", "self.cfg.burst_updates != 0 and self._step < self._seed_steps", "True"),
+        "resumed past",
+    ),
+    "no segments handed over": (
+        "seeding",
+        ("trainer.py", "and self._hand_over_segments(ep_len)", ""),
+        "stored at the first update",
+    ),
+    "mu with exploration noise": (
+        "planner-stats",
+        ("tdmpc2.py", "return action.clamp(-1, 1), mu, std", "return action.clamp(-1, 1), action, std"),
+        "mu of a plan",
+    ),
+    "a prior that always counts": (
+        "actor-modes",
+        ("tdmpc2.py", "self.scale.value > self.cfg.scale_threshold", "self.scale.value > 0"),
+        "residual, scale 1.5",
+    ),
+    "weights with a gradient": (
+        "actor-modes",
+        ("tdmpc2.py", "with torch.no_grad():\n            data_qs", "if True:\n            data_qs"),
+        "awac",
+    ),
+    "the padded width": (
+        "prior-norm",
+        ("tdmpc2.py", "self.model._action_masks[task.long()].sum(-1, keepdim=True) / 61", "mu.shape[-1] / 61"),
+        "weight of the planner's prior",
+    ),
+    "two updates of the scale": (
+        "scale-order",
+        ("tdmpc2.py", "self.scale.update(qs[0])", "self.scale.update(qs[0]); self.scale.update(qs[0])"),
+        "the scale after one update",
+    ),
+}
+
+
+def test_what_is_wrong_with_a_patch_is_seen(tmp_path):
+    """All faults in one tree, so that one run shows them."""
+    edits = {f"edit{number}": fault for number, (_, fault, _) in enumerate(WRONG.values())}
+    tree = written(tmp_path / "tree", ALL, **edits)
+    found = seen(tree, dict.fromkeys(name for name, *_ in WRONG.values()))
+    for fault, (name, _, what) in WRONG.items():
+        verdict = {one.verdict for one in found if one.patch == name and what in one.what}
+        assert verdict & {OTHER, DISCREPANCY}, (fault, found)
+
+
+def test_a_tree_that_cannot_be_imported_is_not_observed(tmp_path):
+    tree = written(
+        tmp_path / "tree", (), edit=("trainer.py", "import torch\n", "import torch\n\nraise OSError('gone')\n")
+    )
+    found = {one.patch: one for one in seen(tree, ["burst", "my-own", "prior-coef"])}
+    assert found["burst"].verdict == NOT_OBSERVED
+    assert "trainer.py cannot be imported: OSError: gone (trainer.py:" in found["burst"].observed
+    assert found["prior-coef"].verdict == DISCREPANCY
+    assert (found["my-own"].verdict, found["my-own"].observed) == (NOT_OBSERVED, "there is no probe for this patch")
+
+
+def test_probes_that_hang_or_end_the_process_leave_the_others(tmp_path):
+    """One can be interrupted, one has to be killed, and one takes its process with it."""
+    stubborn = "import time\n        while True:\n            try:\n                time.sleep(9)\n"
+    stubborn += "            except BaseException:\n                pass\n"
+    tree = written(
+        tmp_path / "tree",
+        (),
+        endless=("common/layers.py", "return self._forward(x)", "\n        while True:\n            pass"),
+        stubborn=("trainer.py", "use_demos = self.cfg.get", f"{stubborn}        use_demos = self.cfg.get"),
+        ending=("common/math.py", "num = max(0, step - start)", "__import__('os')._exit(7)"),
+    )
+    found = seen(tree, ["q-ensemble", "first-obs", "plan-anneal", "prior-coef"], Limits(probe=2.5))
+    assert [one.verdict for one in found] == [NOT_OBSERVED] * 3 + [DISCREPANCY]
+    endless, stuck, ended, _ = (one.observed for one in found)
+    assert "it took more than 2.5 s (common/layers.py:" in endless
+    assert stuck == "it took more than 2.5 s"
+    assert "exit code 7" in ended
+
+
+def test_a_folder_without_a_tree_is_an_error(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1\n")
+    with pytest.raises(TreeError, match="no newt-style tree"):
+        observe(read_tree(tmp_path), ["burst"])
+    assert verify(tmp_path)[0] == 4
+
+
+def test_a_tree_in_upstreams_shape_with_everything_for_cuda(tmp_path):
+    """Device literals, optimisers for CUDA and torchrl's replay, none of which is needed to observe it."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "tests/specimens/plain", tree)
+    agent = (tree / "tdmpc2.py").read_text()
+    agent = agent.replace("torch.device('cpu')", "torch.device('cuda:0')")
+    agent = agent.replace("lr=cfg.lr)", "lr=cfg.lr, fused=True, capturable=True)")
+    (tree / "tdmpc2.py").write_text("import no_such_library\nfrom termcolor import colored\n" + agent)
+    found = verdicts(seen(tree, ["planner-stats", "rho", "target-q"]), ["rho", "target-q"])
+    assert found == {"rho": DISCREPANCY, "target-q": DISCREPANCY}
+
+
+def test_start_up_does_not_import_torch(tmp_path):
+    code = "import sys, newtfix.commands.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _replay() -> ReplayBuffer:
+    sampler = SliceSampler(num_slices=6, traj_key="episode", strict_length=True)
+    return ReplayBuffer(storage=Storage(1000), sampler=sampler, batch_size=24, transform=lambda td: td.view(-1, 4))
+
+
+def _episode(number: int, first: int, length: int, **more: torch.Tensor) -> TensorDict:
+    rows = {"x": torch.arange(first, first + length), "episode": torch.full((length,), number), **more}
+    return TensorDict(rows, batch_size=(length,))
+
+
+def test_the_stand_in_for_replay_draws_whole_slices_of_long_enough_episodes():
+    replay = _replay()
+    for episode in (_episode(0, 0, 5), _episode(1, 5, 3), _episode(2, 8, 6)):
+        replay.extend(episode)
+    drawn = torch.cat([replay.sample()["x"] for _ in range(50)])
+    assert drawn.shape == (300, 4)
+    assert set(drawn[:, 0].tolist()) == {0, 1, 8, 9, 10}
+    assert torch.equal(drawn, drawn[:, :1] + torch.arange(4))
+
+
+def test_the_stand_in_for_replay_holds_zeros_where_rows_lack_a_key():
+    replay = _replay()
+    replay.extend(_episode(0, 0, 4, mu=torch.ones(4)))
+    replay.extend(_episode(1, 4, 4))
+    replay.extend(_episode(2, 8, 4, std=torch.ones(4)))
+    rows = replay.storage.get(slice(None))
+    assert rows["mu"].tolist() == [1.0] * 4 + [0.0] * 8
+    assert rows["std"].tolist() == [0.0] * 8 + [1.0] * 4
+
+
+def test_the_stand_in_for_replay_refuses_to_sample_what_is_too_short():
+    replay = _replay()
+    with pytest.raises(RuntimeError, match="empty storage"):
+        replay.sample()
+    replay.extend(_episode(0, 0, 3))
+    with pytest.raises(RuntimeError, match="sufficient length"):
+        replay.sample()
+
+
+@pytest.mark.parametrize(
+    ("code", "takes"),
+    [
+        ("a = agent(obs, t0=done)", [1]),
+        ("a, b, c = self.agent(obs, task=task)", [3]),
+        ("a = agent(obs)\na = a[0]", []),
+        ("a = agent(obs)\nb, c = a", []),
+        ("a = agent(obs)\nif isinstance(a, tuple):\n    a = None", []),
+        ("a = agent(*arguments)", []),
+        ("a = other(obs)", []),
+    ],
+)
+def test_callers_of_the_agent(tmp_path, code, takes):
+    (tmp_path / "script.py").write_text(code)
+    (tmp_path / "trainer.py").write_text("a = agent(obs)")
+    files = SimpleNamespace(root=tmp_path, sources=["script.py", "trainer.py"], files={"trainer": "trainer.py"})
+    assert [one.takes for one in calls_of_agents(files)] == takes

@@ -1,0 +1,100 @@
+from collections import defaultdict
+
+import torch
+from tensordict.tensordict import TensorDict
+from tqdm import tqdm
+
+
+class Trainer():
+	"""Collects, stores, updates."""
+
+	def __init__(self, cfg, env, agent, buffer, logger):
+		self.cfg, self.env, self.agent = cfg, env, agent
+		self.buffer, self.logger = buffer, logger
+		self._step = 0
+		self._tasks = torch.zeros(cfg.num_envs, dtype=torch.int64)
+		self._episode_lengths = torch.tensor(cfg.episode_lengths)
+		self._tds = TensorDict({}, batch_size=(self.cfg.episode_length+1, self.cfg.num_envs), device='cpu')
+		self._update_freq = self.cfg.num_envs * self.cfg.episode_length * self.cfg.world_size	# steps a round
+		self._update_tokens = 0
+		self._seed_steps = max(1000, 5 * self.cfg.episode_length)
+
+	def common_metrics(self):
+		return dict(step=self._step)
+
+	def eval(self):
+		"""One action, for show."""
+		obs, _ = self.env.reset()
+		action, _, _ = self.agent(obs, t0=torch.ones(self.cfg.num_envs, dtype=torch.bool), eval_mode=True, task=self._tasks)
+		assert action.shape == (self.cfg.num_envs, self.cfg.action_dim)
+		return {}
+
+	def to_td(self, obs, action=None, mu=None, std=None, reward=None, terminated=None):
+		"""A row per environment."""
+		if action is None:
+			action = torch.full_like(self.env.rand_act(), float('nan'))
+		if mu is None:
+			mu, std = torch.full_like(action, float('nan')), torch.full_like(action, float('nan'))
+		if reward is None:
+			reward = torch.full((self.cfg.num_envs,), float('nan'))
+		td = TensorDict(
+			obs=obs,
+			action=action,
+			mu=mu,
+			std=std,
+			reward=reward,
+			task=self._tasks,
+			batch_size=(self.cfg.num_envs,))
+		return td
+
+	def train(self):
+		use_demos = self.cfg.get('use_demos', False)
+		train_metrics = defaultdict(list)
+		while self._step <= self.cfg.steps:
+
+			# Now and then
+			if self._step % self.cfg.eval_freq == 0:
+				metrics = self.eval()
+				metrics.update(self.common_metrics())
+				self.logger.log(metrics, 'eval')
+				obs, info = self.env.reset()
+				ep_len = torch.zeros((self.cfg.num_envs,), dtype=torch.int32)
+				done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+				everyone = torch.arange(self.cfg.num_envs)
+				self._tds[ep_len, everyone] = self.to_td(obs)
+
+			# Collect experience
+			use_mpc = self._step >= self._seed_steps
+			use_agent = self.cfg.finetune or (use_demos and self.cfg.demo_steps > 0) or use_mpc
+			if use_agent:
+				# the planner takes over
+				action, mu, std = self.agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
+			else:
+				action = self.env.rand_act()
+				mu = std = None
+
+			obs, reward, terminated, truncated, info = self.env.step(action)
+			ep_len += 1
+			self._step += self.cfg.num_envs * self.cfg.world_size
+			done = terminated | truncated
+
+			# Store experience
+			_obs = obs.clone()
+			if 'final_observation' in info:
+				_obs[done] = info['final_observation']
+			td = self.to_td(_obs, action, mu, std, reward, terminated)
+			self._tds[ep_len] = td
+			for i in done.nonzero().flatten().tolist():
+				_td = self._tds[:ep_len[i]+1, i].unsqueeze(0)
+				self.buffer.add(_td, self.cfg.world_size, self.cfg.rank)
+				ep_len[i] = 0
+
+			# Update agent
+			if self._step >= self.cfg.seeding_coef * self._update_freq:
+				self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+				if self._update_tokens >= 1.0:
+					rounds = int(self._update_tokens)
+					for _ in range(rounds):
+						_metrics = self.agent.update(self.buffer)
+					train_metrics.update(_metrics)
+					self._update_tokens -= rounds

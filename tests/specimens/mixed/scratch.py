@@ -1,0 +1,7 @@
+"""Half an idea."""
+
+from trainer import Trainer
+
+class Faster(Trainer):
+    def train(self)
+        self._step += 1
