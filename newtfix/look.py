@@ -106,15 +106,22 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
             continue
         if not matches:
             return None, said
-        for match in matches[1:]:
-            if not all(pat.same(match.bindings[k], v) for k, v in matches[0].bindings.items()):
-                return None, f"{said} to mean the same everywhere"
-        for name in where.portable:
-            allowed = [_allowed(one, bound) for one in where.names]
-            if local := _local_names(matches[0].bindings[name], allowed):
-                return None, f"{said} with ${name} written by {allowed[0]} alone, not with the name {local[0]}"
+        if unmet := _unusable(where, matches, bound):
+            return None, said + unmet
         bound.update(matches[0].bindings)
     return bound, ""
+
+
+def _unusable(where: Where, matches: Sequence[pat.Match], bound: pat.Bindings) -> str:
+    """Why what the occurrences of a pattern caught cannot be used; "": it can."""
+    first = matches[0].bindings
+    if not all(pat.same(match.bindings[name], value) for match in matches[1:] for name, value in first.items()):
+        return " to mean the same everywhere"
+    allowed = [_allowed(one, bound) for one in where.names]
+    for name in where.portable:
+        if local := _local_names(first[name], allowed):
+            return f" with ${name} written by {allowed[0]} alone, not with the name {local[0]}"
+    return ""
 
 
 def _allowed(name: str, bound: pat.Bindings) -> str:

@@ -27,6 +27,9 @@ _CLOSING = """\
 wrong. The pages are written from the files in [patches](../../patches) by `make pages`; a test fails when one is stale.
 """
 
+SHAPES = 2  # of one edit are shown
+
+
 
 @dataclass(frozen=True)
 class Block:
@@ -143,16 +146,19 @@ def _edit(edit: Edit | Add) -> Iterator[Block]:
     yield Block("h3", edit.id)
     if isinstance(edit, Add):
         yield from _conditions("Only where", edit.where)
+        yield from _conditions("Not where", edit.unless)
         place = f", after `{edit.after}`" if edit.after else ""
         yield Block("text", f"Add in {_place(edit.role, edit.scope)}{place}{_optional(edit)}:")
         yield Block("python", code(edit.code))
         return
     yield Block("text", f"In {_place(edit.role, edit.scope)}{_optional(edit)}.")
     yield from _conditions("Not where", edit.unless)
-    for number, shape in enumerate(edit.shapes, 1):
+    for number, shape in enumerate(edit.shapes[:SHAPES], 1):
         if len(edit.shapes) > 1:
             yield Block("text", f"Shape {number} of {len(edit.shapes)}:")
         yield from _shape(shape)
+    if len(edit.shapes) > SHAPES:
+        yield Block("text", f"The other {len(edit.shapes) - SHAPES} shapes are variations, see the patch.")
 
 
 def _optional(edit: Edit | Add) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import libcst as cst
 
-from newtfix.errors import PatchError
 from newtfix.equivalent import is_docstring
+from newtfix.errors import PatchError
 from newtfix.pattern import Match, Path, Pattern, fields_of, hole, many, same, unsaid, walk
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import libcst as cst
 
-from newtfix import clash
+from newtfix import clash, render
 from newtfix import pattern as pat
-from newtfix import render
 from newtfix.look import Look, WorkingTree, bind_where, defined, enclosing
 from newtfix.model import Add
 from newtfix.view import view

@@ -168,6 +168,17 @@ CALLED = Where(
 POLICY = tuple(f"def pi(self, $z, $task{rest}):\n    $$_" for rest in ("", "=$_", ", $*_", "=$_, $*_"))
 
 
+def _checks(settings: str, fallback: bool = False, where: tuple[Where, ...] = ()) -> Shape:
+    checked = "self._check_actor_settings()"
+    return Shape(settings, f"{settings}\n{checked}", present=checked, fallback=fallback, where=where)
+
+
+CHECKS = (
+    _checks("self.cfg = deepcopy($cfg)"),
+    _checks("self.cfg = $cfg", fallback=True),
+    _checks("super().__init__($*arguments)", where=(Where("agent", "self.cfg = $_", "TDMPC2.__init__", absent=True),)),
+)
+
 # A loss that is made where it is used: what is used of it afterwards, the policy's statistics say, stays.
 INLINE = Shape(
     """
@@ -199,7 +210,7 @@ def _dispatch(*tests: str) -> Shape:
     last = "$loss, $values, $metrics = self.$last($*arguments)"
     branches = "".join(
         f"{'elif' if number else 'if'} {test}:\n    $$_\n    {call}\n"
-        for number, (test, call) in enumerate(zip(tests, calls))
+        for number, (test, call) in enumerate(zip(tests, calls, strict=True))
     )
     return Shape(
         f"{branches}else:\n    $$_\n    {last}",
@@ -271,29 +282,7 @@ PATCH = Patch(
             "check",
             "agent",
             "TDMPC2.__init__",
-            tuple(
-                Shape(
-                    f"self.cfg = {settings}",
-                    f"""
-                    self.cfg = {settings}
-                    self._check_actor_settings()
-                    """,
-                    present="self._check_actor_settings()",
-                    fallback=settings == "$cfg",
-                )
-                for settings in ("deepcopy($cfg)", "$cfg")
-            )
-            + (
-                Shape(
-                    "super().__init__($*arguments)",
-                    """
-                    super().__init__($*arguments)
-                    self._check_actor_settings()
-                    """,
-                    present="self._check_actor_settings()",
-                    where=(Where("agent", "self.cfg = $_", "TDMPC2.__init__", absent=True),),
-                ),
-            ),
+            CHECKS,
         ),
         Edit(
             "choice",

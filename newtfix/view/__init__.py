@@ -1,8 +1,8 @@
 """A file as patterns see it, and the way back to the file as its owner writes it.
 
 Patterns look for the code that matters. What people put in between (prints, assertions, timers) and the names that they
-give to settings (`cfg = self.cfg`, a threshold in a variable) would hide it. So patterns are shown a view of the file in
-which the former are comments and the latter are spelled out; what a patch makes of the view is turned back, byte for
+give to settings (`cfg = self.cfg`, a threshold in a variable) would hide it. So patterns are shown a view of the file,
+in which the former are comments and the latter are spelled out; what a patch makes of the view is turned back, byte for
 byte where nothing was patched.
 """
 
