@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/stamp
 DEMO := build/demo
 
-.PHONY: demo test lint gpu-check pages setup clean
+.PHONY: demo test test-thorough mutation lint gpu-check pages setup clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,12 @@ demo: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+test-thorough: lint
+	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2
+
+mutation: $(STAMP)
+	$(BIN)/python tools/mutation_rate.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

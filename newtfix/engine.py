@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from newtfix.look import Look, WorkingTree, look_at
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.order import in_order, with_requirements
 from newtfix.rewrite import apply_add, apply_edit
-from newtfix.roles import other_agents, overrides
+from newtfix.roles import other_agents, outline, overrides
 from newtfix.undefined import undefined_names
 
 
@@ -138,6 +139,21 @@ def _parts(report: PatchReport) -> list[str]:
     return [f"there: {', '.join(there)}", f"missing: {', '.join(missing)}"]
 
 
+def _leaves_no_calls(sources: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Nothing refers to a method that the patches took away."""
+    for file, text in after.items():
+        before, now = outline(sources[file]), outline(text)
+        gone = {name for cls, names in before.classes.items() for name in names - now.classes.get(cls, frozenset())}
+        for name in sorted(gone):
+            used = next((f for f, t in {**sources, **after}.items() if re.search(rf"\.{name}\b", t)), None)
+            if used is not None:
+                raise Refused(
+                    f"the patches would take the method {name} away, which is used in another way than they know",
+                    where=used,
+                    hint=f"look for {name} there, and call it as the tree's other code does; nothing was written",
+                )
+
+
 def _prove(
     sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
 ) -> None:
@@ -157,6 +173,7 @@ def _prove(
             )
     if not after:
         return
+    _leaves_no_calls(sources, after)
     tree = WorkingTree({**sources, **after})
     for name in order:
         state = examine(tree, patches[name], places=False)[0].state

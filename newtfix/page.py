@@ -30,7 +30,6 @@ wrong. The pages are written from the files in [patches](../../patches) by `make
 SHAPES = 2  # of one edit are shown
 
 
-
 @dataclass(frozen=True)
 class Block:
     """A part of a page.

@@ -84,7 +84,7 @@ PATCH = Patch(
         Edit(
             "target",
             "layers",
-            "QOnlineTargetEnsemble.__init__",
+            "QOnlineTargetEnsemble",
             (
                 Shape(
                     "self.target = deepcopy(self.online)",
@@ -107,8 +107,9 @@ PATCH = Patch(
                     where=(AS_MODULE,),
                 ),
             ),
-            unless=(Where("layers", "self.target.train(False)", "QOnlineTargetEnsemble.train"),),
-            optional=True,
+            unless=(
+                Where("layers", ("self.target.train(False)", "self.target.eval()"), "QOnlineTargetEnsemble.train"),
+            ),
         ),
     ),
 )

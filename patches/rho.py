@@ -119,7 +119,7 @@ PATCH = Patch(
             "means",
             "agent",
             "TDMPC2",
-            (Shape("self._sum_over_time($x)", "self._mean_over_time($x)", count=None),),
+            (Shape("self._sum_over_time($*x)", "self._mean_over_time($*x)", count=None),),
             optional=True,
         ),
         *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import random
 
 import pytest
@@ -19,7 +20,10 @@ ALL = frozenset(PATCHES)
 ALONE = [frozenset([name]) for name in PATCHES]
 PAIRS = [frozenset(pair) for pair in itertools.combinations(PATCHES, 2)]
 DRAW = random.Random(16)
-RANDOM = [frozenset(name for name in PATCHES if DRAW.random() < 0.5) for _ in range(500)]
+RANDOM = [
+    frozenset(name for name in PATCHES if DRAW.random() < 0.5)
+    for _ in range(500 if os.environ.get("NEWTFIX_THOROUGH") == "1" else 60)
+]
 SUBSETS = list(dict.fromkeys([NONE, *ALONE, *PAIRS, *RANDOM, ALL]))
 IMPORTED: set[tuple[str, str]] = set(sources().items())
 SAMPLE = list(dict.fromkeys([NONE, *ALONE, *RANDOM[:8], ALL]))
