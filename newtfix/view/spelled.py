@@ -60,9 +60,7 @@ def _attributes(cls: ast.ClassDef) -> list[_Name]:
     """Attributes that are set once in the class, to a threshold of seeding."""
     set_to: dict[str, list[ast.expr | None]] = {}
     for node in ast.walk(cls):
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        value = node.value if isinstance(node, ast.Assign) and len(targets) == 1 else None
-        for target in targets:
+        for target, value in _settings_of(node):
             if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
                 set_to.setdefault(target.attr, []).append(value)
     known = {"cfg": "self.cfg"} if "cfg" in set_to else {}
@@ -72,6 +70,21 @@ def _attributes(cls: ast.ClassDef) -> list[_Name]:
         if code is not None and any(word in code for word in _THRESHOLDS):
             names.append(_Name(cls.name, f"self.{name}", code, attribute=True))
     return names
+
+
+def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """What a statement sets, each with what it is set to, where that is an expression of its own."""
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(targets) == len(values):
+            yield from zip(targets, values, strict=True)
+        case ast.Assign(targets=[ast.Tuple(elts=targets)]):
+            yield from ((target, None) for target in targets)
+        case ast.Assign(targets=[target], value=value):
+            yield target, value
+        case ast.Assign(targets=targets):
+            yield from ((target, None) for target in targets)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target) | ast.For(target=target):
+            yield target, None
 
 
 def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -> list[_Name]:

@@ -119,8 +119,8 @@ class TDMPC2(torch.nn.Module):
             consistency_loss = consistency_loss + F.mse_loss(zs[-1], next_z[t]) * weight
         total_loss = (
             self.cfg.consistency_coef * consistency_loss
-            + self.cfg.reward_coef * reward_loss
-            + self.cfg.value_coef * value_loss
+            + reward_loss * self.cfg.reward_coef
+            + value_loss * self.cfg.value_coef
         )
         losses = {"consistency_loss": consistency_loss, "reward_loss": reward_loss, "value_loss": value_loss}
         return total_loss, torch.stack(zs).detach(), {name: loss.detach() for name, loss in losses.items()}

@@ -9,11 +9,8 @@ from tensordict import TensorDict
 
 class Trainer:
     def __init__(self, cfg, env, agent, buffer, logger):
-        self.cfg = cfg
-        self.env = env
-        self.agent = agent
-        self.buffer = buffer
-        self.logger = logger
+        self.cfg, self.logger = cfg, logger
+        self.env, self.agent, self.buffer = env, agent, buffer
         self._step = 0
         self._tasks = torch.zeros(cfg.num_envs, dtype=torch.int64)
         self._episode_lengths = torch.tensor(cfg.episode_lengths)

@@ -44,7 +44,7 @@ class Trainer():
 			std=std,
 			reward=reward,
 			task=self._tasks,
-			batch_size=(self.cfg.num_envs,))
+			batch_size=self._tasks.shape)
 		return td
 
 	def train(self):
@@ -79,10 +79,10 @@ class Trainer():
 			done = terminated | truncated
 
 			# Store experience
-			_obs = obs.clone()
+			after = obs.clone()
 			if 'final_observation' in info:
-				_obs[done] = info['final_observation']
-			td = self.to_td(_obs, action, mu, std, reward, terminated)
+				after[done] = info['final_observation']
+			td = self.to_td(after, action, mu, std, reward, terminated)
 			self._tds[ep_len] = td
 			for i in done.nonzero().flatten().tolist():
 				_td = self._tds[:ep_len[i]+1, i].unsqueeze(0)

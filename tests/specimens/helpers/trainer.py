@@ -8,11 +8,8 @@ class Trainer:
     """Trains an agent in environments that run side by side."""
 
     def __init__(self, cfg, env, agent, buffer, logger):
-        self.cfg = cfg
-        self.env = env
-        self.agent = agent
-        self.buffer = buffer
-        self.logger = logger
+        self.cfg, self.logger = cfg, logger
+        self.env, self.agent, self.buffer = env, agent, buffer
         self._step = 0
         self._tasks = torch.zeros(cfg.num_envs, dtype=torch.int64)
         self._episode_lengths = torch.tensor(cfg.episode_lengths)
@@ -41,9 +38,9 @@ class Trainer:
         td = TensorDict(
             obs=obs,
             action=action,
+            task=self._tasks,
             reward=reward,
             terminated=terminated,
-            task=self._tasks,
             batch_size=(self.cfg.num_envs,),
         )
         return td
@@ -102,7 +99,7 @@ class Trainer:
     def _update(self):
         """Spend the tokens that this step has earned."""
         if self._step >= self._warmup:
-            self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+            self._update_tokens += self.cfg.utd * self.cfg.num_envs * self.cfg.world_size
             if self._update_tokens >= 1.0:
                 num_updates = int(self._update_tokens)
                 for _ in range(num_updates):

@@ -33,9 +33,9 @@ class Trainer():
 		return TensorDict(dict(
 			obs=obs,
 			action=action,
+			task=self._tasks,
 			reward=reward,
 			terminated=terminated,
-			task=self._tasks,
 		), batch_size=(self.cfg.num_envs,))
 
 	def train(self):

@@ -200,8 +200,8 @@ class TDMPC2(torch.nn.Module):
         value_loss = value_loss / self.cfg.num_q
         total_loss = (
             self.cfg.consistency_coef * consistency_loss
-            + self.cfg.reward_coef * reward_loss
-            + self.cfg.value_coef * value_loss
+            + reward_loss * self.cfg.reward_coef
+            + value_loss * self.cfg.value_coef
         )
         losses = {
             'consistency_loss': consistency_loss.detach(),

@@ -67,9 +67,9 @@ class Trainer:
 		use_demos = self.cfg.get("use_demos", False)
 		while self._step <= self.cfg.steps:
 			if self._step % self.cfg.eval_freq == 0:
-				eval_metrics = self.eval()
-				eval_metrics.update(self.common_metrics())
-				self.logger.log(eval_metrics, "eval")
+				evaluated = self.eval()
+				evaluated.update(self.common_metrics())
+				self.logger.log(evaluated, "eval")
 				obs, _ = self.env.reset()
 				ep_len = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
 				done = torch.ones(self.cfg.num_envs, dtype=torch.bool)

@@ -39,7 +39,7 @@ class Trainer():
 			action=action,
 			reward=reward,
 			task=self._tasks,
-			batch_size=(self.cfg.num_envs,))
+			batch_size=self._tasks.shape)
 		return td
 
 	def train(self):
@@ -59,7 +59,7 @@ class Trainer():
 
 			# Collect experience
 			use_mpc = self._step >= self.cfg.seeding_coef * self._update_freq
-			use_agent = self.cfg.finetune or (use_demos and self.cfg.demo_steps > 0) or use_mpc
+			use_agent = use_mpc or self.cfg.finetune or (use_demos and self.cfg.demo_steps > 0)
 			if use_agent:
 				# the planner takes over
 				action = self.agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
@@ -72,10 +72,10 @@ class Trainer():
 			done = terminated | truncated
 
 			# Store experience
-			_obs = obs.clone()
+			after = obs.clone()
 			if 'final_observation' in info:
-				_obs[done] = info['final_observation']
-			td = self.to_td(_obs, action, reward, terminated)
+				after[done] = info['final_observation']
+			td = self.to_td(after, action, reward, terminated)
 			self._tds[ep_len] = td
 			for i in done.nonzero().flatten().tolist():
 				_td = self._tds[:ep_len[i]+1, i].unsqueeze(0)

@@ -39,19 +39,14 @@ class Trainer():
 		if std is None:
 			std = torch.full_like(action, float('nan'))
 		if reward is None:
-			reward = torch.tensor(float('nan')).repeat(self.cfg.num_envs)
-		if terminated is None:
-			terminated = torch.tensor(False).repeat(self.cfg.num_envs)
-		td = TensorDict(
-			obs=obs,
-			action=action,
-			mu=mu,
-			std=std,
-			reward=reward,
-			terminated=terminated,
-			task=self._tasks,
+			reward = torch.full((self.cfg.num_envs,), float('nan'))
+		ended = torch.zeros(self.cfg.num_envs, dtype=torch.bool) if terminated is None else terminated
+		rows = TensorDict(
+			obs=obs, task=self._tasks,
+			action=action, mu=mu, std=std,
+			reward=reward, terminated=ended,
 			batch_size=(self.cfg.num_envs,))
-		return td
+		return rows
 
 	def train(self):
 		use_demos = self.cfg.get('use_demos', False)
@@ -68,14 +63,13 @@ class Trainer():
 
 			# Evaluate, and start anew
 			if self._step % self.cfg.eval_freq == 0:
-				eval_metrics = self.eval()
-				eval_metrics.update(self.common_metrics())
-				self.logger.log(eval_metrics, 'eval')
+				results = self.eval()
+				results.update(self.common_metrics())
+				self.logger.log(results, 'eval')
 
 				obs, info = self.env.reset()
-				ep_reward = torch.zeros((self.cfg.num_envs,))
-				ep_len = torch.zeros((self.cfg.num_envs,), dtype=torch.int32)
-				done = torch.full((self.cfg.num_envs,), True, dtype=torch.bool)
+				done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+				ep_len, ep_reward = torch.zeros(self.cfg.num_envs, dtype=torch.int32), torch.zeros(self.cfg.num_envs)
 				self._tds[ep_len] = self.to_td(obs)
 
 			# Collect
@@ -86,25 +80,25 @@ class Trainer():
 			if use_agent:
 				torch.compiler.cudagraph_mark_step_begin()
 				# action = self.agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
-				action, mu, std = self.agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
+				action, mu, std = self.agent(obs, done, mpc=use_mpc, step=self._step, task=self._tasks)
 			else:
 				action = self.env.rand_act()
 
 			obs, reward, terminated, truncated, info = self.env.step(action)
-			ep_reward += reward
+			self._step += self.cfg.world_size * self.cfg.num_envs
 			ep_len += 1
-			done = terminated | truncated
-			self._step += self.cfg.num_envs * self.cfg.world_size
+			ep_reward += reward
+			done = truncated | terminated
 
 			# Store
-			_obs = obs.clone()
+			reached = obs.clone()
 			if 'final_observation' in info:
-				_obs[done] = info['final_observation']
+				reached[done] = info['final_observation']
 			# td = self.to_td(_obs, action, reward, terminated)
-			td = self.to_td(_obs, action, mu, std, reward, terminated)
+			td = self.to_td(reached, action, mu, std, reward, terminated)
 			self._tds[ep_len] = td
 			if done.any():
-				max_ep_len = ep_len.max()
+				longest = ep_len.max()
 
 				for i in range(self.cfg.num_envs):
 					if done[i]:
@@ -117,7 +111,7 @@ class Trainer():
 						ep_len[i] = 0
 
 				# One line a round
-				if max_ep_len >= self.cfg.episode_length:
+				if longest >= self.cfg.episode_length:
 					self._ep_idx += self.cfg.num_envs
 					means = {key: sum(values) / len(values) for key, values in train_metrics.items() if key.startswith('episode')}
 					self.logger.log({**train_metrics, **means, **self.common_metrics()}, 'train')
@@ -125,7 +119,7 @@ class Trainer():
 
 			# Update
 			if self._step >= self.cfg.seeding_coef * self._update_freq:
-				self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+				self._update_tokens += self.cfg.utd * self.cfg.world_size * self.cfg.num_envs
 				if self._update_tokens >= 1.0:
 					whole = int(self._update_tokens)
 					for _ in range(whole):

@@ -8,11 +8,8 @@ from tensordict import TensorDict
 
 class Trainer:
     def __init__(self, cfg, env, agent, buffer, logger):
-        self.cfg = cfg
-        self.env = env
-        self.agent = agent
-        self.buffer = buffer
-        self.logger = logger
+        self.cfg, self.logger = cfg, logger
+        self.env, self.agent, self.buffer = env, agent, buffer
         self._step = 0
         self._tasks = torch.zeros(cfg.num_envs, dtype=torch.int64)
         self._episode_lengths = torch.tensor(cfg.episode_lengths)
@@ -55,9 +52,9 @@ class Trainer:
         metrics = defaultdict(list)
         while self._step <= self.cfg.steps:
             if self._step % self.cfg.eval_freq == 0:
-                eval_metrics = self.eval()
-                eval_metrics.update(self.common_metrics())
-                self.logger.log(eval_metrics, "eval")
+                evaluated = self.eval()
+                evaluated.update(self.common_metrics())
+                self.logger.log(evaluated, "eval")
                 obs, _ = self.env.reset()
                 ep_len = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
                 done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
@@ -89,7 +86,7 @@ class Trainer:
                     ep_len[i] = 0
 
             if self._step >= seed_until and self.buffer.num_eps > 0:
-                self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+                self._update_tokens += self.cfg.utd * self.cfg.num_envs * self.cfg.world_size
                 if self._update_tokens >= 1.0:
                     num_updates = int(self._update_tokens)
                     for _ in range(num_updates):

@@ -20,7 +20,7 @@ class Buffer:
 	def __init__(self, batch_size=8, horizon=3):
 		def transform(td):
 			td = td.select("obs", "action", "reward", "task", strict=False)
-			td = td.view(-1, horizon + 1).transpose(0, 1)
+			td = td.view(-1, 1 + horizon).transpose(0, 1)
 			obs = td.get("obs").contiguous()
 			action = td.get("action")[1:].contiguous()
 			reward = td.get("reward")[1:].unsqueeze(-1).contiguous()

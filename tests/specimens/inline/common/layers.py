@@ -43,8 +43,8 @@ class QOnlineTargetEnsemble(nn.Module):
 	def __init__(self, cfg):
 		super().__init__()
 		self.online = QEnsemble(cfg)
-		self.target = deepcopy(self.online)	# follows
 		self.tau = cfg.tau
+		self.target = deepcopy(self.online)	# follows
 		self.track_grad(False, self.target)
 
 	def track_grad(self, mode, ensemble):

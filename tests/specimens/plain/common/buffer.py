@@ -7,7 +7,7 @@ from tensordict import TensorDict
 def transform(td, horizon: int = 3):
 	"""Rows of slices to time-major batches."""
 	td = td.select("obs", "action", "reward", "task", strict=False)
-	td = td.view(-1, horizon + 1).transpose(0, 1)
+	td = td.view(-1, 1 + horizon).transpose(0, 1)
 	obs = td.get("obs").contiguous()
 	action = td.get("action")[1:].contiguous()
 	reward = td.get("reward")[1:].unsqueeze(-1).contiguous()

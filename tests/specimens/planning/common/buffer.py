@@ -9,7 +9,7 @@ def transform(td: TensorDict, horizon: int = 3):
 	assert horizon == 3, "slices of four rows"
 	# td = td.select("obs", "action", "reward", "task", strict=False)
 	td = td.select("obs", "action", "mu", "std", "reward", "task", strict=False)
-	td = td.view(-1, horizon + 1).transpose(0, 1)
+	td = td.view(-1, 1 + horizon).transpose(0, 1)
 	obs = td.get("obs").contiguous()
 	action = td.get("action")[1:].contiguous()
 	mu = td.get("mu")[1:].contiguous()
@@ -72,12 +72,9 @@ class Buffer:
 		"""A batch of slices on a device."""
 		obs, action, mu, std, reward, task = self._buffer.sample()
 		if obs.device != device:
-			obs = obs.to(device, non_blocking=True)
-			action = action.to(device, non_blocking=True)
-			mu = mu.to(device, non_blocking=True)
-			std = std.to(device, non_blocking=True)
-			reward = reward.to(device, non_blocking=True)
-			task = task.to(device, non_blocking=True)
+			obs, action = obs.to(device), action.to(device)
+			mu, std = mu.to(device), std.to(device)
+			reward, task = reward.to(device), task.to(device)
 
 		return obs, action, mu, std, reward, task
 

@@ -8,7 +8,7 @@ import torch
 def transform(td, horizon=3):
     """Rows [B * (H+1)] to obs [H+1, B, O], action [H, B, A], reward [H, B, 1] and task [H, B]."""
     td = td.select("obs", "action", "reward", "task", strict=False)
-    td = td.view(-1, horizon + 1).transpose(0, 1)
+    td = td.view(-1, 1 + horizon).transpose(0, 1)
     obs = td.get("obs").contiguous()
     action = td.get("action")[1:].contiguous()
     reward = td.get("reward")[1:].unsqueeze(-1).contiguous()
