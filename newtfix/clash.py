@@ -48,7 +48,7 @@ def check(shape: Shape, patch: str, file: str, module: cst.Module, pristine: cst
     if taken:
         raise Refused(
             f"patch {patch!r} needs the name {taken[0]!r}, which the tree uses there for something else",
-            where=f"{file}, {'.'.join(name for name in function[1] if name)}",
+            where=f"in {file}, {'.'.join(name for name in function[1] if name)}",
             hint=f"rename the tree's own {taken[0]}, and run the command again; nothing was written",
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,9 +10,9 @@ from newtfix.errors import Refused
 from newtfix.look import Look, WorkingTree, look_at
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.order import in_order, with_requirements
+from newtfix.proof import prove
 from newtfix.rewrite import apply_add, apply_edit
-from newtfix.roles import other_agents, outline, overrides
-from newtfix.undefined import undefined_names
+from newtfix.roles import other_agents, overrides
 
 
 def inspect(
@@ -78,7 +77,7 @@ def plan(
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
-    _prove(sources, after, order, patches)
+    prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
     return Plan(tuple(order), pulled_in, reports, before, after, _notes(tree, after))
 
@@ -137,48 +136,3 @@ def _parts(report: PatchReport) -> list[str]:
         if r.state in (State.AVAILABLE, State.PARTIAL, State.DRIFTED)
     ]
     return [f"there: {', '.join(there)}", f"missing: {', '.join(missing)}"]
-
-
-def _leaves_no_calls(sources: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Nothing refers to a method that the patches took away."""
-    for file, text in after.items():
-        before, now = outline(sources[file]), outline(text)
-        gone = {name for cls, names in before.classes.items() for name in names - now.classes.get(cls, frozenset())}
-        for name in sorted(gone):
-            used = next((f for f, t in {**sources, **after}.items() if re.search(rf"\.{name}\b", t)), None)
-            if used is not None:
-                raise Refused(
-                    f"the patches would take the method {name} away, which is used in another way than they know",
-                    where=used,
-                    hint=f"look for {name} there, and call it as the tree's other code does; nothing was written",
-                )
-
-
-def _prove(
-    sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
-) -> None:
-    """The result compiles, and applying the same patches to it again would change nothing."""
-    for file, text in after.items():
-        try:
-            compile(text, file, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as problem:
-            where = f"{file}, line {getattr(problem, 'lineno', 0)}: {problem}"
-            raise Refused("the patched text does not compile", where=where, hint="please report this") from problem
-        if new := sorted(undefined_names(text) - undefined_names(sources[file])):
-            place, name = new[0]
-            raise Refused(
-                f"patches {', '.join(order)} would use the name {name!r}, which this tree does not have there",
-                where=f"{file}, {place}",
-                hint="the tree's code is split up in a way that the patches do not know; nothing was written",
-            )
-    if not after:
-        return
-    _leaves_no_calls(sources, after)
-    tree = WorkingTree({**sources, **after})
-    for name in order:
-        state = examine(tree, patches[name], places=False)[0].state
-        if state not in (State.APPLIED, State.ABSENT):
-            raise Refused(
-                f"patch {name!r} would not be recognised after it was applied (state: {state.value})",
-                hint="please report this; nothing was written",
-            )

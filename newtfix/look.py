@@ -12,6 +12,7 @@ from newtfix import pattern as pat
 from newtfix import render
 from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.roles import ROLES, Found, find_roles
+from newtfix.touched import breaks
 from newtfix.view import restored, view
 
 
@@ -280,7 +281,9 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bind
     # Statements, or nothing, can only take the place of statements.
     pattern = pat.parse_pattern(shape.before, statements=pat.parse_pattern(shape.after).expression is None)
     run = pattern.expression is None
-    before = [m for m in pat.find(pattern, root, bound, path) if not _contains(m, shape.without, root, path)]
+    places = _methods_with(shape.near, root, path) if shape.near else [(path, root)]
+    found = [match for at, part in places for match in pat.find(pattern, part, bound, at)]
+    before = [m for m in found if not _contains(m, shape.without, root, path) and not breaks(m, shape.untouched)]
     present_source = shape.after if shape.present is None else shape.present
     present = pat.find(pat.parse_pattern(present_source, run and shape.present is None), root, bound, path)
     stray = _stray(shape, root, path, (*before, *present))

@@ -109,6 +109,7 @@ ABOUT = {
     "key_mu": re.compile(r"^['\"](\w*_)?(mu|mean|loc|center)['\"]$"),
     "key_std": re.compile(r"^['\"](\w*_)?(std|sigma|spread)['\"]$"),
     "seeding": re.compile(r"\b_?seed(ing)?_?(coef|steps)\b"),
+    "whole": re.compile(r"^[\w.]+$|^torch\.cat\("),
     "rho_name": re.compile(r"^rho\w*$"),
     "temporal": re.compile(r"^(self\.)?rho\b|\brho$"),
 }
@@ -326,6 +327,8 @@ def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, pat
     The bases and decorators of classes are not looked at.
     """
     blocks, units = _units(root)
+    if not _required(pattern) <= _names_below(root):
+        return []
     matches = [match for here, block in blocks for match in _find_runs(pattern.statements, here, block, bound or {})]
     for here, unit in units:
         found = _find_in(pattern, unit, bound) if bound else _find_anew(pattern, unit)
@@ -342,7 +345,34 @@ def _whole(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None, path: Pa
     return [] if found is None or index is None else [Match(path[:-1], found, index, index + 1)]
 
 
+@cache
+def _required(pattern: Pattern) -> frozenset[str]:
+    """The names that code must mention for the pattern to match it."""
+    roots = pattern.statements if pattern.expression is None else (pattern.expression,)
+    return frozenset().union(*map(_names_in, roots)) - {
+        name for root in roots for name in _names_in(root) if _is_hole(name)
+    }
+
+
+def _is_hole(name: str) -> bool:
+    return name.startswith(tuple(_KINDS.values()))
+
+
+@lru_cache(maxsize=16384)
+def _names_in(unit: cst.CSTNode) -> frozenset[str]:
+    return frozenset(node.value for _, node in walk(unit) if isinstance(node, cst.Name))
+
+
+@lru_cache(maxsize=2048)
+def _names_below(root: cst.CSTNode) -> frozenset[str]:
+    """The names in a module, class or function: of its units, whose names are remembered, and of the classes."""
+    blocks, units = _units(root)
+    return frozenset().union(*(_names_in(unit) for _, unit in units)) if blocks else _names_in(root)
+
+
 def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
+    if not _required(pattern) <= _names_in(unit):
+        return ()
     nodes = _by_type(unit)
     if pattern.expression is not None:
         kind = type(pattern.expression)

@@ -133,7 +133,7 @@ def assert_refused(tree: Tree, name: str, patches: Mapping[str, Patch], says: st
     except Refused as refusal:
         said = str(refusal)
         _hold(
-            bool(re.search(rf"patch '{re.escape(name)}'(.|\n)* in \S", said)),
+            bool(re.search(rf"'{re.escape(name)}'(.|\n)*\bin \S", said)),
             f"the refusal names no place of {name}:\n{said}",
         )
         _hold(bool(re.search(says, said)), f"the refusal does not say {says!r}:\n{said}")

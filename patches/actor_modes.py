@@ -156,6 +156,7 @@ def _pi_loss(self, zs, action, mu, std, task):
         "pi_entropy": info["entropy"].mean(),
         "pi_scaled_entropy": info["scaled_entropy"].mean(),
         "pi_std": info["log_std"].exp().mean(),
+        "pi_max_std": info["log_std"].exp().max(),
     })
     return pi_loss, qs[0].detach(), metrics
 '''
@@ -165,6 +166,12 @@ LOSS = "def _pi_loss(self, $zs, $action, $mu, $std, $task):\n    $$body"
 CALLED = Where(
     "agent", ("$_, $values, $_ = self.pi_loss($*_)", "$_, $values, $_ = self._pi_loss($*_)"), "TDMPC2.update_pi"
 )
+# Newt's own temperature, which the modes use too; the libraries by newt's names.
+FIXED_TEMPERATURE = (
+    Where("agent", "self.cfg.entropy_coef", "TDMPC2._pi_loss"),
+    Where("agent", ("import math", "self.model.module"), absent=True),
+)
+MASKS = Where("world_model", ("self._action_masks", 'self.register_buffer("_action_masks", $*_)'), "WorldModel")
 POLICY = tuple(f"def pi(self, $z, $task{rest}):\n    $$_" for rest in ("", "=$_", ", $*_", "=$_, $*_"))
 
 
@@ -179,6 +186,7 @@ CHECKS = (
     _checks("super().__init__($*arguments)", where=(Where("agent", "self.cfg = $_", "TDMPC2.__init__", absent=True),)),
 )
 
+DICTS = ("$variable = TensorDict($*_)", "$variable = dict($*_)", "$variable = {*$*_}", "$variable[$_] = $_")
 # A loss that is made where it is used: what is used of it afterwards, the policy's statistics say, stays.
 INLINE = Shape(
     """
@@ -253,30 +261,31 @@ PATCH = Patch(
                     """
                     $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
                     $$between
-                    return $action, $info
+                    return $action, $variable
                     """,
                     """
                     $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
                     $$between
                     valid_dims = self.action_mask($task, $action)
                     volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * valid_dims
-                    $info["log_pi"] = (
+                    $variable["log_pi"] = (
                         math.reference_logprob(
                             $eps * valid_dims, $log_std * valid_dims, valid_dims.sum(-1, keepdim=True)
                         )
                         - volume.sum(-1, keepdim=True)
                     )
-                    return $action, $info
+                    return $action, $variable
                     """,
-                    present='$info["log_pi"] = $value',
+                    present='$variable["log_pi"] = $value',
                     where=(
                         Where("world_model", POLICY, "WorldModel"),
                         Where("world_model", "math.gaussian_logprob($eps, $log_std)", "WorldModel.pi"),
+                        Where("world_model", DICTS, "WorldModel.pi"),
                     ),
                 ),
             ),
         ),
-        Add("action-mask", "world_model", "WorldModel", ACTION_MASK, after="pi", optional=True),
+        Add("action-mask", "world_model", "WorldModel", ACTION_MASK, after="pi", optional=True, where=(MASKS,)),
         Add("log-pi-action", "world_model", "WorldModel", LOG_PI_ACTION, after="pi"),
         Edit(
             "check",
@@ -305,6 +314,7 @@ PATCH = Patch(
                     present=PATCHED_LOSS,
                     where=(
                         CALLED,
+                        *FIXED_TEMPERATURE,
                         Where("agent", "self.scale.update($values)", "TDMPC2.update_pi"),
                         Where("agent", "self.scale.update($*_)", "TDMPC2._pi_loss", absent=True),
                     ),

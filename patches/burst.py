@@ -35,6 +35,17 @@ def _burst(self):
 
 SPENDING = ("self._update_tokens += $_",)
 UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer", portable=("batch",), names=("self",), near=SPENDING)
+# The updates of an iteration are updates of the agent and nothing else.
+ALONE = Where(
+    "trainer",
+    tuple(
+        f"{loop}:\n    {update}"
+        for loop in ("for $_ in $_", "while $_")
+        for update in ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
+    ),
+    "Trainer",
+    near=SPENDING,
+)
 
 # Updates in a loop over the seed steps.
 BURSTS = tuple(
@@ -106,6 +117,6 @@ PATCH = Patch(
                 ),
             ),
         ),
-        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE)),
+        Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE, ALONE)),
     ),
 )

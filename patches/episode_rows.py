@@ -11,7 +11,16 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it with two leng
 Leave it off: never with tasks of different lengths; with one length it makes no difference.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.model import Edit, Patch, Severity, Shape, Where
+
+# One number for all environments is another way to keep their steps.
+STEPS = Where(
+    "trainer",
+    ("$_ = int($_.max())", "$_ = int($_[0])", "$_ = $_.max().item()", "$_ = $_[0].item()"),
+    "Trainer",
+    absent=True,
+    near=("self.to_td($_, $_, $*_)",),
+)
 
 PATCH = Patch(
     title="Rows of episodes of different lengths",
@@ -29,17 +38,19 @@ PATCH = Patch(
                     """
                     $td = self.to_td($*row)
                     $$between
-                    self._tds[$length] = $td
+                    self._tds[$whole] = $td
                     """,
                     """
                     $td = self.to_td($*row)
                     $$between
-                    self._tds[$length.long(), torch.arange($length.shape[0])] = $td
+                    self._tds[$whole.long(), torch.arange($whole.shape[0])] = $td
                     """,
+                    where=(STEPS,),
                 ),
                 Shape(
-                    "self._tds[$length] = self.to_td($obs, $action, $*rest)",
-                    "self._tds[$length.long(), torch.arange($length.shape[0])] = self.to_td($obs, $action, $*rest)",
+                    "self._tds[$whole] = self.to_td($obs, $action, $*rest)",
+                    "self._tds[$whole.long(), torch.arange($whole.shape[0])] = self.to_td($obs, $action, $*rest)",
+                    where=(STEPS,),
                 ),
             ),
             present=(

@@ -78,6 +78,15 @@ def _mean_over_ranks(self, values):
     return (total[0] / total[1]).item()
 '''
 
+# How the methods call the environments and the agent is how the tree does.
+INTERFACES = (
+    Where("trainer", "$_, $_, $_, $_, $_ = self.env.step($_)", "Trainer"),
+    Where("trainer", "self.agent($*_, t0=$_, $*_)", "Trainer"),
+    Where("trainer", "self.agent($*_, eval_mode=$_, $*_)", "Trainer"),
+    Where("agent", ("self.discount[$_]", "self.discount.$_($*_)"), "TDMPC2"),
+    Where("trainer", ("self.eval_env", '$_["final_info"][$_][$_]["success"]', '"is_success"'), "Trainer", absent=True),
+)
+
 PATCH = Patch(
     title="Evaluation of the policy without planner, and of Q",
     severity=Severity.MINOR,
@@ -101,6 +110,7 @@ PATCH = Patch(
                     $metrics.update(self.eval_policy())
                     """,
                     present="$metrics.update(self.eval_policy())",
+                    where=INTERFACES,
                 ),
             ),
         ),

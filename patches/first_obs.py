@@ -29,9 +29,14 @@ DIRECTLY = Where("trainer", STEPPING, "Trainer", portable=("obs",), names=("self
 def _places(before: str, after: str, *where: Where, fallback: bool = False) -> tuple[Shape, ...]:
     """The same for observations that are at hand and for those that are kept as an attribute."""
     known = (HERE, (ELSEWHERE, KEPT), (ELSEWHERE, DIRECTLY))
-    return tuple(Shape(before, after, where=(*at, *where), fallback=fallback) for at in known)
+    return tuple(
+        Shape(before, after, where=(*at, AS_RESET, *where), fallback=fallback, untouched=KEEPS_DONE) for at in known
+    )
 
 
+# Nothing is written into the observations of the reset, and `done` still says whose they are.
+AS_RESET = Where("trainer", "$obs[$_] = $_", "Trainer", absent=True)
+KEEPS_DONE = ("before:done", "loop:done", "behind:done", "finished:done", "after:done")
 ANY_DONE = "if $done.any():\n    $$finished"
 WITH_LOOP = "if $done.any():\n    $$before\n    for $i in $environments:\n        $$loop\n    $$behind"
 WRITE = "self._tds[0, $done] = self.to_td($obs)[$done]"
@@ -77,7 +82,7 @@ PATCH = Patch(
                     for shape in _behind_loop("$$before\n    $ep_len[$i] = 0\n    $$after", finished)
                 ),
             ),
-            present=("self._tds[0, $done] = $_[$done]", "self._tds[0, $_] = $_"),
+            present=("self._tds[0, $done] = $_[$done]",),
         ),
     ),
 )

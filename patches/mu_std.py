@@ -102,6 +102,10 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
     return found
 
 
+# What is drawn is what the environments get.
+AS_DRAWN = Where("trainer", f"{RANDOM.replace('$_', '$action')}\n$$_\n$action = $_", "Trainer", absent=True)
+
+
 def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = ()) -> Shape:
     """Statistics of random actions in place of what stands behind `rand_act` in `before`."""
     lines = [
@@ -114,7 +118,7 @@ def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = ()) -> Sh
         f"{lines[0]}\n{before}",
         "\n".join(lines),
         present=f"{std} = torch.full_like($action, self.cfg.log_std_max).exp()",
-        where=where,
+        where=(AS_DRAWN, *where),
     )
 
 

@@ -12,6 +12,8 @@ Leave it off: to repeat earlier runs, or where the start is 0: then nothing chan
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
+# What callers hand over where the tree counts the steps of the annealing itself.
+DURATIONS = ("self.cfg.constraint_final_step - self.cfg.constraint_start_step", "math.interp_dist($*_, $_ - $_)")
 BOUNDS = "def interp_dist($_, $_, $_, $_, $_, $start, $end):\n    $$_"
 
 PATCH = Patch(
@@ -29,7 +31,7 @@ PATCH = Patch(
                 Shape(
                     "max($least, $end)",
                     "max($least, $end - $start)",
-                    where=(Where("math", BOUNDS, ""),),
+                    where=(Where("math", BOUNDS, ""), *(Where("agent", given, absent=True) for given in DURATIONS)),
                 ),
             ),
             present=("end - start", "max($_, end) - start"),

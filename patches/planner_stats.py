@@ -41,14 +41,19 @@ def _takes_statistics(edit: str, method: str, unless: tuple[Where, ...] = ()) ->
     )
 
 
-def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = ()) -> Edit:
+def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = (), where: tuple[Where, ...] = ()) -> Edit:
     """Calls of the method hand mu and std on."""
     return Edit(
         edit,
         "agent",
         "TDMPC2",
         tuple(
-            Shape(f"self.{method}($zs, $action, {task})", f"self.{method}($zs, $action, mu, std, {task})", count=None)
+            Shape(
+                f"self.{method}($zs, $action, {task})",
+                f"self.{method}($zs, $action, mu, std, {task})",
+                count=None,
+                where=where,
+            )
             for method in methods
             for task in ("$task", "task=$task")
         ),
@@ -68,6 +73,10 @@ IN_A_DICT = (
 )
 ALREADY_RETURNED = (*IN_A_DICT, Where("agent", "return $_, $_", "TDMPC2.forward"))
 INLINE_LOSS = (Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", absent=True),)
+
+# The planner's standard deviation is what its noise is scaled with.
+NOISE = ("torch.randn_like($*_)", "torch.randn($*_)")
+EXPLORES = Where("agent", tuple(f"$std * {noise}" for noise in NOISE), "TDMPC2.plan")
 
 FORWARD = "def forward(self, $*parameters):"
 FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
@@ -106,8 +115,16 @@ def _returns(result: str, stats: str) -> Shape:
             return {result}
         """,
         present=f"return {stats}",
+        untouched=("tail:action", "head:return", "device:return", "planned:return", "rest:return", "tail:return"),
     )
 
+
+BATCH = Where("agent", "$_, $action, $*_ = $_.sample($*_)", "TDMPC2.update")
+# Under whatever names, a batch has statistics that go from the buffer to the policy.
+SAMPLED = (
+    Where("agent", "$_, $_, $mu, $std, $*_ = $_.sample($*_)", "TDMPC2.update"),
+    Where("agent", "self.update_pi($_, $_, $mu, $std, $*_)", "TDMPC2.update"),
+)
 
 AGENT = (
     Edit(
@@ -143,6 +160,7 @@ AGENT = (
                     return $action.cpu()
                 """,
                 present="return $action.cpu(), mu.cpu(), std.cpu()",
+                untouched=("head:return", "rest:return"),
             ),
         ),
         present=("return $action.cpu(), $mu.cpu(), $std.cpu()", "return $action, $like_mu, $like_std"),
@@ -161,12 +179,14 @@ AGENT = (
                 """,
                 f"""
                 $action, $mean, $std = self.{method}($*arguments)
-                mu = $action
+                mu = $action.clone()
                 $$rest
                 return {result}, mu, $std
                 """,
                 present=f"return {result}, mu, $std",
+                where=(EXPLORES, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
                 fallback="$variable" in result,
+                untouched=("rest:std", "rest:return"),
             )
             for method in ("mppi", "_mppi")
             for result in ("$action", "$action.clamp($*limits)", "$variable", "$variable.clamp($*limits)")
@@ -186,23 +206,27 @@ AGENT = (
     _takes_statistics("loss-arguments", "_pi_loss", unless=INLINE_LOSS),
     _takes_statistics("update-pi-arguments", "update_pi"),
     _hands_statistics("loss-call", "pi_loss", "_pi_loss", unless=INLINE_LOSS),
-    _hands_statistics("update-pi-call", "update_pi"),
+    _hands_statistics("update-pi-call", "update_pi", where=(BATCH,)),
     Edit(
         "sample",
         "agent",
         "TDMPC2.update",
         (
             Shape(
-                "$obs, $action, $*rest = $buffer.sample($*arguments)",
+                "$obs, $action, $*rest = $buffer.sample($*arguments)\n$$using",
                 """
                 $obs, $action, mu, std, $*rest = $buffer.sample($*arguments)
                 mu = torch.where(mu.isnan(), $action, mu)
                 std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
+                $$using
                 """,
                 present="$obs, $action, mu, std, $*rest = $buffer.sample($*arguments)",
+                where=(Where("trainer", "$_, $_, $*_ = self.buffer.sample($*_)", "Trainer", absent=True),),
+                untouched=("using:action",),
             ),
         ),
-        present=("$_, $_, $like_mu, $like_std, $*_ = $_.sample($*_)", "$_, $_, $_, $_, $_, $_ = $_.sample($*_)"),
+        present=("$_, $_, $like_mu, $like_std, $*_ = $_.sample($*_)",),
+        unless=SAMPLED,
     ),
     Edit(
         "unknown",
@@ -410,6 +434,7 @@ def _slices(action: str) -> Shape:
         return $obs, $action, mu, std, $*more
         """,
         present="return $obs, $action, mu, std, $*more",
+        untouched=("rest:action",),
     )
 
 
@@ -435,8 +460,8 @@ def _joined(way: str, dim: str = "$dim") -> Shape:
     """Statistics are joined as actions are."""
     mu, std = (f"torch.cat([{name}0, {name}1], dim={dim})" for name in ("mu", "std"))
     return Shape(
-        "return $obs, $action, $*rest",
-        f"return $obs, $action, {mu}, {std}, $*rest",
+        "return $obs, $whole, $*rest",
+        f"return $obs, $whole, {mu}, {std}, $*rest",
         where=(
             Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
             Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
@@ -484,7 +509,7 @@ BUFFER = (
         tuple(_slices(action) for action in ACTIONS),
         present=(
             '$_ = ("obs", "action", "mu", "std", "reward", "task")',
-            '$_["std"]',
+            '$_["std"][$*_]',
             '$_.get("std", $*_)',
         ),
     ),
@@ -531,6 +556,7 @@ BUFFER = (
                 return $obs, $action, mu, std, $*rest
                 """,
                 present="return $obs, $action, mu, std, $*rest",
+                untouched=("before:action", "move:action", "after:action"),
             ),
             Shape(
                 """
@@ -544,6 +570,7 @@ BUFFER = (
                 return $obs, $action, mu.to($action.device), std.to($action.device), $*rest
                 """,
                 fallback=True,
+                untouched=("moved:action",),
             ),
             Shape(
                 """
@@ -556,6 +583,7 @@ BUFFER = (
                 $$moved
                 return $obs.to($*how), $action.to($*how), mu.to($*how), std.to($*how), $*tail
                 """,
+                untouched=("moved:action",),
             ),
         ),
         present=("return $_, $_, $like_mu, $like_std, $*_",),

@@ -22,6 +22,13 @@ def _drop(self, x):
 # What a layer of the tree knows of dropout already.
 AS_MODULE = Where("layers", "self.dropout = $_", "NormedLinear.__init__")
 AS_NUMBER = (Where("layers", "self.dropout = $_", "NormedLinear.__init__", absent=True),)
+# The networks, whose first layer is one of those that drop units.
+NETWORKS: dict[str, tuple[Where, ...]] = {
+    "self._Qs = nn.ModuleList([mlp($*layers) for $each in $all])": (),
+    "self._Qs = nn.ModuleList($variable)": (
+        Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
+    ),
+}
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
 PATCH = Patch(
@@ -57,27 +64,19 @@ PATCH = Patch(
             "ensemble",
             "layers",
             "QEnsemble.__init__",
-            (
+            tuple(
                 Shape(
-                    "self._Qs = nn.ModuleList($networks)",
-                    """
-                    self._Qs = nn.ModuleList($networks)
+                    made,
+                    f"""
+                    {made}
                     for network in self._Qs:
-                        network[0].dropout = nn.Dropout($cfg.dropout).p
+                        network[0].dropout = nn.Dropout($cfg.dropout){rate}
                     """,
-                    present="network[0].dropout = nn.Dropout($_.dropout).p",
-                    where=(SETTINGS, *AS_NUMBER),
-                ),
-                Shape(
-                    "self._Qs = nn.ModuleList($networks)",
-                    """
-                    self._Qs = nn.ModuleList($networks)
-                    for network in self._Qs:
-                        network[0].dropout = nn.Dropout($cfg.dropout)
-                    """,
-                    present="network[0].dropout = nn.Dropout($_.dropout)",
-                    where=(SETTINGS, AS_MODULE),
-                ),
+                    present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
+                    where=(SETTINGS, *where, *layers),
+                )
+                for made, layers in NETWORKS.items()
+                for rate, where in ((".p", AS_NUMBER), ("", (AS_MODULE,)))
             ),
             present=("mlp($*_, dropout=$_)",),
         ),

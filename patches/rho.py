@@ -27,6 +27,8 @@ NORMALISED = (
     *("self.rho * $_", "self.rho = $_.softmax($*_)", "self.rho = torch.softmax($*_)", "self.rho = F.$_($*_)"),
 )
 DIVIDED = ("$_ / self.cfg.horizon", "$_ /= self.cfg.horizon", "$_ / len($_)", "$_ /= len($_)")
+# Trees that weigh and add up in a method of its own.
+METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
 WEIGHED = "self.cfg.consistency_coef * $consistency + self.cfg.reward_coef * $reward + self.cfg.value_coef * $value"
 # Every loss is a sum of steps that are weighed by rho: at once, or by a variable.
 STEPS = tuple(
@@ -89,7 +91,7 @@ PATCH = Patch(
             ),
         ),
         Edit(
-            "model-losses",
+            "mean-method",
             "agent",
             "TDMPC2",
             (
@@ -107,13 +109,20 @@ PATCH = Patch(
                     ''',
                     present="def _mean_over_time(self, $_):\n    $$_",
                 ),
-                *(
-                    _total(weighed, steps)
-                    for weighed in (WEIGHED, f"{WEIGHED} + $more")
-                    for steps in (STEPS, STEPS_BY_NAME)
-                ),
+            ),
+            unless=(Where("agent", METHODS, "TDMPC2", absent=True),),
+        ),
+        Edit(
+            "model-losses",
+            "agent",
+            "TDMPC2._loss_fn",
+            tuple(
+                _total(weighed, steps)
+                for weighed in (WEIGHED, f"{WEIGHED} + $more")
+                for steps in (STEPS, STEPS_BY_NAME)
             ),
             present=("$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon", "self.rho[$_] / $_"),
+            unless=(Where("agent", METHODS, "TDMPC2"),),
         ),
         Edit(
             "means",
@@ -127,7 +136,7 @@ PATCH = Patch(
                 f"policy-terms{kind}",
                 "agent",
                 "TDMPC2",
-                (Shape(term, f"{term} / self.cfg.horizon", count=None),),
+                (Shape(term, f"{term} / self.cfg.horizon", count=None, near=("self.model.pi($*_)",)),),
                 optional=True,
             )
             for kind, term in TERMS.items()

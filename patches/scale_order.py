@@ -11,48 +11,44 @@ Leave it off: when a loss must not change anything by being evaluated: with the 
 the scale.
 """
 
+from itertools import product
+from textwrap import indent
+
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 POLICY = "$pi_action, $info = self.model.pi($zs, $task)"
 VALUES = "$qs = self.model.Q($zs, $pi_action, $task, return_type='avg')"
-AFTERWARDS = """
-with torch.no_grad():
-    self.scale.update($values)
-    $$others
-"""
-UPDATED = "self.scale.update($values)"
-CALLED = Where("agent", "$_, $values, $_ = self.$_($*_)", "TDMPC2.update_pi")
-IN_BLOCK = (CALLED, Where("agent", AFTERWARDS, "TDMPC2.update_pi"))
-FIRST_LATENTS = (
-    CALLED,
-    Where("agent", ("self.scale.update($_[0])", "self.scale.update($_[0].detach())"), "TDMPC2.update_pi"),
-)
-ALONE = (
-    CALLED,
-    Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True),
-    Where("agent", UPDATED, "TDMPC2.update_pi"),
-)
+# How the scale is updated: alone, or in a block that makes all ranks agree.
+PLAIN = "self.scale.update({})"
+BLOCK = f"with torch.no_grad():\n    {PLAIN}"
+AGREEING = (f"{BLOCK}\n    if $several:\n        $$agree", f"{BLOCK}\n    $agree")
+UPDATES = (PLAIN, BLOCK, *AGREEING)
 OWN = ("$qs[0]", "$qs[0].detach()")
+# What the policy's step updates it with: the values that the loss returned, or the first of them.
+RETURNED = ("$values", "$_[0]", "$_[0].detach()")
+CALLED = Where("agent", "$_, $values, $_ = self.$_($*_)", "TDMPC2.update_pi")
 INLINE = (Where("agent", VALUES, "TDMPC2.update_pi", absent=True),)
+
+
+def _indented(code: str) -> str:
+    return indent(code, "    ")
 
 
 def _loss(result: str, update: str = "") -> str:
     """A loss of the policy; the scale is updated with the values at the first latents alone, which it returns."""
-    return "\n".join(
-        (POLICY, "$$between", VALUES, *update.splitlines(), "$$using", f"return $loss, {result}, $metrics")
-    )
+    lines = (POLICY, "$$between", VALUES, *([update] if update else []), "$$using")
+    return "\n".join((*lines, f"return $loss, {result}, $metrics"))
 
 
-def _shapes(block: str, where: tuple[Where, ...], fallback: bool = False) -> tuple[Shape, ...]:
-    return tuple(
-        Shape(
-            _loss(result),
-            _loss(result, f"with torch.no_grad():\n    self.scale.update($qs[0])\n{block}"),
-            where=where,
-            count=None,
-            fallback=fallback,
-        )
-        for result in OWN
+def _moved(update: str, values: str, result: str) -> Shape:
+    """The update goes from the policy's step, where nothing decides whether it happens, into the loss."""
+    step = f"def update_pi(self, $*_):\n    $$_\n{_indented(update.format(values))}\n    $$_"
+    block = BLOCK if update is PLAIN else update
+    return Shape(
+        _loss(result),
+        _loss(result, block.format("$qs[0]")),
+        where=(CALLED, Where("agent", step, "TDMPC2.update_pi")),
+        count=None,
     )
 
 
@@ -66,13 +62,11 @@ PATCH = Patch(
             "before-use",
             "agent",
             "TDMPC2",
-            (*_shapes("    $$others", IN_BLOCK), *_shapes("", ALONE), *_shapes("", FIRST_LATENTS, fallback=True)),
+            tuple(_moved(*case) for case in product(UPDATES, RETURNED, OWN)),
             present=(
                 *(
                     _loss(result, f"$$_\n{update.format(values)}")
-                    for result in OWN
-                    for values in OWN
-                    for update in ("self.scale.update({})", "with torch.no_grad():\n    self.scale.update({})\n    $$_")
+                    for result, values, update in product(OWN, OWN, UPDATES)
                 ),
                 "self.scale($qs, update=True)",
             ),
@@ -83,8 +77,8 @@ PATCH = Patch(
             "agent",
             "TDMPC2.update_pi",
             (
-                Shape(AFTERWARDS, "", where=INLINE),
-                Shape(UPDATED, "", where=(Where("agent", AFTERWARDS, "TDMPC2.update_pi", absent=True), *INLINE)),
+                *(Shape(update.format("$values"), "", where=INLINE) for update in UPDATES[1:]),
+                Shape(PLAIN.format("$values"), "", where=INLINE, fallback=True),
             ),
             optional=True,
         ),
@@ -94,15 +88,11 @@ PATCH = Patch(
             "TDMPC2.update_pi",
             tuple(
                 Shape(
-                    f"{VALUES}\n$$using\n{update}",
-                    f"{VALUES}\n{update}\n$$using",
-                    present=f"{VALUES}\n{update}",
+                    f"{VALUES}\n$$using\n{update.format(values)}",
+                    f"{VALUES}\n{update.format(values)}\n$$using",
+                    present=f"{VALUES}\n{update.format(values)}",
                 )
-                for update in (
-                    "self.scale.update($qs[0].detach())",
-                    "self.scale.update($qs[0])",
-                    "with torch.no_grad():\n    self.scale.update($*values)\n    $$others",
-                )
+                for update, values in product(UPDATES, OWN)
             ),
             unless=INLINE,
         ),

@@ -98,6 +98,17 @@ def _hand_over_segments(self, ep_len):
     return self._can_sample()
 '''
 
+# Finished episodes are stored whatever they are like, and as they are: segments are, too.
+EVERY_EPISODE = Where(
+    "trainer",
+    tuple(
+        f"if {test}:\n    $$_\n    self.buffer.add($*_)\n    $$_"
+        for test in ("$_ and $_", "$_ or $_", "$_ >= $_", "$_ > $_", "$_ != $_", "$_ == $_", "self.$_($*_)")
+    ),
+    "Trainer",
+    absent=True,
+)
+AS_IT_IS = Where("trainer", "$episode[$_] = $_\n$$_\nself.buffer.add($episode, $*_)", "Trainer", absent=True)
 TESTS = ("self._step >= $seeding", "self._step > $seeding", *(f"{over} and $more" for over in OVER))
 SPENDERS = (
     "    self._update_tokens += $tokens\n",
@@ -122,6 +133,7 @@ PATCH = Patch(
         Where("trainer", ("self._step >= $seeding", "self._step < $seeding"), "Trainer"),
         Where("trainer", "self.cfg.seeding_coef", "Trainer", absent=True),
         Where("trainer", "self._tds[$begin : $end + 1, $i]", "Trainer"),
+        Where("trainer", "self._tds[0 : $_, $_]", "Trainer", absent=True),
         Where("trainer", "def _take_segment(self, $*_):\n    $$_", "Trainer", absent=True),
     ),
     edits=(
@@ -279,6 +291,7 @@ PATCH = Patch(
                 Shape(
                     "self._tds[: $ep_len[$i] + 1, $i]",
                     "self._take_segment($i, $ep_len[$i], finished=True)",
+                    where=(EVERY_EPISODE, AS_IT_IS),
                 ),
             ),
         ),

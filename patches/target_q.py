@@ -14,9 +14,14 @@ Leave it off: only to repeat runs that were made with the defect. With compile=f
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 MADE = "self.$forward = torch.compile(self.$own, $*options)"
+COMPILING = "self.online.$_($*_)"
 GUARDED = (f"if $test:\n    $$_\n    {MADE}\n    $$_", f"{MADE} if $test else $_")
 
 
+OTHERWISE = (
+    f"if $test:\n    $$_\nelse:\n    $$_\n    {MADE}\n    $$_",
+    "self.$forward = $_ if $test else torch.compile(self.$own, $*options)",
+)
 HERE, THERE = (
     Where("layers", f"def __init__(self, ${name}, $*_):\n    $$_", f"{cls}.__init__")
     for name, cls in (("cfg", "QOnlineTargetEnsemble"), ("own_cfg", "QEnsemble"))
@@ -39,6 +44,10 @@ PATCH = Patch(
     by_hand=(
         Where("layers", "torch.compile($*_)", "QEnsemble"),
         Where("layers", ("torch.compile($*_)", "self.$_()"), "QEnsemble.__init__", absent=True),
+        Where("layers", f"{COMPILING}\n$$_\nself.target = $_", "QOnlineTargetEnsemble.__init__", absent=True),
+        Where(
+            "layers", f"if $_:\n    {COMPILING}\n$$_\nself.target = $_", "QOnlineTargetEnsemble.__init__", absent=True
+        ),
     ),
     edits=(
         Edit(
@@ -62,7 +71,12 @@ PATCH = Patch(
                     "{own}",
                     HERE,
                     Where("layers", MADE, "QEnsemble", portable=("options",), names=("$cfg", "torch")),
-                    Where("layers", GUARDED, "QEnsemble", absent=True),
+                    Where("layers", (*GUARDED, *OTHERWISE), "QEnsemble", absent=True),
+                ),
+                _with_its_own(
+                    "if not $test:\n    {own}",
+                    HERE,
+                    Where("layers", OTHERWISE, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),
                 ),
             ),
             unless=(Where("layers", "torch.compile($*_)", "QEnsemble", absent=True),),
