@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from newtfix.syntax import parsed
+
 # Objects whose attributes are the tree's own; those of tensors and the like are not.
 _PARTS = frozenset({"cfg", "model", "agent", "env", "buffer", "logger"})
 _CALLED = re.compile(r"(cfg|config|args|params|settings)$", re.IGNORECASE)
@@ -50,7 +52,7 @@ _NO_CLASS = _Class()
 
 @lru_cache(maxsize=256)
 def _classes(text: str) -> dict[str, _Class]:
-    return {node.name: _class(node) for node in _parsed(text).body if isinstance(node, ast.ClassDef)}
+    return {node.name: _class(node) for node in parsed(text).body if isinstance(node, ast.ClassDef)}
 
 
 def _class(cls: ast.ClassDef) -> _Class:
@@ -76,12 +78,12 @@ def _owner(node: ast.expr) -> str:
 @lru_cache(maxsize=512)
 def _read(text: str) -> frozenset[str]:
     """Names of all attributes, of whatever they are."""
-    return frozenset(node.attr for node in ast.walk(_parsed(text)) if isinstance(node, ast.Attribute))
+    return frozenset(node.attr for node in ast.walk(parsed(text)) if isinstance(node, ast.Attribute))
 
 
 @lru_cache(maxsize=512)
 def _defined(text: str) -> frozenset[str]:
-    return _defined_in(_parsed(text))
+    return _defined_in(parsed(text))
 
 
 def _defined_in(tree: ast.AST) -> frozenset[str]:
@@ -97,7 +99,7 @@ def _defined_in(tree: ast.AST) -> frozenset[str]:
 
 @lru_cache(maxsize=512)
 def _fields(text: str) -> frozenset[str]:
-    return _fields_in(_parsed(text))
+    return _fields_in(parsed(text))
 
 
 def _fields_in(tree: ast.AST) -> frozenset[str]:
@@ -113,13 +115,5 @@ def _fields_in(tree: ast.AST) -> frozenset[str]:
 @lru_cache(maxsize=512)
 def _settings(text: str) -> frozenset[str]:
     """Names of fields, and of the attributes of what is called cfg, args or the like."""
-    nodes = (node for node in ast.walk(_parsed(text)) if isinstance(node, ast.Attribute))
+    nodes = (node for node in ast.walk(parsed(text)) if isinstance(node, ast.Attribute))
     return _fields(text) | {node.attr for node in nodes if _CALLED.search(ast.unparse(node.value))}
-
-
-@lru_cache(maxsize=512)
-def _parsed(text: str) -> ast.Module:
-    try:
-        return ast.parse(text.lstrip("\ufeff"))
-    except (SyntaxError, ValueError):  # a file that plays no role
-        return ast.Module([], [])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from newtfix.account import examine
+from newtfix.callers import reliances
 from newtfix.errors import Refused
 from newtfix.look import Look, WorkingTree, look_at
 from newtfix.model import Add, Patch, PatchReport, Plan, State
@@ -89,6 +90,10 @@ def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
     others = other_agents(tree.sources, agent) if asks else []
     return (
         *_overridden(tree, after),
+        *(
+            f"{place.file}:{place.line} {place.what}; the patches left it as it is, so look at it by hand."
+            for place in reliances(tree.sources, after)
+        ),
         *(
             f"{place} can act in place of {agent.cls}, but lacks return_stats, which {trainer.cls} now asks for."
             for place in others

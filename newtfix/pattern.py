@@ -231,10 +231,10 @@ def unsaid(field: str, value: Any) -> bool:
 
 
 def _match_parameters(pattern: cst.Parameters, node: cst.Parameters, name: str, bound: Bindings) -> Bindings | None:
-    """Parameters that start as the pattern's do; the hole catches the whole list."""
-    head = list(node.params[: len(pattern.params)])
-    result = _match_sequence(pattern.params, head, bound)
-    return None if result is None else _bind(name, node, result)
+    """Parameters that start as the pattern's do; the hole catches the rest."""
+    first = len(pattern.params)
+    result = _match_sequence(pattern.params, node.params[:first], bound)
+    return None if result is None else _bind(name, node.with_changes(params=node.params[first:]), result)
 
 
 def _match_sequence(pattern: Sequence[Any], nodes: Sequence[Any], bound: Bindings) -> Bindings | None:

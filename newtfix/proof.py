@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from newtfix.account import examine
 from newtfix.attributes import unknown_attributes
+from newtfix.callers import reliances
 from newtfix.errors import Refused
 from newtfix.look import WorkingTree
 from newtfix.model import Patch, State
-from newtfix.roles import outline
+from newtfix.roles import find_roles, outline
 from newtfix.unassigned import unassigned
 from newtfix.undefined import undefined_names
 
@@ -52,6 +53,10 @@ def _unknown(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[t
             yield f"{file}, {place}", f"leave {name!r} without a value on some way through the code"
     for file, cls, attribute in unknown_attributes(sources, after):
         yield f"{file}, {cls}", f"use {attribute}, which this tree does not have"
+    roles = {found.file for found in find_roles(sources).values()}
+    for reliance in reliances(sources, after):
+        if reliance.file in roles:
+            yield f"{reliance.file}:{reliance.line}", f"break code that {reliance.what}"
     for file, method in _still_called(sources, after):
         yield file, f"take the method {method!r} away, which is used in a way that they do not know"
 

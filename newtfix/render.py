@@ -35,7 +35,7 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
     if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
         name = hole(node.star_arg.name, "*")
         if name is not None:
-            return _with_parameters(_filling(bound, name), node.kwonly_params)
+            return _with_parameters(_substitute(node.params, bound), _filling(bound, name), node.kwonly_params)
     if not isinstance(node, cst.CSTNode) or isinstance(node, cst.Name):
         return node
     changes: dict[str, Any] = {}
@@ -48,8 +48,9 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
     return node.with_changes(**changes) if changes else node
 
 
-def _with_parameters(caught: cst.Parameters, more: Sequence[cst.Param]) -> cst.Parameters:
-    """Parameters that a hole caught, and new ones behind them."""
+def _with_parameters(first: Sequence[cst.Param], caught: cst.Parameters, more: Sequence[cst.Param]) -> cst.Parameters:
+    """Parameters that a hole caught, with those in front of it and new ones behind them."""
+    caught = caught.with_changes(params=[*first, *caught.params])
     if not more:
         return caught
     if isinstance(caught.star_arg, cst.MaybeSentinel) and not caught.kwonly_params:
@@ -144,31 +145,33 @@ def render_expression(template: Pattern, match: Match, original: cst.BaseExpress
 
 
 def _with_layout(new: cst.Call, old: cst.Call) -> cst.Call:
-    """A call whose arguments stand as they did; those that are new stand as the one in front of them."""
-    out: list[cst.Arg] = []
-    for argument in new.args:
-        own = next((mine for mine in old.args if mine is argument or same(mine, argument)), None)
-        if own is None and len(new.args) == len(old.args) == 1:
-            own = argument.with_changes(value=_with_elements(argument.value, old.args[0].value))
-        if own is None and out and isinstance(out[-1].comma, cst.Comma):
-            own = argument.with_changes(comma=out[-1].comma)
-        out.append(own or argument)
-    if out and old.args and not isinstance(old.args[-1].comma, cst.Comma):
-        out[-1] = out[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-    return new.with_changes(args=out, whitespace_before_args=old.whitespace_before_args)
+    """A call whose arguments stand as they did."""
+    if len(new.args) == len(old.args) == 1:
+        new = new.with_changes(
+            args=[new.args[0].with_changes(value=_with_elements(new.args[0].value, old.args[0].value))]
+        )
+    args = _own_elements(new.args, old.args)
+    if args and old.args and not isinstance(old.args[-1].comma, cst.Comma):
+        args[-1] = args[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return new.with_changes(args=args, whitespace_before_args=old.whitespace_before_args)
 
 
 def _with_elements(new: Any, old: Any) -> Any:
-    """The same for the elements of a dict."""
+    """A dict whose elements stand as they did."""
     if not (isinstance(new, cst.Dict) and isinstance(old, cst.Dict)):
         return new
+    return new.with_changes(elements=_own_elements(new.elements, old.elements), lbrace=old.lbrace, rbrace=old.rbrace)
+
+
+def _own_elements(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """Arguments or elements, those that were there as they stood; those that are new as the one in front of them."""
     out: list[Any] = []
-    for element in new.elements:
-        own = next((mine for mine in old.elements if mine is element or same(mine, element)), None)
+    for element in new:
+        own = next((mine for mine in old if mine is element or same(mine, element)), None)
         if own is None and out and isinstance(out[-1].comma, cst.Comma):
             own = element.with_changes(comma=out[-1].comma)
         out.append(own or element)
-    return new.with_changes(elements=out, lbrace=old.lbrace, rbrace=old.rbrace)
+    return out
 
 
 _COMPOSED = (cst.BinaryOperation, cst.BooleanOperation, cst.Comparison, cst.Call, cst.Subscript, cst.Tuple, cst.List)
@@ -229,12 +232,7 @@ def _with_own_parentheses(new: Any, old: Any) -> Any:
     values: list[Any] = [getattr(statement, "value", None) for statement in (a, b)]
     if not (isinstance(a, cst.Return) and all(isinstance(value, cst.Tuple) for value in values)):
         return new
-    elements: list[Any] = []
-    for element in values[0].elements:
-        own = next((mine for mine in values[1].elements if mine is element or same(mine, element)), None)
-        if own is None and elements and isinstance(elements[-1].comma, cst.Comma):
-            own = element.with_changes(comma=elements[-1].comma)
-        elements.append(own or element)
+    elements = _own_elements(values[0].elements, values[1].elements)
     value = values[0].with_changes(elements=elements, lpar=values[1].lpar, rpar=values[1].rpar)
     return new.with_changes(
         body=[a.with_changes(value=value, whitespace_after_return=b.whitespace_after_return), *new.body[1:]]

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from newtfix.errors import Refused, TreeError
+from newtfix.syntax import parse
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def _role(usual: str, members: str, cls: str | None = None) -> Role:
 
 
 ROLES: Mapping[str, Role] = {
-    "trainer": _role("trainer.py", "train eval to_td common_metrics", "Trainer"),
+    "trainer": _role("trainer.py", "train to_td common_metrics", "Trainer"),
     "agent": _role("tdmpc2.py", "plan update update_pi _td_target", "TDMPC2"),
     "world_model": _role("common/world_model.py", "encode next reward pi Q", "WorldModel"),
     "layers": _role("common/layers.py", "QEnsemble mlp"),
@@ -63,7 +64,7 @@ class Outline:
 def outline(text: str) -> Outline:
     """Read a module's outline; a module that does not parse has an error and no names."""
     try:
-        module = ast.parse(text.lstrip("\ufeff"))
+        module = parse(text)
     except (SyntaxError, ValueError) as problem:
         line = getattr(problem, "lineno", None) or 0
         return Outline(frozenset(), {}, f"line {line}: {getattr(problem, 'msg', problem)}")
@@ -176,7 +177,7 @@ def other_agents(sources: Mapping[str, str], found: Found) -> list[str]:
     for file, text in sources.items():
         if not file.endswith(".py") or "t0" not in text or outline(text).error:
             continue
-        for node in ast.parse(text.lstrip("\ufeff")).body:
+        for node in parse(text).body:
             if isinstance(node, ast.ClassDef) and node.name != found.cls:
                 methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
                 arguments = [one.arg for one in methods["forward"].args.args] if "forward" in methods else []
@@ -186,5 +187,5 @@ def other_agents(sources: Mapping[str, str], found: Found) -> list[str]:
 
 
 def _class_code(text: str, name: str) -> str:
-    nodes = ast.parse(text.lstrip("\ufeff")).body
+    nodes = parse(text).body
     return next((ast.dump(node) for node in nodes if isinstance(node, ast.ClassDef) and node.name == name), "")

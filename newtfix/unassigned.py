@@ -1,21 +1,26 @@
-"""New variables that patched code may read before they have a value."""
+"""Variables that patched code may read before they have a value."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
 
+from newtfix.syntax import parse
+
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
 def unassigned(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """Function and name of variables that only the new code has, where a read comes before they are surely set."""
-    old = dict(_functions(ast.parse(before.lstrip("\ufeff"))))
-    for name, function in _functions(ast.parse(after.lstrip("\ufeff"))):
-        new = _stored(function) - (_stored(old[name]) if name in old else frozenset())
+    """Function and name of variables of new code that may be read before they are set, as in the old code none was."""
+    old = dict(_functions(parse(before)))
+    for name, function in _functions(parse(after)):
+        was = old.get(name)
+        if was is not None and ast.dump(was) == ast.dump(function):
+            continue
         arguments = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
-        for variable in sorted(new - arguments):
-            if _Way(variable).reads_too_early(function.body):
+        for variable in sorted(_stored(function) - arguments):
+            early = _Way(variable).reads_too_early(function.body)
+            if early and not (was is not None and _Way(variable).reads_too_early(was.body)):
                 yield name, variable
 
 

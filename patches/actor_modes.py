@@ -162,7 +162,7 @@ def _pi_loss(self, zs, action, mu, std, task):
 '''
 
 PATCHED_LOSS = "self._residual_loss(q_loss, $*a)"
-LOSS = "def _pi_loss(self, $zs, $action, $mu, $std, $task):\n    $$body"
+LOSS = "def _pi_loss(self, $zs, $action, $mu, $std, $*task):\n    $$body"
 CALLED = Where(
     "agent", ("$_, $values, $_ = self.pi_loss($*_)", "$_, $values, $_ = self._pi_loss($*_)"), "TDMPC2.update_pi"
 )

@@ -13,6 +13,9 @@ too long: without `seeding` the burst is 25,000 updates for N=20. `burst_updates
 in.
 """
 
+from itertools import permutations
+from textwrap import indent
+
 from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
@@ -35,14 +38,18 @@ def _burst(self):
 
 SPENDING = ("self._update_tokens += $_",)
 UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer", portable=("batch",), names=("self",), near=SPENDING)
-# The updates of an iteration are updates of the agent and nothing else.
+UPDATES = ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
+# The updates of an iteration are updates of the agent and nothing else, but for the tokens and the metrics.
+KEPT = ("self._update_tokens -= $_", "$_.update($_)")
+BODIES = tuple(
+    "\n".join((*more[:place], update, *more[place:]))
+    for update in UPDATES
+    for more in ((), *((kept,) for kept in KEPT), *permutations(KEPT))
+    for place in range(len(more) + 1)
+)
 ALONE = Where(
     "trainer",
-    tuple(
-        f"{loop}:\n    {update}"
-        for loop in ("for $_ in $_", "while $_")
-        for update in ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
-    ),
+    tuple(f"{loop}:\n{indent(body, '    ')}" for loop in ("for $_ in $_", "while $_") for body in BODIES),
     "Trainer",
     near=SPENDING,
 )
@@ -51,8 +58,40 @@ ALONE = Where(
 BURSTS = tuple(
     f"for $_ in {steps}:\n    $$_\n    {update}\n    $$_"
     for steps in ("range($seeding)", "range(int($seeding))", "tqdm(range($seeding), $*_)", "trange($seeding, $*_)")
-    for update in ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
+    for update in UPDATES
 )
+
+METRICS = "$metrics.update({new})"
+EACH = "for $key, $value in {new}.items():\n    $metrics[$key].append($value)"
+# How the tokens of an iteration are spent, and how the metrics of its updates are kept.
+SPENDING_TOKENS = (
+    *(
+        (f"{test}:\n    $$before\n{indent(kept.format(new='$new'), '    ')}\n    $$after", kept)
+        for test in ("if $enough", "while self._update_tokens >= $one")
+        for kept in (METRICS, EACH)
+    ),
+    (
+        """
+if $enough:
+    $$before
+    for $each in $updates:
+        $metrics.update(self.agent.update($*batch))
+    $$after
+""",
+        METRICS,
+    ),
+)
+
+
+def _instead(spent: str, kept: str) -> Shape:
+    tokens = f"self._update_tokens += $tokens\n$$gap\n{spent}"
+    burst = kept.format(new="self._burst()")
+    return Shape(
+        tokens,
+        f"if self._burst_due:\n{indent(burst, '    ')}\nelse:\n{indent(tokens, '    ')}",
+        present=burst,
+    )
+
 
 PATCH = Patch(
     title="A burst of updates when seeding ends",
@@ -88,35 +127,7 @@ PATCH = Patch(
                 for test in ("self._step <= $steps", "self._step < $steps")
             ),
         ),
-        Edit(
-            "instead-of-tokens",
-            "trainer",
-            "Trainer",
-            (
-                Shape(
-                    """
-                    self._update_tokens += $tokens
-                    $$gap
-                    if self._update_tokens >= $one:
-                        $$before
-                        $metrics.update($new)
-                        $$after
-                    """,
-                    """
-                    if self._burst_due:
-                        $metrics.update(self._burst())
-                    else:
-                        self._update_tokens += $tokens
-                        $$gap
-                        if self._update_tokens >= $one:
-                            $$before
-                            $metrics.update($new)
-                            $$after
-                    """,
-                    present="$metrics.update(self._burst())",
-                ),
-            ),
-        ),
+        Edit("instead-of-tokens", "trainer", "Trainer", tuple(_instead(*spends) for spends in SPENDING_TOKENS)),
         Add("method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE, ALONE)),
     ),
 )

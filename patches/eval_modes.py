@@ -78,12 +78,14 @@ def _mean_over_ranks(self, values):
     return (total[0] / total[1]).item()
 '''
 
+EVALUATIONS = ("eval", "evaluate")  # what trees call the method
 # How the methods call the environments and the agent is how the tree does.
 INTERFACES = (
     Where("trainer", "$_, $_, $_, $_, $_ = self.env.step($_)", "Trainer"),
     Where("trainer", "self.agent($*_, t0=$_, $*_)", "Trainer"),
     Where("trainer", "self.agent($*_, eval_mode=$_, $*_)", "Trainer"),
     Where("agent", ("self.discount[$_]", "self.discount.$_($*_)"), "TDMPC2"),
+    *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
     Where("trainer", ("self.eval_env", '$_["final_info"][$_][$_]["success"]', '"is_success"'), "Trainer", absent=True),
 )
 
@@ -102,16 +104,17 @@ PATCH = Patch(
             "beside-the-planner",
             "trainer",
             "Trainer",
-            (
+            tuple(
                 Shape(
-                    "$metrics = self.eval()",
-                    """
-                    $metrics = self.eval()
+                    f"$metrics = self.{name}()",
+                    f"""
+                    $metrics = self.{name}()
                     $metrics.update(self.eval_policy())
                     """,
                     present="$metrics.update(self.eval_policy())",
                     where=INTERFACES,
-                ),
+                )
+                for name in EVALUATIONS
             ),
         ),
         Add("methods", "trainer", "Trainer", METHODS, after="eval"),

@@ -26,8 +26,8 @@ ROW_STATS = tuple(
 
 def _takes_statistics(edit: str, method: str, unless: tuple[Where, ...] = ()) -> Edit:
     """The method of the agent takes mu and std behind the action."""
-    before = f"def {method}(self, $zs, $action, $task):\n    $$body"
-    after = f"def {method}(self, $zs, $action, mu, std, $task):\n    $$body"
+    before = f"def {method}(self, $zs, $action, $*task):\n    $$body"
+    after = f"def {method}(self, $zs, $action, mu, std, $*task):\n    $$body"
     return Edit(
         edit,
         "agent",
@@ -49,13 +49,12 @@ def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = (), 
         "TDMPC2",
         tuple(
             Shape(
-                f"self.{method}($zs, $action, {task})",
-                f"self.{method}($zs, $action, mu, std, {task})",
+                f"self.{method}($zs, $action, $*task)",
+                f"self.{method}($zs, $action, mu, std, $*task)",
                 count=None,
                 where=where,
             )
             for method in methods
-            for task in ("$task", "task=$task")
         ),
         present=tuple(
             f"self.{method}($_, $_, {stats})"

@@ -109,6 +109,14 @@ EVERY_EPISODE = Where(
     absent=True,
 )
 AS_IT_IS = Where("trainer", "$episode[$_] = $_\n$$_\nself.buffer.add($episode, $*_)", "Trainer", absent=True)
+# What acts asks for a threshold of its own: the agent would not act from where it learns.
+ACTS_FROM = Where(
+    "trainer",
+    ("self._step >= self.cfg.$_", "self.cfg.seeding_coef", "self.env.rand_act()"),
+    "Trainer",
+    together=True,
+    absent=True,
+)
 TESTS = ("self._step >= $seeding", "self._step > $seeding", *(f"{over} and $more" for over in OVER))
 SPENDERS = (
     "    self._update_tokens += $tokens\n",
@@ -149,6 +157,7 @@ PATCH = Patch(
                         present="self._step >= self._seed_steps",
                         count=None,
                         every="self.cfg.seeding_coef",
+                        where=(ACTS_FROM,),
                     )
                     for threshold in THRESHOLDS
                 ),
@@ -157,7 +166,7 @@ PATCH = Patch(
                         over,
                         "self._step >= self._seed_steps",
                         count=None,
-                        where=(SEEDING_THRESHOLD,),
+                        where=(SEEDING_THRESHOLD, ACTS_FROM),
                         every="self.cfg.seeding_coef",
                         fallback=True,
                     )

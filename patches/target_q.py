@@ -29,10 +29,13 @@ HERE, THERE = (
 BY_SETTING = tuple(guarded.replace("$test", "$own_cfg.compile") for guarded in GUARDED)
 
 
-def _with_its_own(code: str, *conditions: Where, fallback: bool = False) -> Shape:
-    copy = "self.target = deepcopy(self.online)"
+COPIES = ("self.target = deepcopy(self.online)", "self.target = copy.deepcopy(self.online)")
+
+
+def _with_its_own(code: str, *conditions: Where, fallback: bool = False) -> tuple[Shape, ...]:
     own = "self.target.$forward = torch.compile(self.target.$own, $*options)"
-    return Shape(copy, f"{copy}\n{code.format(own=own)}", present=own, where=conditions, fallback=fallback)
+    added = code.format(own=own)
+    return tuple(Shape(c, f"{c}\n{added}", present=own, where=conditions, fallback=fallback) for c in COPIES)
 
 
 PATCH = Patch(
@@ -55,25 +58,25 @@ PATCH = Patch(
             "layers",
             "QOnlineTargetEnsemble.__init__",
             (
-                _with_its_own(
+                *_with_its_own(
                     "if $cfg.compile:\n    {own}",
                     HERE,
                     THERE,
                     Where("layers", BY_SETTING, "QEnsemble", portable=("options",), names=("torch",)),
                 ),
-                _with_its_own(
+                *_with_its_own(
                     "if $test:\n    {own}",
                     HERE,
                     Where("layers", GUARDED, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),
                     fallback=True,
                 ),
-                _with_its_own(
+                *_with_its_own(
                     "{own}",
                     HERE,
                     Where("layers", MADE, "QEnsemble", portable=("options",), names=("$cfg", "torch")),
                     Where("layers", (*GUARDED, *OTHERWISE), "QEnsemble", absent=True),
                 ),
-                _with_its_own(
+                *_with_its_own(
                     "if not $test:\n    {own}",
                     HERE,
                     Where("layers", OTHERWISE, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),

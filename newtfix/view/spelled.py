@@ -1,4 +1,7 @@
-"""Names that a function or a class gives to settings, spelled out for patterns: `cfg = self.cfg`, a threshold's name.
+"""Names that a function or a class gives to settings and parts, spelled out for patterns.
+
+They are variables (`cfg = self.cfg`, `env = self.env`), attributes that hold the threshold of seeding, and properties
+and methods that compare the step with it.
 
 A name that is spelled out stands in parentheses with a number of blanks behind the first one that tells which name it
 is; where a patch moves it to another function, the parentheses stay and the blanks go.
@@ -17,6 +20,7 @@ import libcst as cst
 
 _BLANKS = 8  # more than anybody writes
 _ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
+_PARTS = ("self.env", "self.agent", "self.buffer", "self.model")
 _THRESHOLDS = ("seeding_coef", "_seed_steps")
 _CALLS = frozenset({"int", "max", "min", "float", "round"})
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)
@@ -24,7 +28,7 @@ _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)
 
 @dataclass(frozen=True)
 class _Name:
-    """A name for a setting: of a variable in `scope`, a function, or (`attribute`) of an attribute in a class."""
+    """A name for a setting: a variable in `scope`, a function, or (`attribute`) an attribute or method of a class."""
 
     scope: str
     name: str
@@ -69,7 +73,27 @@ def _attributes(cls: ast.ClassDef) -> list[_Name]:
         code = _spelled(values[0], known) if len(values) == 1 and values[0] is not None else None
         if code is not None and any(word in code for word in _THRESHOLDS):
             names.append(_Name(cls.name, f"self.{name}", code, attribute=True))
-    return names
+    return names + [question for node in cls.body if (question := _question(cls.name, node)) is not None]
+
+
+def _question(cls: str, node: ast.stmt) -> _Name | None:
+    """A property, or a method without arguments, that says nothing but whether seeding is over."""
+    match node:
+        case ast.FunctionDef(args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None)):
+            *others, last = node.body
+        case _:
+            return None
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    documented = all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others)
+    match last:
+        case ast.Return(value=ast.Compare(left=left, ops=[operator], comparators=[right])) if documented:
+            bound = _spelled(right, {})
+            asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+            seeding = bound == ast.unparse(right) and any(word in bound for word in _THRESHOLDS)
+            if asks and seeding and last.value is not None and decorators in ([], ["property"]):
+                name = f"self.{node.name}" + ("()" if not decorators else "")
+                return _Name(cls, name, ast.unparse(last.value), attribute=True)
+    return None
 
 
 def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
@@ -98,10 +122,9 @@ def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -
             stored.update(2 * node.names)
     known: dict[str, str] = {}
     for statement in _unconditional(function.body):
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-            if isinstance(target, ast.Name) and stored[target.id] == 1:
-                code = _spelled(statement.value, known)
+        for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
+            if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
+                code = ast.unparse(value) if ast.unparse(value) in _PARTS else _spelled(value, known)
                 if code is not None and "self." in code:
                     known[target.id] = code
     return [_Name(scope, name, code) for name, code in known.items()]
@@ -191,7 +214,7 @@ class _Scoped(cst.CSTTransformer):
 class _Out(_Scoped):
     def visit_Assign(self, node: cst.Assign) -> bool:
         """What gives the name is left alone."""
-        return not (len(node.targets) == 1 and self._named(node.targets[0].target) is not None)
+        return not any(self._named(name) is not None for target in node.targets for name in _targets(target))
 
     def _named(self, node: cst.BaseExpression) -> int | None:
         code = _dotted(node)
@@ -205,13 +228,16 @@ class _Out(_Scoped):
             return self._spell(original_node)
         return updated_node.with_changes(attr=original_node.attr)
 
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        return self._spell(original_node) if self._named(original_node) is not None else updated_node
+
     def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:
         return updated_node.with_changes(keyword=original_node.keyword)
 
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
         return updated_node.with_changes(name=original_node.name)
 
-    def _spell(self, node: cst.Name | cst.Attribute) -> cst.BaseExpression:
+    def _spell(self, node: cst.Name | cst.Attribute | cst.Call) -> cst.BaseExpression:
         index = self._named(node)
         if index is None:
             return node
@@ -237,7 +263,7 @@ class _Back(_Scoped):
         return result
 
     def leave_Assign(self, original_node: cst.Assign, updated_node: cst.Assign) -> cst.Assign:
-        self.given |= {_dotted(target.target) for target in original_node.targets}
+        self.given |= {_dotted(name) for target in original_node.targets for name in _targets(target)}
         return updated_node
 
     def on_leave(self, original_node: Any, updated_node: Any) -> Any:
@@ -265,9 +291,17 @@ def _index(node: object) -> int | None:
     return None
 
 
+def _targets(target: cst.AssignTarget) -> list[cst.BaseExpression]:
+    if isinstance(target.target, (cst.Tuple, cst.List)):
+        return [element.value for element in target.target.elements]
+    return [target.target]
+
+
 def _dotted(node: cst.CSTNode) -> str:
     if isinstance(node, cst.Name):
         return node.value
     if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
         return f"{node.value.value}.{node.attr.value}"
+    if isinstance(node, cst.Call) and not node.args:
+        return f"{_dotted(node.func)}()"
     return ""
