@@ -22,3 +22,5 @@ SEEDING_THRESHOLD = Where(
 )
 # How a trainer acts at random.
 ACTS_AT_RANDOM = ("$_ = self.env.rand_act()", "$_, $_, $_ = self.env.rand_act(), $_, $_")
+# How the target Q networks are made.
+TARGET_COPIES = ("self.target = deepcopy(self.online)", "self.target = copy.deepcopy(self.online)")

@@ -18,7 +18,12 @@ in tasks of different action dimensions.
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 RESIDUAL = Where("agent", "def _residual_loss(self, $*_):\n    $$_", "TDMPC2", absent=True)
-ARGUMENTS = Where("agent", "def _pi_loss(self, $_, $_, $_, $_, $task):\n    $$_", "TDMPC2")
+ARGUMENTS = Where(
+    "agent",
+    ("def $_(self, $_, $_, $_, $_, $task):\n    $$_", "def $_(self, $_, $_, $_, $_, $task=$_):\n    $$_"),
+    "TDMPC2",
+    near=("self.cfg.prior_coef * $_",),
+)
 # Priors that are summed up over time, the log-probabilities being [H, B, 1].
 SUMS = tuple(
     (term.format(prior="$log_prior") + mean, term.format(prior="$log_prior * prior_norm") + mean)

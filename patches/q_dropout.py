@@ -11,6 +11,7 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
+from newtfix.conditions import TARGET_COPIES
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 DROP = '''
@@ -84,27 +85,15 @@ PATCH = Patch(
             "target",
             "layers",
             "QOnlineTargetEnsemble",
-            (
+            tuple(
                 Shape(
-                    "self.target = deepcopy(self.online)",
-                    """
-                    self.target = deepcopy(self.online)
-                    for network in self.target._Qs:
-                        network[0].dropout = 0.0
-                    """,
-                    present="network[0].dropout = 0.0",
-                    where=AS_NUMBER,
-                ),
-                Shape(
-                    "self.target = deepcopy(self.online)",
-                    """
-                    self.target = deepcopy(self.online)
-                    for network in self.target._Qs:
-                        network[0].dropout = nn.Dropout(0.0)
-                    """,
-                    present="network[0].dropout = nn.Dropout(0.0)",
-                    where=(AS_MODULE,),
-                ),
+                    copied,
+                    f"{copied}\nfor network in self.target._Qs:\n    network[0].dropout = {nothing}",
+                    present=f"network[0].dropout = {nothing}",
+                    where=where,
+                )
+                for copied in TARGET_COPIES
+                for nothing, where in (("0.0", AS_NUMBER), ("nn.Dropout(0.0)", (AS_MODULE,)))
             ),
             unless=(
                 Where("layers", ("self.target.train(False)", "self.target.eval()"), "QOnlineTargetEnsemble.train"),

@@ -11,6 +11,7 @@ Evidence: newt, `QEnsemble` and `QOnlineTargetEnsemble` in common/layers.py; fou
 Leave it off: only to repeat runs that were made with the defect. With compile=false there is no difference.
 """
 
+from newtfix.conditions import TARGET_COPIES
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 MADE = "self.$forward = torch.compile(self.$own, $*options)"
@@ -29,13 +30,10 @@ HERE, THERE = (
 BY_SETTING = tuple(guarded.replace("$test", "$own_cfg.compile") for guarded in GUARDED)
 
 
-COPIES = ("self.target = deepcopy(self.online)", "self.target = copy.deepcopy(self.online)")
-
-
 def _with_its_own(code: str, *conditions: Where, fallback: bool = False) -> tuple[Shape, ...]:
     own = "self.target.$forward = torch.compile(self.target.$own, $*options)"
     added = code.format(own=own)
-    return tuple(Shape(c, f"{c}\n{added}", present=own, where=conditions, fallback=fallback) for c in COPIES)
+    return tuple(Shape(c, f"{c}\n{added}", present=own, where=conditions, fallback=fallback) for c in TARGET_COPIES)
 
 
 PATCH = Patch(

@@ -18,6 +18,7 @@ from newtfix.verify.fakes import OBS_DIM, Env, Key, Log, Metrics, Transition, ke
 from newtfix.verify.subject import ACTION_DIM, Subject, Unobservable, words
 
 CPU = torch.device("cpu")
+_EVALUATIONS = ("eval", "evaluate")  # what trees call their evaluation
 
 
 class Stop(BaseException):
@@ -117,7 +118,7 @@ def prepare(
     made = Run(env, Log(), Answers(env, clock))
     made.buffer = (make_buffer or subject.buffer)(cfg, {"add": _adding(made, subject.cls("buffer"))})
     made.agent = subject.agent(cfg, _pretending(made, subject, until_update))
-    quiet: dict[str, Any] = {} if evaluate else {"eval": lambda self, *args, **kwargs: {}}
+    quiet: dict[str, Any] = {} if evaluate else dict.fromkeys(_EVALUATIONS, lambda self, *args, **kwargs: {})
     parts = {"cfg": cfg, "env": made.env, "agent": made.agent, "buffer": made.buffer, "logger": made.log}
     made.trainer = subject.trainer(quiet, **parts)
     if not hasattr(made.trainer, "_step"):

@@ -153,7 +153,7 @@ class Run:
         self._update, self._metrics = self.agent.update, {}
         self.agent.update = self._learn if learn else self._note
         if not evaluate:
-            self.trainer.eval = dict
+            self.trainer.eval = self.trainer.evaluate = dict
 
     def _note(self, buffer: Any, *_: Any) -> dict[str, torch.Tensor]:
         if self.first_batch is None and self.episodes:

@@ -31,6 +31,7 @@ SPECIAL = {
         "prior-norm": NOTHING,
         "plan-anneal": REFUSED,
     },
+    "idioms": {"prior-norm": NOTHING},
     "twoagents": {"prior-norm": NOTHING},
     "mixed": {"planner-stats": BY_HAND},
 }
