@@ -30,6 +30,8 @@ NETWORKS: dict[str, tuple[Where, ...]] = {
         Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
     ),
 }
+# The model is in evaluation mode while it plans.
+QUIET = Where("agent", ("self.model.eval()", "self.model.train(False)", "self.eval()"), "TDMPC2")
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
 PATCH = Patch(
@@ -74,7 +76,7 @@ PATCH = Patch(
                         network[0].dropout = nn.Dropout($cfg.dropout){rate}
                     """,
                     present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
-                    where=(SETTINGS, *where, *layers),
+                    where=(QUIET, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
                 for rate, where in ((".p", AS_NUMBER), ("", (AS_MODULE,)))

@@ -28,6 +28,7 @@ class TDMPC2(torch.nn.Module):
         self.cfg = deepcopy(cfg)
         self.device = torch.device("cpu")
         self.model = model
+        self.model.eval()
         self.optim = torch.optim.Adam(model.parameters(), lr=cfg.lr)
         self.pi_optim = torch.optim.Adam(model._pi.parameters(), lr=cfg.lr)
         self.scale = RunningScale()
@@ -142,10 +143,12 @@ class TDMPC2(torch.nn.Module):
 
     def update(self, buffer):
         obs, action, reward, task = buffer.sample(device=self.device)
+        self.model.train()
         total_loss, zs, metrics = self.loss_fn(obs, action, reward, task)
         total_loss.backward()
         self.optim.step()
         self.optim.zero_grad()
         self.model._Qs.soft_update_target()
         metrics.update(self.update_pi(zs, action, task[:1]))
+        self.model.eval()
         return metrics

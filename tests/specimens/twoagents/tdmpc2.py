@@ -26,6 +26,7 @@ class Agent(torch.nn.Module):
 		self.cfg = deepcopy(cfg)
 		self.device = torch.device('cpu')
 		self.model = model
+		self.model.eval()
 
 	def forward(self, obs, t0, step=None, eval_mode=False, task=None, mpc=None):
 		raise NotImplementedError
@@ -145,10 +146,12 @@ class TDMPC2(Agent):
 	def update(self, buffer):
 		obs, action, reward, task = buffer.sample(device=self.device)
 
+		self.model.train()
 		total_loss, zs, info = self.loss_fn(obs, action, reward, task)
 		total_loss.backward()
 		self.optim.step()
 		self.optim.zero_grad()
 		self.model._Qs.soft_update_target()
 		info.update(self.update_pi(zs, action, task[:1]))
+		self.model.eval()
 		return info
