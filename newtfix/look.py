@@ -95,6 +95,7 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
                 return None, f"{said} {'not ' * where.absent}together with {patterns[-1].strip()}"
             continue
         roots = _methods_with(where.near, root, path) if where.near else [(path, root)]
+        roots = _methods_with(where.far, root, path, having=False) if where.far else roots
         matches = [
             match
             for source in patterns
@@ -103,7 +104,7 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
         ]
         if where.absent:
             if matches:
-                return None, f"{said}, which another shape is for"
+                return None, f"{said}, which does not go with it"
             continue
         if not matches:
             return None, said
@@ -138,14 +139,16 @@ def _in_one_method(patterns: Sequence[str], scope: Any) -> bool:
     return any(all(pat.find(pattern, method) for pattern in parsed) for method in methods)
 
 
-def _methods_with(sources: Sequence[str], scope: Any, path: pat.Path) -> list[tuple[pat.Path, cst.CSTNode]]:
-    """The functions of a class or module that have such code, and the paths to them."""
+def _methods_with(
+    sources: Sequence[str], scope: Any, path: pat.Path, having: bool = True
+) -> list[tuple[pat.Path, cst.CSTNode]]:
+    """The functions of a class or module that have such code (or have it not), and the paths to them."""
     wanted = [pat.parse_pattern(source) for source in sources]
     inside = path if isinstance(scope, cst.Module) else (*path, ("body", None))
     return [
         ((*inside, ("body", index)), node)
         for index, node in enumerate(_body(scope))
-        if isinstance(node, cst.FunctionDef) and any(pat.find(pattern, node) for pattern in wanted)
+        if isinstance(node, cst.FunctionDef) and any(pat.find(pattern, node) for pattern in wanted) is having
     ]
 
 

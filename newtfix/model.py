@@ -34,7 +34,7 @@ class Where:
     occur. `absent`: none must. The holes in `portable` may mention nothing but `names`, as their code moves
     (`$name` is the name that an earlier condition caught).
     `together`: all of the patterns must occur, in one and the same method of `scope`; they bind nothing. `near`: only
-    the methods of `scope` in which code like one of these occurs count.
+    the methods of `scope` in which code like one of these occurs count; `far`: only those in which none does.
     """
 
     role: str
@@ -45,6 +45,7 @@ class Where:
     names: tuple[str, ...] = ("self", "int", "max", "min")
     together: bool = False
     near: tuple[str, ...] = ()
+    far: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,14 @@ TERMS = {
     "": "($x * $temporal[$*steps]).sum($*dimensions)",
     "-by-name": "($x * $rho_name).sum($*dimensions)",
 }
+# The weights are those of the losses, and of nothing else.
+OF_LOSSES = Where(
+    "agent",
+    "self.rho",
+    "TDMPC2",
+    absent=True,
+    far=("self.rho = $_", "self.model.pi($*_)", "self.model.reward($*_)", "return $_.mean()"),
+)
 
 
 def _total(weighed: str, steps: tuple[Where, ...]) -> Shape:
@@ -75,18 +83,18 @@ PATCH = Patch(
             "agent",
             "TDMPC2.__init__",
             (
-                Shape("self.rho /= self.rho.sum()", "", present=""),
+                Shape("self.rho /= self.rho.sum()", "", present="", where=(OF_LOSSES,)),
                 Shape(
                     "self.rho = $powers / $powers.sum()",
                     "self.rho = $powers",
                     present="self.rho = $_",
-                    where=(Where("agent", NORMALISED, "TDMPC2.__init__", absent=True),),
+                    where=(OF_LOSSES, Where("agent", NORMALISED, "TDMPC2.__init__", absent=True)),
                 ),
                 Shape(
                     "self.rho = $powers / $powers.sum()",
                     "self.rho = $powers",
                     present="",
-                    where=(Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True),),
+                    where=(OF_LOSSES, Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True)),
                 ),
             ),
         ),
