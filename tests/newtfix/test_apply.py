@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,142 @@ def test_a_newtfix_with_another_patch(newtfix_: Run, tmp_path: Path, monkeypatch
 def test_nothing_to_update(newtfix_: Run) -> None:
     code, refused, _ = newtfix_("update")
     assert code == 3 and "newtfix apply --all --tree tree" in refused["hint"]
+
+
+# --- what hands did to patched files ----------------------------------------------------------------------------------
+
+
+def states(run: Run) -> dict[str, str]:
+    return {one["id"]: one["state"] for one in run("status")[1]["patches"]}
+
+
+def test_a_patched_file_that_is_gone_blocks_only_what_would_change_it(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "target-q")
+    text = config()
+    Path("tree/config.py").unlink()
+    _, status, _ = newtfix_("status")
+    assert status["unreadable"] == {"config.py": "the file is not there any more"} and status["record"]
+    code, found, _ = newtfix_("check", "prior-coef", "target-q")
+    assert code == 1 and found["missing"] == ["prior-coef"]
+    assert newtfix_("diff", quiet=False)[0] == 0
+    for arguments in (["revert", "prior-coef"], ["revert", "--all"], ["apply", "prior-coef"]):
+        code, refused, _ = newtfix_(*arguments)
+        assert code == 3 and "config.py" in refused["error"] + refused["where"]
+        assert ".newtfix/generated" in refused["hint"] and not Path("tree/config.py").exists()
+    assert newtfix_("revert", "target-q")[0] == 0 and newtfix_("apply", "target-q")[0] == 0
+    assert newtfix_("update")[1]["written"] == []
+    shutil.copy("tree/.newtfix/generated/config.py", "tree/config.py")
+    assert config() == text and newtfix_("revert", "--all")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["trainer.py", "tdmpc2.py"])
+def test_a_main_file_that_is_gone_is_still_in_the_record(newtfix_: Run, name: str) -> None:
+    newtfix_("apply", "seeding", "target-q", "prior-coef", "rho")
+    Path("tree", name).unlink()
+    assert {"seeding", "rho", "prior-coef"} <= {one for one, state in states(newtfix_).items() if state == "applied"}
+    assert newtfix_("revert", "prior-coef")[0] == 0 and newtfix_("apply", "prior-coef")[0] == 0
+
+
+def test_a_file_that_does_not_parse_blocks_only_what_would_change_it(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "target-q", "rho")
+    broken = config() + "def (\n"
+    Path("tree/config.py").write_text(broken)
+    code, _, err = newtfix_("status", quiet=False)
+    assert code == 0 and "config.py: the file is no Python (line " in err
+    assert newtfix_("check", "prior-coef")[0] == 1 and newtfix_("check", "target-q")[0] == 0
+    assert newtfix_("revert", "target-q")[0] == 0 and newtfix_("apply", "target-q")[0] == 0
+    code, _, err = newtfix_("update", quiet=False)
+    assert code == 0 and "nothing was written" in err and "it has what" not in err
+    code, refused, _ = newtfix_("apply", "prior-coef", "rho")
+    assert code == 3 and "prior-coef" in refused["error"] and "config.py" in refused["where"]
+    assert newtfix_("revert", "prior-coef")[0] == 3 and config() == broken
+
+
+def test_a_file_that_no_patch_changed_and_that_does_not_parse(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "rho")
+    layers = Path("tree/common/layers.py")
+    layers.write_text(layers.read_text() + "def (\n")
+    assert newtfix_("revert", "rho")[0] == 0 and newtfix_("apply", "rho")[0] == 0
+    assert states(newtfix_)["q-dropout"] == "drifted"
+    code, refused, _ = newtfix_("apply", "q-dropout")
+    assert code == 3 and "common/layers.py is no Python" in refused["where"]
+
+
+def test_a_patch_whose_code_was_taken_out_goes_in_again(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef")
+    coef = config()
+    newtfix_("apply", "target-q", "rho")
+    Path("tree/config.py").write_text((SPECIMEN / "config.py").read_text() + "# mine\n")
+    assert states(newtfix_)["prior-coef"] == "available" and newtfix_("status")[1]["lost"] == ["prior-coef"]
+    code, done, _ = newtfix_("update")
+    assert code == 0 and done["written"] == [] and "prior-coef is in the record, but its code" in done["notes"][0]
+    code, done, _ = newtfix_("apply", "rho")
+    assert code == 0 and "newtfix apply prior-coef --tree tree" in done["notes"][0]
+    code, done, _ = newtfix_("diff", "prior-coef")
+    assert code == 0 and [one["path"] for one in done["files"]] == ["config.py"]
+    code, done, _ = newtfix_("apply", "--all", "--fitting")
+    assert code == 0 and done["notes"] == [] and config().endswith("# mine\n") and "prior_coef: float = 1.0" in config()
+    told = {one["id"]: one["outcome"] for one in done["patches"]}
+    assert told["prior-coef"].startswith("applied again") and states(newtfix_)["prior-coef"] == "applied"
+    newtfix_("revert", "--all")
+    assert config() == (SPECIMEN / "config.py").read_text() + "# mine\n" != coef
+
+
+def test_half_of_a_patch_taken_out_goes_in_again(newtfix_: Run) -> None:
+    newtfix_("apply", "rho", "prior-coef")
+    agent = Path("tree/tdmpc2.py")
+    patched, pristine = agent.read_text().splitlines(True), (SPECIMEN / "tdmpc2.py").read_text().splitlines(True)
+    blocks = SequenceMatcher(None, pristine, patched, autojunk=False).get_opcodes()
+    _, first, last, start, stop = next(one for one in blocks if one[0] != "equal")
+    agent.write_text("".join([*patched[:start], *pristine[first:last], *patched[stop:]]))
+    assert newtfix_("status")[1]["lost"] == ["rho"] and states(newtfix_)["rho"] == "partial"
+    assert newtfix_("apply", "rho")[0] == 0 and agent.read_text() == "".join(patched)
+
+
+def test_a_setting_that_was_tuned_after_its_patch(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "rho")
+    tuned = config().replace("prior_coef: float = 1.0", "prior_coef: float = 3.0")
+    Path("tree/config.py").write_text(tuned)
+    assert newtfix_("check", "prior-coef")[0] == 1
+    code, refused, _ = newtfix_("apply", "prior-coef", "target-q")
+    assert code == 3 and "prior-coef is in the record, but its code is not in the tree" in refused["where"]
+    assert "prior_coef: float = 3.0" in refused["where"] and "newtfix revert prior-coef --tree tree" in refused["hint"]
+    code, done, _ = newtfix_("apply", "prior-coef", "target-q", "--fitting")
+    assert code == 0 and [one["id"] for one in done["refused"]] == ["prior-coef"] and "target-q" in done["applied"]
+    code, _, err = newtfix_("revert", "prior-coef", quiet=False)
+    assert code == 0 and "prior-coef: taken out of the record" in err and config() == tuned
+    assert newtfix_("apply", "prior-coef")[0] == 0 and "prior_coef: float = 1.0" in config()
+    assert newtfix_("revert", "--all")[0] == 0 and config() == tuned
+
+
+def test_a_tuned_setting_does_not_block_the_way_out(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "rho")
+    tuned = config().replace("prior_coef: float = 1.0", "prior_coef: float = 3.0")
+    Path("tree/config.py").write_text(tuned)
+    assert newtfix_("revert", "--all")[0] == 0
+    assert config() == tuned and Path("tree/tdmpc2.py").read_text() == (SPECIMEN / "tdmpc2.py").read_text()
+
+
+def test_an_edited_patch_that_is_another_now(newtfix_: Run) -> None:
+    """Its code is not missing: it is that of the version that was applied."""
+    write("mine", ("horizon", "4"))
+    newtfix_("apply", "mine", "prior-coef")
+    Path("tree/config.py").write_text(config() + "# mine\n")
+    write("mine", ("horizon", "5"))
+    assert newtfix_("status")[1]["lost"] == []
+    assert newtfix_("apply", "mine")[0] == 0 and "horizon: int = 5" in config()
+
+
+# --- diff and export of what fits -------------------------------------------------------------------------------------
+
+
+def test_diff_and_export_of_what_fits_and_of_what_is_there_in_part(newtfix_: Run) -> None:
+    write("misfit", ("no_such_setting", "1"))
+    write("half", ("horizon", "4"), ("num_envs", "7"))
+    Path("tree/config.py").write_text(config().replace("horizon: int = 3", "horizon: int = 4"))
+    assert newtfix_("diff", "misfit", "half")[0] == newtfix_("export", "out", "half")[0] == 3
+    code, _, err = newtfix_("diff", "misfit", "half", "--fitting", "--complete", quiet=False)
+    assert code == 0 and "misfit: refused:" in err and "What applying half would change" in err
+    code, done, _ = newtfix_("export", "out", "misfit", "half", "--fitting", "--complete")
+    assert code == 0 and done["patches"] == ["half"] and [one["id"] for one in done["refused"]] == ["misfit"]
+    assert "num_envs: int = 7" in Path("out/0001-half.patch").read_text()

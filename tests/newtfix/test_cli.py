@@ -418,3 +418,86 @@ def test_a_folder_that_is_a_tree_itself_is_pointed_out(
     monkeypatch.chdir(tmp_path / "own")
     assert "say --tree ." in newtfix("diff", "--all").err
     assert "say --tree ." not in newtfix("diff", "--all", "--tree", ".").err
+
+
+# --- ends and errors --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["apply", "rho", "--bogus", "--json"], "--bogus"),
+        (["--json", "frobnicate"], "--json"),
+        (["export", "--json"], "DIR"),
+        (["parity", "x.npz", "--tol", "much", "--json"], "--tol"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_told_as_json_where_that_is_asked_for(
+    newtfix: Run, arguments: list[str], said: str
+) -> None:
+    wrong = newtfix(*arguments)
+    assert wrong.code == wrong.json["exit_code"] == 2 and wrong.err == ""
+    assert said in wrong.json["error"] and "--help" in wrong.json["hint"]
+
+
+def test_without_json_a_wrong_command_line_is_told_in_words(newtfix: Run) -> None:
+    wrong = newtfix("apply", "rho", "--bogus")
+    assert wrong.code == 2 and wrong.out == "" and "Usage:" in wrong.err
+    assert newtfix("--help").code == newtfix("list", "--json").code == newtfix("status", "--json", "--help").code == 0
+
+
+def test_a_request_to_end_is_taken_as_ctrl_c_is(tmp_path: Path) -> None:
+    """SIGTERM while files are being replaced: what is begun is finished or undone, and nothing is left behind."""
+    code = (
+        "import os, signal, sys\n"
+        "from newtfix import write\n"
+        "from newtfix.cli import main\n"
+        "stage = write._stage\n"
+        "def cut(*arguments):\n"
+        "    stage(*arguments)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "write._stage = cut\n"
+        "sys.argv = ['newtfix', 'apply', 'prior-coef', '--tree', 'tree']\n"
+        "main()\n"
+    )
+    shutil.copytree(ROOT / "tests/specimens/plain", tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__"))
+    before = files(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 143 and done.stderr == "newtfix: stopped\n"
+    after = files(tmp_path)
+    assert "tree/.newtfix/journal.json" not in after and not [path for path in after if "/new/" in path]
+    assert before.keys() <= after.keys() and newtfix_applied(tmp_path / "tree") in ([], ["prior-coef"])
+
+
+def newtfix_applied(tree: Path) -> list[str]:
+    record = tree / ".newtfix/ledger.json"
+    return list(json.loads(record.read_text())["applied"]) if record.exists() else []
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_git_sees(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests/specimens/plain", tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__"))
+    for arguments in (["init", "-q"], ["add", "tree"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    code = (
+        "import os, sys\n"
+        "from newtfix import write\n"
+        "from newtfix.cli import main\n"
+        "write._replace = lambda *_: os._exit(9)\n"
+        "sys.argv = ['newtfix', 'apply', 'prior-coef', 'rho', '--tree', 'tree', '--allow-dirty']\n"
+        "main()\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True
+    )
+    assert killed.returncode == 9 and (tmp_path / "tree/.newtfix/journal.json").exists()
+    seen = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert seen.stdout == ""

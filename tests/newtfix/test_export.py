@@ -162,3 +162,12 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         write_series(tmp_path / "file/s", {"series": b""}, force=False)
     with pytest.raises(Refused, match="is no folder"):
         write_series(tmp_path / "file", {"series": b""}, force=True)
+
+
+def test_the_commands_that_are_printed_work_with_blanks_in_the_name(newtfix: Run, tmp_path: Path) -> None:
+    code, _, err = newtfix("export", str(tmp_path / "my series"), "prior-coef", "--tree", "up/tdmpc2")
+    command = next(line.strip() for line in err.splitlines() if "git am" in line)
+    assert code == 0
+    name = "-c user.name=Ada -c user.email=ada@example.org"
+    subprocess.run(command.replace("git", f"git {name}", 1), cwd=tmp_path / "up", shell=True, check=True)
+    assert "newtfix: Prior" in git(tmp_path / "up", "log", "-1", "--format=%s")

@@ -99,7 +99,7 @@ def test_without_a_repository_that_works_nothing_is_asked(
     spoil(repo, monkeypatch)
     assert find_repository(repo / "tree") is None
     must_be_clean(repo / "tree", {"a.py": b"whatever"}, {})
-    with pytest.raises(Refused, match="nothing to commit to"):
+    with pytest.raises(Refused, match="git is not installed" if spoil is no_git else "nothing to commit to"):
         must_take_commits(repo / "tree", ["a.py"])
 
 
@@ -276,8 +276,27 @@ def test_a_hook_stops_the_commits_halfway(newtfix: Run, tmp_path: Path) -> None:
     assert "in the tree, not committed: prior-coef" in err and "not applied: target-q" in err
     assert "newtfix apply target-q --commit --tree tdmpc2" in err
     assert git(tmp_path, "diff", "--name-only") == "tdmpc2/config.py"
+    assert "Commit prior-coef by hand: git -C tdmpc2 commit -- config.py" in err
     code, _, err = newtfix("apply", "target-q", "prior-coef", "--commit")
     assert code == 0 and "prior-coef: already applied" in err and "target-q: applied, commit" in err
+    assert err.splitlines()[-1] == ("Not committed, as it was in the tree before: git -C tdmpc2 commit -- config.py")
+
+
+@pytest.mark.parametrize("folder", ["tree", "new tree"])
+def test_the_command_that_commits_works_anywhere(repo: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    (repo / "tree").rename(repo / folder)
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "moved")
+    (repo / folder / "c d.py").write_text("mine\n")
+    (repo / folder / "fresh.py").write_text("mine\n")
+    for where in (repo, repo.parent):
+        monkeypatch.chdir(where)
+        tree = Path(os.path.relpath(repo / folder))
+        with pytest.raises(Refused) as caught:
+            must_take_commits(tree, ["a.py", "c d.py", "fresh.py"])
+    command = caught.value.hint.partition("(")[2].partition(")")[0]
+    subprocess.run(f"{command.replace(' commit ', ' commit -qm mine ')}", shell=True, check=True)
+    must_take_commits(tree, ["a.py", "c d.py", "fresh.py"])
 
 
 def test_a_hook_that_rewrites_a_file_counts_as_an_edit(newtfix: Run, tmp_path: Path) -> None:
@@ -305,5 +324,65 @@ def test_commits_need_a_tree_in_git_and_no_edits(newtfix: Run, tmp_path: Path) -
     assert newtfix("apply", "seeding", "--commit", "--allow-dirty")[0] == 2
     (tmp_path / "tdmpc2/trainer.py").write_text((tmp_path / "tdmpc2/trainer.py").read_text() + "# mine\n")
     code, _, err = newtfix("apply", "seeding", "--commit")
-    assert code == 3 and "git commit -- trainer.py" in err
+    assert code == 3 and "git -C tdmpc2 commit -- trainer.py" in err
     assert not (tmp_path / "tdmpc2/.newtfix").exists()
+
+
+# --- branches ---------------------------------------------------------------------------------------------------------
+
+
+def states(run: Run) -> dict[str, str]:
+    return {one["id"]: one["state"] for one in json.loads(run("status", "--json")[1])["patches"]}
+
+
+def applied(run: Run) -> set[str]:
+    return {one["id"] for one in json.loads(run("status", "--json")[1])["patches"] if one["applied_by_newtfix"]}
+
+
+@pytest.mark.parametrize("other", ["target-q", "seeding"], ids=["other files", "the same files"])
+def test_each_branch_has_its_record(newtfix: Run, tmp_path: Path, other: str) -> None:
+    git(tmp_path, "branch", "old")
+    newtfix("apply", "prior-coef", "seeding", "rho", "--commit")
+    here = git(tmp_path, "rev-parse", "HEAD:tdmpc2")
+    git(tmp_path, "checkout", "-q", "old")
+    code, _, err = newtfix("revert", "rho")
+    assert code == 3 and "rho does not fit the files in tdmpc2" in err and "is kept" in err
+    assert newtfix("revert", "--all")[0] == 3 and newtfix("update")[0] == 3
+    newtfix("apply", other, "--commit")
+    assert applied(newtfix) == {other}
+    git(tmp_path, "checkout", "-q", "-")
+    assert applied(newtfix) == {"prior-coef", "seeding", "rho"}
+    assert newtfix("revert", "rho")[0] == 0 and states(newtfix)["rho"] == "available"
+    assert newtfix("apply", "rho", "--allow-dirty")[0] == 0 and git(tmp_path, "status", "--short", "tdmpc2") == ""
+    assert newtfix("revert", "--all")[0] == 0
+    assert git(tmp_path, "diff", "--stat", "old~1", "--", "tdmpc2") == "" != here
+    git(tmp_path, "checkout", "-q", "-f", "old")
+    assert applied(newtfix) == {other} and newtfix("revert", "--all")[0] == 0
+    assert git(tmp_path, "diff", "--stat", "old~1", "--", "tdmpc2") == ""
+
+
+def test_code_that_no_record_speaks_of_is_never_said_to_be_gone(newtfix: Run, tmp_path: Path) -> None:
+    newtfix("apply", "rho", "--commit")
+    shutil.rmtree(tmp_path / "tdmpc2/.newtfix")
+    git(tmp_path, "checkout", "-q", "-b", "other", "HEAD~1")
+    newtfix("apply", "target-q", "--commit")
+    git(tmp_path, "checkout", "-q", "-")
+    for what in ("rho", "target-q", "--all"):
+        code, _, err = newtfix("revert", what)
+        assert code == 3 and "does not fit the files" in err and "as before the first patch" not in err
+    assert states(newtfix)["rho"] == "applied"
+
+
+def test_a_reverted_commit_is_put_in_again(newtfix: Run, tmp_path: Path) -> None:
+    newtfix("apply", "seeding", "mu-std", "rho", "--commit")
+    wanted = (tmp_path / "tdmpc2/trainer.py").read_bytes()
+    lines = git(tmp_path, "log", "--format=%h %s").split("\n")
+    git(tmp_path, "revert", "--no-edit", next(line.split()[0] for line in lines if "Random actions" in line))
+    code, _, err = newtfix("check", "mu-std")
+    assert code == 1 and states(newtfix)["mu-std"] == "available"
+    code, _, err = newtfix("update")
+    assert code == 0 and "mu-std is in the record, but its code is not in the tree any more" in err
+    assert "it has what" not in err
+    code, out, _ = newtfix("apply", "mu-std", "--commit", "--json")
+    assert code == 0 and list(json.loads(out)["commits"]) == ["mu-std"]
+    assert (tmp_path / "tdmpc2/trainer.py").read_bytes() == wanted and newtfix("check", "mu-std")[0] == 0

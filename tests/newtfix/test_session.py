@@ -185,7 +185,7 @@ def test_an_edit_that_takes_a_patch_out_is_told(tree: Path) -> None:
     edit(tree, b"B", b"b")
     with writing(Target(tree, tree), ()) as session:
         outcome = compute(session, ("b",))
-    assert len(outcome.notes) == 1 and outcome.notes[0].startswith("b: your edits changed its code")
+    assert len(outcome.notes) == 1 and outcome.notes[0].startswith("b is in the record, but its code")
     assert outcome.after == {}
 
 
@@ -204,12 +204,51 @@ def test_a_tree_that_git_took_back_starts_anew(tree: Path) -> None:
     want(tree, "b")
     (tree / "trainer.py").write_bytes(FILES["trainer.py"])
     session = open_session(Target(tree, tree))
-    assert session.applied == () and session.stale == ("a", "b") and "no longer counts" in session.notes[0]
+    assert session.applied == () and session.stale == ("a", "b") and "does not fit these files" in session.notes[0]
     want(tree, "a")
     assert contents(tree)["trainer.py"] == FILES["trainer.py"].replace(b"a", b"A")
     (tree / "trainer.py").write_bytes(FILES["trainer.py"])
+    assert open_session(Target(tree, tree)).stale == ("a", "b")
+
+
+def test_the_record_comes_back_with_the_files(tree: Path) -> None:
+    want(tree, "b", "c")
+    here = contents(tree)
+    for path, content in FILES.items():
+        (tree / path).write_bytes(content)
+    want(tree, "a")
+    for path, content in here.items():
+        (tree / path).write_bytes(content + b"# mine\n" * (path == "trainer.py"))
+    session = open_session(Target(tree, tree))
+    assert session.applied == ("a", "b", "c") and not session.stale and session.edited == ("trainer.py",)
+    assert (tree / LEDGER).read_text().count('"b"') == 0, "reading changes nothing"
+    want(tree, "b")
+    assert contents(tree) == FILES | {"trainer.py": PATCHED + b"# mine\n"}
+    want(tree)
+    assert contents(tree) == FILES | {"trainer.py": FILES["trainer.py"] + b"# mine\n"}
+    (tree / "trainer.py").write_bytes(FILES["trainer.py"].replace(b"a", b"A"))
+    assert open_session(Target(tree, tree)).applied == ("a",)
+    want(tree)
+    assert not (tree / ".newtfix").exists()
+
+
+def test_the_same_patches_again_leave_one_record(tree: Path) -> None:
+    for _ in range(3):
+        want(tree, "a")
+        (tree / "trainer.py").write_bytes(FILES["trainer.py"])
+    want(tree, "a")
     want(tree)
     assert contents(tree) == FILES and not (tree / ".newtfix").exists()
+
+
+def test_a_record_aside_that_cannot_be_read_is_left_alone(tree: Path) -> None:
+    want(tree, "a")
+    (tree / "trainer.py").write_bytes(FILES["trainer.py"])
+    want(tree, "c")
+    (aside,) = (tree / ".newtfix/aside").glob("*/ledger.json")
+    aside.write_text("{")
+    want(tree)
+    assert aside.read_text() == "{" and (tree / ".newtfix/.gitignore").is_file()
 
 
 def old_record(tree: Path) -> None:
@@ -283,7 +322,7 @@ def test_all_comes_out_without_the_patches_that_went_in(tree: Path, monkeypatch:
 def test_the_record_counts_until_somebody_edits(tree: Path) -> None:
     want(tree, "c")
     assert reports(open_session(Target(tree, tree)), ["c"])["c"].state is State.APPLIED
-    (tree / "common/math.py").write_bytes(b"c again\n")
+    (tree / "common/math.py").write_bytes(b"c\nagain\n")
     assert reports(open_session(Target(tree, tree)), ["c"])["c"].state is State.AVAILABLE
 
 

@@ -31,7 +31,9 @@ def make(root: Path) -> Path:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    """All files but the one that hides the tool's folder from git."""
+    found = [path for path in root.rglob("*") if path.is_file() and path.name != ".gitignore"]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
 def in_a_child(work: Callable[[], None]) -> int:
@@ -113,7 +115,7 @@ def test_killed_again_while_recovering(tmp_path: Path) -> None:
 
         def stop_halfway(root: Path = root) -> None:
             write._stage(root, CHANGES, [write._step(root, change, n) for n, change in enumerate(CHANGES)])
-            os.replace(root / ".trainer.py.newtfix-new", root / "trainer.py")
+            os.replace(root / write._step(root, CHANGES[-1], len(CHANGES) - 1).staged, root / "trainer.py")
 
         def run(root: Path = root, number: int = number) -> None:
             interrupt(number, lambda: os._exit(9))
@@ -150,7 +152,7 @@ def test_a_rename_that_stays_impossible_is_undone(tmp_path: Path, monkeypatch: p
     replace = os.replace
 
     def refuse(source: Path, target: Path) -> None:
-        if Path(target).name == "trainer.py" and Path(source).name.endswith("-new"):
+        if Path(target).name == "trainer.py" and Path(source).parent.name == "new":
             raise PermissionError(1, "Operation not permitted", str(target))
         replace(source, target)
 

@@ -7,6 +7,7 @@ from specimens import texts
 from trees import PATCHES, sources
 
 from newtfix import testing
+from newtfix.engine import plan
 from newtfix.errors import Refused
 
 RENAMED = [
@@ -124,6 +125,49 @@ CASES = {
         "import math\n\nfrom common import math as tdmath\n",
         "'loss'",
     ),
+    "an agent that acts from another step on than it learns": (
+        "seeding",
+        "trainer.py",
+        "\t\t\tuse_mpc = self._step >= self.cfg.seeding_coef * self._update_freq\n",
+        "\t\t\tuse_mpc = self._step >= self.cfg.random_steps\n",
+        "'threshold'",
+    ),
+    "weights that something else uses": (
+        "rho",
+        "tdmpc2.py",
+        "\tdef update_pi(self",
+        "\tdef _returns(self, values):\n\t\treturn (values * self.rho[:, None]).sum(0)\n\n\tdef update_pi(self",
+        "'weights'",
+    ),
+    "observations that an evaluation normalises": (
+        "eval-modes",
+        "trainer.py",
+        "\t\tobs, _ = self.env.reset()\n",
+        "\t\tobs, _ = self.env.reset()\n\t\tobs = self.normalised(obs)\n",
+        "'beside-the-planner'",
+    ),
+    "another mixture of demonstrations": (
+        "planner-stats",
+        "common/buffer.py",
+        "class EnsembleBuffer(Buffer):",
+        "class MixedBuffer(Buffer):",
+        "takes 4 values from sample, which returns 6",
+    ),
+    "another call of the policy's update": (
+        "planner-stats",
+        "trainer.py",
+        "\tdef common_metrics(self):\n",
+        "\tdef distil(self, zs, action, task):\n\t\treturn self.agent.update_pi(zs.detach(), action, task)\n\n"
+        "\tdef common_metrics(self):\n",
+        "calls update_pi with the parameters that it had",
+    ),
+    "another use of the plan": (
+        "planner-stats",
+        "tdmpc2.py",
+        "\tdef update_pi(self",
+        "\tdef again(self, obs, t0, task):\n\t\treturn self.plan(obs, t0, task=task)\n\n\tdef update_pi(self",
+        "takes one value from plan, which returns 3",
+    ),
     "a temperature that is learnt": (
         "actor-modes",
         "tdmpc2.py",
@@ -175,3 +219,20 @@ def test_a_target_that_is_copied_compiled_is_not_taken_for_fixed():
 def test_the_planner_s_mean_is_not_the_tensor_that_noise_is_added_to():
     after = testing.apply(texts("plain"), "planner-stats", patches=PATCHES)["tdmpc2.py"]
     assert "\t\tmu = action.clone()\n" in after
+
+
+def test_a_metric_that_would_be_gone_where_it_is_read_is_refused():
+    agent = texts("plain")["tdmpc2.py"]
+    agent = agent.replace("{'pi_loss': loss}", "{'pi_loss': loss, 'pi_clone': clone.mean()}")
+    reads = agent.replace(UPDATED, "\t\tself.clones = info['pi_clone'] + 1\n" + UPDATED)
+    testing.apply({**texts("plain"), "tdmpc2.py": agent}, "actor-modes", patches=PATCHES)
+    with pytest.raises(Refused, match="reads the entry 'pi_clone', which nothing sets any more"):
+        testing.apply({**texts("plain"), "tdmpc2.py": reads}, "actor-modes", patches=PATCHES)
+
+
+def test_a_script_that_relies_on_what_was_is_named():
+    script = "def probe(agent, zs, action, task):\n    return agent.update_pi(zs, action, task)\n"
+    outcome = plan({**texts("plain"), "probe.py": script}, ["planner-stats"], PATCHES)
+    assert "probe.py" not in outcome.after
+    (note,) = outcome.notes
+    assert note.startswith("probe.py:2 calls update_pi with the parameters that it had")
