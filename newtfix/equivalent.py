@@ -55,17 +55,16 @@ def _boolean_operations(pattern: cst.BooleanOperation, node: Any) -> Iterator[cs
 
 
 def _augmented(pattern: cst.AugAssign, node: Any) -> Iterator[cst.AugAssign]:
-    """`x += y` as `x = x + y`."""
-    if not (isinstance(node, cst.Assign) and len(node.targets) == 1 and isinstance(node.value, cst.BinaryOperation)):
-        return
-    target: Any = node.targets[0].target
-    if isinstance(node.value.operator, _AUGMENTED.get(type(pattern.operator), ())) and target.deep_equals(
-        node.value.left
-    ):
-        yield cst.AugAssign(target, pattern.operator, node.value.right)
+    """`x += y` as `x = x + y`, or `x: T = x + y`."""
+    for plain in (node, *_annotated(pattern, node)):
+        if isinstance(plain, cst.Assign) and len(plain.targets) == 1 and isinstance(plain.value, cst.BinaryOperation):
+            target: Any = plain.targets[0].target
+            same_operator = isinstance(plain.value.operator, _AUGMENTED.get(type(pattern.operator), ()))
+            if same_operator and target.deep_equals(plain.value.left):
+                yield cst.AugAssign(target, pattern.operator, plain.value.right)
 
 
-def _annotated(pattern: cst.Assign, node: Any) -> Iterator[cst.Assign]:
+def _annotated(pattern: Any, node: Any) -> Iterator[cst.Assign]:
     """`x = y` as `x: T = y`."""
     if isinstance(node, cst.AnnAssign) and node.value is not None:
         yield cst.Assign([cst.AssignTarget(node.target)], node.value)

@@ -150,10 +150,7 @@ def _with_layout(new: cst.Call, old: cst.Call) -> cst.Call:
         new = new.with_changes(
             args=[new.args[0].with_changes(value=_with_elements(new.args[0].value, old.args[0].value))]
         )
-    args = _own_elements(new.args, old.args)
-    if args and old.args and not isinstance(old.args[-1].comma, cst.Comma):
-        args[-1] = args[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-    return new.with_changes(args=args, whitespace_before_args=old.whitespace_before_args)
+    return new.with_changes(args=_own_elements(new.args, old.args), whitespace_before_args=old.whitespace_before_args)
 
 
 def _with_elements(new: Any, old: Any) -> Any:
@@ -171,6 +168,8 @@ def _own_elements(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
         if own is None and out and isinstance(out[-1].comma, cst.Comma):
             own = element.with_changes(comma=out[-1].comma)
         out.append(own or element)
+    if out and old and not isinstance(old[-1].comma, cst.Comma):
+        out[-1] = out[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
     return out
 
 

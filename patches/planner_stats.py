@@ -81,7 +81,11 @@ FORWARD = "def forward(self, $*parameters):"
 FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
 
 
-def _returns(result: str, stats: str) -> Shape:
+# What the planner gives beside the action stays; the statistics come behind it.
+PLANS = {"$action": "$action, mu, std", "$action, $extra": "$action, $extra, mu, std"}
+
+
+def _returns(planned: str, result: str, stats: str) -> Shape:
     """How the agent's forward pass ends."""
     return Shape(
         f"""
@@ -89,7 +93,7 @@ def _returns(result: str, stats: str) -> Shape:
             $$head
             if $mpc:
                 $$device
-                $action = self.plan($*plan)
+                {planned} = self.plan($*plan)
                 $$planned
             else:
                 $action, $info = $prior
@@ -102,7 +106,7 @@ def _returns(result: str, stats: str) -> Shape:
             $$head
             if $mpc:
                 $$device
-                $action, mu, std = self.plan($*plan)
+                {PLANS[planned]} = self.plan($*plan)
                 $$planned
             else:
                 $action, $info = $prior
@@ -131,8 +135,12 @@ AGENT = (
         "agent",
         "TDMPC2.forward",
         (
-            _returns("$action.cpu()", "$action.cpu(), mu.cpu(), std.cpu()"),
-            _returns("$action", "$action, mu, std"),
+            *(
+                _returns(planned, result, f"{result}, {stats}")
+                for planned in PLANS
+                for action, stats in (("$action.cpu()", "mu.cpu(), std.cpu()"), ("$action", "mu, std"))
+                for result in (action, f"{action}, $about")
+            ),
             Shape(
                 f"""
                 {FORWARD}
@@ -188,7 +196,8 @@ AGENT = (
                 untouched=("rest:std", "rest:return"),
             )
             for method in ("mppi", "_mppi")
-            for result in ("$action", "$action.clamp($*limits)", "$variable", "$variable.clamp($*limits)")
+            for action in ("$action", "$action.clamp($*limits)", "$variable", "$variable.clamp($*limits)")
+            for result in (action, f"{action}, $extra")
         ),
         present=(
             "return $action, mu, $std",
@@ -296,6 +305,19 @@ STORES_THEM = (
 )
 
 
+def _acting_with_more(mu_std: str, where: tuple[Where, ...]) -> Shape:
+    """The agent returns something else beside the action."""
+    return Shape(
+        "$action, $about = self.agent($*arguments)",
+        f"$action, $about, {mu_std} = self.agent($*arguments, return_stats=True)",
+        present=f"$action, $about, {mu_std} = self.agent($*arguments)",
+        where=where,
+        count=None,
+        without="self.agent($*_, eval_mode=$_, $*_)",
+        fallback=True,
+    )
+
+
 def _acting_with_dict(where: tuple[Where, ...]) -> Shape:
     """The agent returns a dict beside the action."""
     return Shape(
@@ -390,6 +412,8 @@ TRAINER = (
             _acting("mu, std", SAME_METHOD),
             _acting("self._mu, self._std", OTHER_METHOD),
             _acting_with_dict(SAME_METHOD),
+            _acting_with_more("mu, std", SAME_METHOD),
+            _acting_with_more("self._mu, self._std", OTHER_METHOD),
         ),
         present=("$_, $like_mu, $like_std = self.agent($*_)",),
         unless=STORES_THEM,

@@ -39,16 +39,17 @@ class TDMPC2(torch.nn.Module):
 
 	@torch.no_grad()
 	def forward(self, obs, t0, step=None, eval_mode=False, task=None, mpc=None):
-		"""The action, [E, A]."""
+		"""The action, [E, A], and what the plan was about."""
 		obs = obs.to(self.device)
 		mpc = mpc if mpc is not None else self.cfg.mpc
 		if mpc:
-			action = self.plan(obs, t0=t0, step=step, eval_mode=eval_mode, task=task)
+			action, about = self.plan(obs, t0=t0, step=step, eval_mode=eval_mode, task=task)
 		else:
 			action, info = self.pi(obs, task)
+			about = {'policy': True}
 			if eval_mode:
 				action = info["mean"]
-		return action.cpu()
+		return action.cpu(), about
 
 	@torch.no_grad()
 	def _mppi(self, z, task):
@@ -70,7 +71,10 @@ class TDMPC2(torch.nn.Module):
 		if not eval_mode:
 			action = (action + out_std * torch.randn_like(action)).clamp(-1, 1)
 
-		return action
+		return action, {'values': self.value_of(z, action, task)}
+
+	def value_of(self, z, action, task):
+		return self.model.Q(z, action, task, return_type='avg').flatten()
 
 	def _pi_loss(self, zs, action, task=None):
 		"""Cloning and Q values."""

@@ -29,7 +29,7 @@ class Trainer():
 	def evaluate(self):
 		"""One action, for show."""
 		obs, _ = self.env.reset()
-		action = self.agent(obs, t0=torch.ones(self.cfg.num_envs, dtype=torch.bool), eval_mode=True, task=self._tasks)
+		action, _ = self.agent(obs, t0=torch.ones(self.cfg.num_envs, dtype=torch.bool), eval_mode=True, task=self._tasks)
 		assert action.shape == (self.cfg.num_envs, self.cfg.action_dim)
 		return {}
 
@@ -68,9 +68,10 @@ class Trainer():
 			use_agent = use_mpc or cfg.finetune or (use_demos and cfg.demo_steps > 0)
 			if use_agent:
 				# the planner takes over
-				action = agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
+				action, about = agent(obs, t0=done, step=self._step, task=self._tasks, mpc=use_mpc)
 			else:
 				action = env.rand_act()
+				about = {}
 
 			obs, reward, terminated, truncated, info = env.step(action)
 			ep_len += 1
