@@ -306,16 +306,7 @@ def _contains(match: pat.Match, source: str, root: cst.CSTNode, path: pat.Path) 
     """Whether code like `source` is in a place where a pattern matched."""
     if not source:
         return False
-    return any(_within(found, match) for found in pat.find(pat.parse_pattern(source), root, {}, path))
-
-
-def _within(inner: pat.Match, outer: pat.Match) -> bool:
-    if inner.path[: len(outer.path)] != outer.path:
-        return False
-    if not outer.is_run:
-        return True
-    index = inner.path[len(outer.path)][1] if len(inner.path) > len(outer.path) else inner.start
-    return index is not None and outer.start <= index < outer.stop
+    return any(pat.within(found, match) for found in pat.find(pat.parse_pattern(source), root, {}, path))
 
 
 def _stray(shape: Shape, root: cst.CSTNode, path: pat.Path, places: Sequence[pat.Match]) -> list[pat.Match]:

@@ -405,15 +405,16 @@ def _find_runs(pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, b
 def _outermost(matches: list[Match]) -> list[Match]:
     kept: list[Match] = []
     for match in matches:
-        if not any(_within(match, other) for other in kept):
+        if not any(within(match, other) for other in kept):
             kept.append(match)
     return kept
 
 
-def _within(inner: Match, outer: Match) -> bool:
-    if inner.path[: len(outer.path)] != outer.path or inner.path == outer.path:
-        return inner.path == outer.path and not inner.is_run
+def within(inner: Match, outer: Match) -> bool:
+    """Whether one match lies in the place of another."""
+    if inner.path[: len(outer.path)] != outer.path:
+        return False
     if not outer.is_run:
         return True
-    index = inner.path[len(outer.path)][1]
+    index = inner.path[len(outer.path)][1] if len(inner.path) > len(outer.path) else inner.start
     return index is not None and outer.start <= index < outer.stop
