@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,7 +40,8 @@ def reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[
     lost -= frozenset().union(*map(_set_entries, texts.values())) if lost else frozenset()
     for file, text in texts.items():
         if any(f".{name}(" in text for name in changed):
-            yield from _stale_calls(file, text, changed)
+            there = {ast.dump(parent) for parent, *_ in _calls(parsed(sources[file]), changed)}
+            yield from (stale for dump, stale in _stale_calls(file, text, changed) if dump in there)
         if any(entry in text for entry in lost):
             yield from _lost_entries(file, text, lost)
 
@@ -84,20 +85,24 @@ class _Change:
         return len(self.gave) == len(self.gives) == 1 and self.gave != self.gives and 0 not in self.gave | self.gives
 
 
-def _stale_calls(file: str, text: str, changed: Mapping[str, list[_Change]]) -> Iterator[Reliance]:
-    classes = [(node.name if isinstance(node, ast.ClassDef) else "", node) for node in parsed(text).body]
-    own = {(cls, name) for cls, name in _methods(text)}
-    for cls, statement in classes:
-        for parent in ast.walk(statement):
-            for call in (child for child in ast.iter_child_nodes(parent) if isinstance(child, ast.Call)):
-                name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-                for change in changed.get(name, ()):
-                    on_itself = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "self"
-                    if on_itself and cls != change.cls and (cls, name) in own:
-                        continue
-                    told = _stale(name, parent, call, change)
-                    if told:
-                        yield Reliance(file, call.lineno, told)
+def _calls(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, ast.Call, ast.Attribute]]:
+    """Calls of methods with these names, each with what it is a part of, and what is called."""
+    for parent in ast.walk(tree):
+        for call in ast.iter_child_nodes(parent):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in names:
+                yield parent, call, call.func
+
+
+def _stale_calls(file: str, text: str, changed: Mapping[str, list[_Change]]) -> Iterator[tuple[str, Reliance]]:
+    own = _methods(text)
+    for statement in parsed(text).body:
+        cls = statement.name if isinstance(statement, ast.ClassDef) else ""
+        for parent, call, method in _calls(statement, changed):
+            for change in changed[method.attr]:
+                another = cls != change.cls and (cls, method.attr) in own and ast.unparse(method.value) == "self"
+                told = "" if another else _stale(method.attr, parent, call, change)
+                if told:
+                    yield ast.dump(parent), Reliance(file, call.lineno, told)
 
 
 def _stale(name: str, parent: ast.AST, call: ast.Call, change: _Change) -> str:

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperGroup
 
 from newtfix import __version__, report
-from newtfix.errors import NewtfixError
+from newtfix.errors import NewtfixError, UsageError
+
+
+class _Commands(TyperGroup):
+    """The commands; what is wrong with a command line is said as JSON where that is asked for."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **named: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        asked = words[: words.index("--")] if "--" in words else words
+        if "--json" not in asked:
+            return super().main(words, *others, **named)
+        try:
+            code = super().main(words, *others, **{**named, "standalone_mode": False})
+        except Exception as problem:
+            if not hasattr(problem, "format_message"):  # typer brings the class along, under changing names
+                raise
+            command = getattr(getattr(problem, "ctx", None), "command_path", "newtfix")
+            wrong = UsageError(problem.format_message(), hint=f"See `{command} --help`.")
+            report.error(wrong, as_json=True)
+            code = wrong.exit_code
+        sys.exit(code if isinstance(code, int) else 0)
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="newtfix",
     help="Find and fix known discrepancies in newt-style training code, reversibly.",
     no_args_is_help=True,
@@ -26,19 +51,37 @@ app = typer.Typer(
 
 Ids = Annotated[Optional[list[str]], typer.Argument(metavar="ID", help="Patches, as `newtfix list` names them.")]
 Tree = Annotated[
+    Optional[Path], typer.Option("--tree", metavar="DIR", help="The tree; else ./newt_patched, else newt_base.")
+]
+TreeToPatch = Annotated[
     Optional[Path], typer.Option("--tree", metavar="DIR", help="The tree; else ./newt_patched, copied from newt_base.")
+]
+TreeWithPatches = Annotated[
+    Optional[Path], typer.Option("--tree", metavar="DIR", help="The tree; else ./newt_patched.")
 ]
 Patches = Annotated[
     Optional[list[Path]], typer.Option("--patches", metavar="DIR", help="More patches: Python files, loaded as code.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
+Fitting = Annotated[bool, typer.Option("--fitting", help="Those that fit; say why others don't.")]
+Complete = Annotated[bool, typer.Option("--complete", help="Add what is missing of patches there in part.")]
 Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with edits that git has not got.")]
+
+
+class _Ended(KeyboardInterrupt):
+    """A request to end (SIGTERM), which is taken as Ctrl-C is."""
 
 
 def main() -> None:
     """The entry point of the command `newtfix`."""
+    signal.signal(signal.SIGTERM, _end)
     app(prog_name="newtfix")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # cleaning up may take a moment, and comes first
+    raise _Ended
 
 
 def _run(command: str, as_json: bool, *arguments: Any) -> None:
@@ -52,9 +95,9 @@ def _run(command: str, as_json: bool, *arguments: Any) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as request:
         report.say("newtfix: stopped")
-        code = 130
+        code = 143 if isinstance(request, _Ended) else 130
     raise typer.Exit(code)
 
 
@@ -98,12 +141,14 @@ def diff(
     svg: Annotated[
         Optional[Path], typer.Option("--svg", metavar="FILE", help="Draw the diff as an SVG picture too.")
     ] = None,
+    fitting: Fitting = False,
+    complete: Complete = False,
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
     """Print what applying would change, or, without names, what the tree carries now."""
-    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg)
+    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg, fitting, complete)
 
 
 @app.command()
@@ -111,10 +156,10 @@ def apply(
     ids: Ids = None,
     everything: All = False,
     commit: Annotated[bool, typer.Option("--commit", help="One git commit per patch, with its reasons.")] = False,
-    fitting: Annotated[bool, typer.Option("--fitting", help="Those that fit; say why others don't.")] = False,
-    complete: Annotated[bool, typer.Option("--complete", help="Add what is missing of patches there in part.")] = False,
+    fitting: Fitting = False,
+    complete: Complete = False,
     allow_dirty: Dirty = False,
-    tree: Tree = None,
+    tree: TreeToPatch = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +173,7 @@ def revert(
     ids: Ids = None,
     everything: All = False,
     allow_dirty: Dirty = False,
-    tree: Tree = None,
+    tree: TreeWithPatches = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +182,9 @@ def revert(
 
 
 @app.command()
-def update(allow_dirty: Dirty = False, tree: Tree = None, patches: Patches = None, as_json: Json = False) -> None:
+def update(
+    allow_dirty: Dirty = False, tree: TreeWithPatches = None, patches: Patches = None, as_json: Json = False
+) -> None:
     """Write the applied patches again as this newtfix has them. Edits of your own stay."""
     _run("update", as_json, tree, patches or [], as_json, allow_dirty)
 
@@ -152,12 +199,15 @@ def export(
         typer.Option("--relative-to", metavar="tree|repo", help="Where paths begin; else the repository."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a series that is there.")] = False,
+    fitting: Fitting = False,
+    complete: Complete = False,
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
     """Write a series of patch files, one per patch, that `git am`, quilt and `patch -p1` take."""
-    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json)
+    wish = (fitting, complete)
+    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json, *wish)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,14 +67,14 @@ def must_be_clean(
         found = uncommitted(repository, before)
     except GitFailed:
         return
-    dirty = [
-        f"{path} ({how})" for path, how in found.items() if path in before and digest(before[path]) != written.get(path)
-    ]
-    if dirty:
+    left = {path: how for path, how in found.items() if path in before and digest(before[path]) != written.get(path)}
+    if left:
+        dirty = ", ".join(f"{path} ({how})" for path, how in left.items())
         raise Refused(
-            f"edits that git has not got, in files to be written: {', '.join(dirty)}",
-            where=str(repository.top),
-            hint=f"Commit it, or go on with {go_on}: edits stay, merged with the patches.",
+            f"edits that git has not got, in files to be written: {dirty}",
+            where=f"in {repository.root}, in the repository {repository.top}",
+            hint=f"Commit them ({how_to_commit(repository, left)}), or go on with {go_on}: edits stay, merged with the "
+            "patches.",
         )
 
 
@@ -80,6 +82,8 @@ def must_take_commits(root: Path, paths: Collection[str]) -> Repository:
     """The repository, once nothing in it would keep commits of these paths, and of these alone, from being made."""
     repository = find_repository(root)
     if repository is None:
+        if shutil.which("git") is None:
+            raise Refused("git is not installed here, so there is nothing to commit with", hint="Leave --commit out.")
         raise Refused(
             f"git has no files of {root}, so there is nothing to commit to",
             where=_reason(root),
@@ -99,13 +103,20 @@ def must_take_commits(root: Path, paths: Collection[str]) -> Repository:
             f"a {unfinished[0]} is under way in {repository.top}", hint="Finish it first, or leave --commit out."
         )
     if found:
-        files = " ".join(found)
         raise Refused(
             f"uncommitted changes would end up in the commits: {', '.join(found)}",
-            where=str(repository.top),
-            hint=f"Commit them first (git commit -- {files}), or leave --commit out.",
+            where=f"in {repository.root}, in the repository {repository.top}",
+            hint=f"Commit them first ({how_to_commit(repository, found)}), or leave --commit out.",
         )
     return repository
+
+
+def how_to_commit(repository: Repository, found: Mapping[str, str]) -> str:
+    """The command, for any folder, that commits paths of the tree with their states."""
+    git = f"git -C {shlex.quote(str(repository.root))}"
+    new = [shlex.quote(path) for path, state in found.items() if state == _STATES["??"]]
+    add = f"{git} add -- {' '.join(new)} && " if new else ""
+    return f"{add}{git} commit -- {' '.join(map(shlex.quote, found))}"
 
 
 def commit(repository: Repository, paths: Sequence[str], message: str) -> str:

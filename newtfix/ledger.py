@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,7 @@ from newtfix.write import Change, digest
 LEDGER = f"{OWN_FOLDER}/ledger.json"
 _PRISTINE = f"{OWN_FOLDER}/pristine"
 _GENERATED = f"{OWN_FOLDER}/generated"
+_ASIDE = f"{OWN_FOLDER}/aside"
 _IGNORE = f"{OWN_FOLDER}/.gitignore"
 _IGNORE_ALL = b"*\n"
 _SCHEMA = 2
@@ -53,9 +55,82 @@ class Ledger:
     version: str = __version__
 
 
-def read_ledger(root: Path) -> Ledger | None:
-    """The ledger of the tree; None: newtfix has nothing in it."""
-    path = root / LEDGER
+@dataclass(frozen=True)
+class Record:
+    """A ledger and the folder in the tree that holds it with its files.
+
+    That is `.newtfix`, or `.newtfix/aside/KEY` for the record of another state of the tree, as on another branch.
+    """
+
+    home: str
+    ledger: Ledger
+
+    @property
+    def is_aside(self) -> bool:
+        return self.home != OWN_FOLDER
+
+
+def read_records(root: Path) -> list[Record]:
+    """All records of the tree, the one in use first."""
+    ledger = read_ledger(root)
+    found = [Record(OWN_FOLDER, ledger)] if ledger else []
+    for folder in sorted((root / _ASIDE).glob("*")):
+        home = folder.relative_to(root).as_posix()
+        with suppress(TreeError):  # it may be of another version; it stays where it is
+            if aside := read_ledger(root, home):
+                found.append(Record(home, aside))
+    return found
+
+
+def fitting_record(records: Sequence[Record], raw: Mapping[str, bytes]) -> Record | None:
+    """The record that speaks of the files as they are, edits aside.
+
+    None: they are as before the patches of the record in use, as git leaves them that switches to another branch, and
+    they are not as any record left them.
+    """
+    now = {path: digest(raw[path]) if path in raw else "" for one in records for path in one.ledger.files}
+    left = {
+        one.home: {path for path, entry in one.ledger.files.items() if _is_left(entry, now[path])} for one in records
+    }
+    bare = {
+        one.home: {path for path, entry in one.ledger.files.items() if now[path] == entry.pristine} for one in records
+    }
+    by_any = set().union(*left.values())
+
+    def fit(one: Record) -> int:
+        """Files as this record left them, less those that only it, or only others, take for patched."""
+        foreign = by_any - one.ledger.files.keys()
+        return len(left[one.home]) - len(bare[one.home]) - len(foreign)
+
+    able = [
+        one for one in records if left[one.home] or (not one.is_aside and len(bare[one.home]) < len(one.ledger.files))
+    ]
+    return max(able, key=fit, default=None)
+
+
+def _is_left(entry: Entry, now: str) -> bool:
+    """Whether a file is as newtfix left it."""
+    return now in (entry.generated, entry.written) and now != entry.pristine
+
+
+def take_up(root: Path, record: Record | None) -> list[Change]:
+    """What has to be written so that this record is the one in use, or none, and the one that was lies aside."""
+    present = {path: (root / path).read_bytes() for path in _files_of(root, OWN_FOLDER)}
+    wanted: dict[str, bytes] = {}
+    if LEDGER in present:
+        away = f"{_ASIDE}/{digest(present[LEDGER])[:12]}"
+        wanted = {f"{away}{path.removeprefix(OWN_FOLDER)}": content for path, content in present.items()}
+    if record is not None:
+        old = {path: (root / path).read_bytes() for path in _files_of(root, record.home)}
+        present |= old
+        wanted |= {f"{OWN_FOLDER}{path.removeprefix(record.home)}": content for path, content in old.items()}
+    present |= {path: (root / path).read_bytes() for path in wanted.keys() - present.keys() if (root / path).is_file()}
+    return _differences(present, wanted)
+
+
+def read_ledger(root: Path, home: str = OWN_FOLDER) -> Ledger | None:
+    """The ledger of the tree, or that in another folder of records; None: there is none."""
+    path = root / home / "ledger.json"
     try:
         data = json.loads(path.read_bytes())
         if data["schema"] not in _READABLE:
@@ -67,9 +142,9 @@ def read_ledger(root: Path) -> Ledger | None:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
 
 
-def pristine_bytes(root: Path, ledger: Ledger, path: str) -> bytes:
+def pristine_bytes(root: Path, ledger: Ledger, path: str, home: str = OWN_FOLDER) -> bytes:
     """The bytes of a patched file from before any patch."""
-    kept = root / _PRISTINE / path
+    kept = root / home / "pristine" / path
     try:
         content = kept.read_bytes()
     except OSError as error:
@@ -79,10 +154,10 @@ def pristine_bytes(root: Path, ledger: Ledger, path: str) -> bytes:
     return content
 
 
-def generated_bytes(root: Path, ledger: Ledger, path: str) -> bytes | None:
+def generated_bytes(root: Path, ledger: Ledger, path: str, home: str = OWN_FOLDER) -> bytes | None:
     """What the patches alone made of a file; None: it is not kept, as in records of schema 1."""
     try:
-        content = (root / _GENERATED / path).read_bytes()
+        content = (root / home / "generated" / path).read_bytes()
     except OSError:
         return None
     return content if digest(content) == ledger.files[path].generated else None
@@ -117,14 +192,23 @@ def ledger_changes(
     """What has to be written so that `.newtfix/` says `new`.
 
     `pristine` and `generated` are the bytes of its files before any patch, and as the patches alone make them. The
-    folder hides itself from git when it appears; who removes that file keeps the record in git.
+    folder hides itself from git when it appears; who removes that file keeps the record in git. Records that lie
+    aside stay, but for one of the same files.
     """
-    present = {path.relative_to(root).as_posix(): path.read_bytes() for path in _kept_files(root)}
+    same = [one for one in read_records(root) if one.is_aside and new and one.ledger.files == new.files]
+    more = len(list((root / _ASIDE).glob("*"))) > len(same)
+    places = [OWN_FOLDER, *(record.home for record in same)]
+    present = {path: (root / path).read_bytes() for home in places for path in _files_of(root, home)}
+    present |= {_IGNORE: (root / _IGNORE).read_bytes()} if (root / _IGNORE).is_file() else {}
     wanted = {LEDGER: _to_json(new)} if new else {}
     wanted |= {f"{_PRISTINE}/{path}": pristine[path] for path in sorted(new.files if new else ())}
     wanted |= {f"{_GENERATED}/{path}": generated[path] for path in sorted(new.files if new else ())}
-    if new and (LEDGER not in present or _IGNORE in present):
-        wanted[_IGNORE] = present.get(_IGNORE, _IGNORE_ALL)
+    if (new and LEDGER not in present) or (_IGNORE in present and (new or more)):
+        wanted[_IGNORE] = present.get(_IGNORE) or _IGNORE_ALL
+    return _differences(present, wanted)
+
+
+def _differences(present: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> list[Change]:
     return [
         Change(path, present.get(path), wanted.get(path))
         for path in sorted(present.keys() | wanted.keys())
@@ -132,9 +216,11 @@ def ledger_changes(
     ]
 
 
-def _kept_files(root: Path) -> list[Path]:
-    kept = [path for folder in (_PRISTINE, _GENERATED) for path in (root / folder).rglob("*") if path.is_file()]
-    return [*kept, *(root / name for name in (LEDGER, _IGNORE) if (root / name).is_file())]
+def _files_of(root: Path, home: str) -> list[str]:
+    """The files of a record by their paths in the tree."""
+    kept = [path for name in ("pristine", "generated") for path in (root / home / name).rglob("*") if path.is_file()]
+    ledger = root / home / "ledger.json"
+    return [path.relative_to(root).as_posix() for path in (*kept, *([ledger] if ledger.is_file() else []))]
 
 
 def _to_json(ledger: Ledger) -> bytes:

@@ -17,9 +17,10 @@ def locked(root: Path) -> Iterator[None]:
     """Hold the lock of the tree.
 
     The kernel holds the lock and drops it when a process dies, so a file left behind locks nothing; the process id in
-    it is there to be named. An empty `.newtfix` is removed with the lock.
+    it is there to be named. A `.newtfix` in which nothing is kept is removed with the lock.
     """
     path = root / OWN_FOLDER / "lock"
+    ignore = path.with_name(".gitignore")
     try:
         handle = _acquire(path)
     except OSError as error:
@@ -34,7 +35,15 @@ def locked(root: Path) -> Iterator[None]:
             path.unlink()
         os.close(handle)
         with suppress(OSError):
+            if [one.name for one in path.parent.iterdir()] == [ignore.name]:
+                ignore.unlink()
             path.parent.rmdir()
+
+
+def _hide(ignore: Path) -> None:
+    """Keep a folder that is new out of git from its first moment on; who has removed the file is not given it again."""
+    if not any(ignore.parent.iterdir()):
+        ignore.write_text("*\n")
 
 
 def _acquire(path: Path) -> int:
@@ -42,6 +51,7 @@ def _acquire(path: Path) -> int:
     while True:
         path.parent.mkdir(exist_ok=True)
         try:
+            _hide(path.with_name(".gitignore"))
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except FileNotFoundError:
             continue

@@ -166,7 +166,8 @@ def _kept(path: str, there: bytes | None, changed: bool) -> bytes | None:
         raise Refused(
             f"{path} was deleted since newtfix wrote it",
             where=path,
-            hint=f"Put it back, from {OWN_FOLDER}/generated/{path} in the tree or with git, and run this again.",
+            hint=f"Nothing was written. Put it back, from {OWN_FOLDER}/generated/{path} in the tree or with git (or, "
+            "if it was renamed, under its old name), and run this again.",
         )
     return there
 

@@ -12,9 +12,12 @@ from newtfix.errors import Refused, TreeError
 from newtfix.ledger import Entry, Ledger, fingerprint, ledger_changes
 from newtfix.merge import merge_files
 from newtfix.model import PatchReport, Plan, State
-from newtfix.session import Session, applied_by
-from newtfix.tree import copy_names, decode, encode
+from newtfix.order import with_requirements
+from newtfix.session import Session, applied_by, lost, required_by, seen, unseen, usable
+from newtfix.tree import OWN_FOLDER, copy_names, decode, encode
 from newtfix.write import Change, commit, digest
+
+GONE = "in the record, but its code is not in the tree any more (edited, or reverted with git)"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Outcome:
     """What a tree becomes with a set of patches: the bytes of the files that change, and the record to keep.
 
     `pristine` and `generated` are the files of the record before any patch, and as the patches alone make them; what
-    is written, `after`, has the edits of others merged in.
+    is written, `after`, has the edits of others merged in; `broken` are patches of the record that these edits changed
+    or took out.
     """
 
     before: Mapping[str, bytes]
@@ -32,14 +36,18 @@ class Outcome:
     generated: Mapping[str, bytes]
     plan: Plan | None
     notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     @property
     def applied(self) -> tuple[str, ...]:
         return applied_by(self.plan)
 
 
-def compute(session: Session, wanted: Sequence[str], *, complete: bool = False) -> Outcome:
+def compute(session: Session, wanted: Sequence[str], *, complete: bool = False, asked: Collection[str] = ()) -> Outcome:
     """What the tree becomes when exactly `wanted`, and what they require, shall be in. Reads and writes nothing.
+
+    Args:
+        asked: those of `wanted` whose code must be whole then, whatever others have edited.
 
     Raises:
         Refused: a patch does not fit, is there in part and may not be completed, or edits of others conflict.
@@ -47,7 +55,39 @@ def compute(session: Session, wanted: Sequence[str], *, complete: bool = False) 
     _must_be_known(session, wanted)
     plan = plan_for(session, wanted, complete) if wanted else None
     outcome = _outcome(session, wanted, plan, plan.after if plan else {}, applied_by(plan))
-    return replace(outcome, notes=(*(plan.notes if plan else ()), *_lost(session, outcome)))
+    found = _reports(session, outcome)
+    broken = {name: one for name, one in found.items() if one.state not in (State.APPLIED, State.ABSENT)}
+    implied = sorted(with_requirements(asked, session.patches)[0] & found.keys())
+    _must_be_seen(session, [found[name] for name in implied])
+    if spoilt := {name: broken[name] for name in implied if name in broken}:
+        raise _spoilt(session, spoilt)
+    notes = [_lost_note(session, name, report) for name, report in broken.items()]
+    return replace(outcome, notes=(*(plan.notes if plan else ()), *notes), broken=tuple(broken))
+
+
+def again(session: Session, asked: Collection[str]) -> tuple[str, ...]:
+    """Patches of the record that `asked` implies, and whose code is not whole in the tree any more."""
+    implied, _ = with_requirements(asked, session.patches)
+    return tuple(name for name in lost(session) if name in implied)
+
+
+def without(session: Session, names: Collection[str]) -> Session:
+    """The session as if newtfix had never put these patches in: what there is of them was written by others."""
+    ledger = session.ledger
+    if ledger is None or not names:
+        return session
+    gone = {*names, *(other for name in names for other in required_by(name, session.applied, session.patches))}
+    rest = [name for name in session.applied if name not in gone]
+    texts = plan_for(session, rest, complete=False).after if rest else {}
+    generated = {
+        path: encode(texts[path], like=content) if path in texts else content
+        for path, content in session.pristine.items()
+    }
+    files = {path: replace(entry, generated=digest(generated[path])) for path, entry in ledger.files.items()}
+    requested = tuple(name for name in ledger.requested if name not in gone)
+    return replace(
+        session, ledger=replace(ledger, applied=tuple(rest), requested=requested, files=files), generated=generated
+    )
 
 
 def one_by_one(session: Session, outcome: Outcome) -> Iterator[tuple[str, Outcome]]:
@@ -58,7 +98,7 @@ def one_by_one(session: Session, outcome: Outcome) -> Iterator[tuple[str, Outcom
     new = [name for name in outcome.applied if name not in session.applied]
     if plan is None or ledger is None or not new:
         return
-    start = {path: decode(content) for path, content in session.generated.items()}
+    start = _decoded(session.generated)
     completes = bool(ledger.completed)
     old = [name for name in outcome.applied if name in session.applied]
     way = steps(pristine_sources(session), start, old, new, session.patches, plan.after, completes)
@@ -88,19 +128,9 @@ def fitting(session: Session, wanted: Sequence[str], complete: bool) -> tuple[tu
     return fits(pristine_sources(session), session.requested, wanted, session.patches, complete, session.tree.foreign)
 
 
-def changed_patches(session: Session) -> tuple[str, ...]:
-    """Applied patches whose code is another than when they were last written."""
-    known = session.ledger.definitions if session.ledger else {}
-    return tuple(
-        name
-        for name in session.applied
-        if name in session.patches and name in known and known[name] != fingerprint(session.patches[name])
-    )
-
-
 def pristine_sources(session: Session) -> dict[str, str]:
     """The text of every file from before any patch."""
-    return {**session.tree.sources, **{path: decode(content) for path, content in session.pristine.items()}}
+    return dict(usable({**session.tree.sources, **_decoded(session.pristine)}))
 
 
 def save(session: Session, outcome: Outcome) -> None:
@@ -129,7 +159,13 @@ def plan_for(session: Session, wanted: Sequence[str], complete: bool) -> Plan:
     from newtfix.engine import plan
 
     before = session.ledger.completed if session.ledger else ()
-    done = plan(pristine_sources(session), wanted, session.patches, complete=complete or bool(before))
+    sources = pristine_sources(session)
+    try:
+        done = plan(sources, wanted, session.patches, complete=complete or bool(before))
+    except Refused as problem:
+        broken = sorted(session.tree.sources.keys() - session.pristine.keys() - sources.keys())
+        said = "\n".join((problem.where, *(f"{path} is no Python, so it was left out" for path in broken)))
+        raise replace(problem, where=said.strip()) from None
     unasked = [] if complete else [name for name in _completed(done, done.order) if name not in before]
     if unasked:
         raise Refused(
@@ -150,7 +186,8 @@ def _outcome(
     """What becomes of the tree when the patches make `texts` of the pristine files."""
     raw = session.tree.raw
     sources = pristine_sources(session)
-    pristine = {path: session.pristine.get(path, raw[path]) for path, text in texts.items() if text != sources[path]}
+    old = {**raw, **session.pristine}
+    pristine = {path: old[path] for path, text in texts.items() if text != sources[path]}
     if foreign := sorted((pristine.keys() & session.tree.foreign) - session.pristine.keys()):
         raise TreeError(
             f"not UTF-8, and to be edited: {', '.join(foreign)}", hint="Save these files as UTF-8 and try again."
@@ -225,21 +262,48 @@ def _written(session: Session, path: str, after: Mapping[str, bytes]) -> str:
     return digest(after.get(path, session.tree.raw.get(path, b"")))
 
 
-def _lost(session: Session, outcome: Outcome) -> tuple[str, ...]:
-    """Notes on patches that were asked for and that edits of others changed or took out."""
-    from newtfix.engine import inspect
-
+def _reports(session: Session, outcome: Outcome) -> dict[str, PatchReport]:
+    """The states of the patches of an outcome, by their code; nothing where no edits of others are in it."""
     on_disk = {**session.tree.raw, **outcome.after}
     if outcome.ledger is None or all(on_disk.get(path) == text for path, text in outcome.generated.items()):
-        return ()
-    texts = {path: decode(text) for path, text in outcome.after.items() if path not in session.tree.foreign}
-    found = inspect({**session.tree.sources, **texts}, session.patches, outcome.ledger.applied)
-    return tuple(
-        f"{name}: your edits changed its code; it is {report.state.value} now ({_place(report)}). "
-        f"Take your edit out, or revert the patch (newtfix revert {name}{session.target.option}) and apply it again."
-        for name, report in found.items()
-        if report.state is not State.APPLIED
+        return {}
+    texts = _decoded({path: text for path, text in outcome.after.items() if path not in session.tree.foreign})
+    return seen(session, outcome.ledger.applied, texts)
+
+
+def _must_be_seen(session: Session, found: Collection[PatchReport]) -> None:
+    """What cannot be read cannot be said to have a patch."""
+    files = sorted({path for one in found for path in unseen(session, one)})
+    if files:
+        raise Refused(
+            f"nobody knows whether {', '.join(one.id for one in found if unseen(session, one))} is in this tree",
+            where="\n".join(f"{path}: {session.unreadable[path]}" for path in files),
+            hint="Nothing was written. Restore these files, or mend them, and run this again. As the patches alone "
+            f"made them, they are in {OWN_FOLDER}/generated in the tree.",
+        )
+
+
+def _lost_note(session: Session, name: str, report: PatchReport) -> str:
+    option = session.target.option
+    if name not in session.applied:
+        return f"{name}: with your edits its code is not whole: {report.state.value} ({_place(report)})."
+    return (
+        f"{name} is {GONE}: {report.state.value} ({_place(report)}). `newtfix apply {name}{option}` puts it in "
+        f"again where your edits leave room, `newtfix revert {name}{option}` takes it out of the record."
     )
+
+
+def _spoilt(session: Session, broken: Mapping[str, PatchReport]) -> Refused:
+    return Refused(
+        f"with the edits in this tree, patches would not be whole: {', '.join(broken)}",
+        where="\n".join(f"{name}: {report.state.value} ({_place(report)})" for name, report in broken.items()),
+        hint=f"Nothing was written. See the edits with `newtfix diff{session.target.option}`. Take those out that "
+        "concern this code (keep a copy), run this again and put them back, or leave these patches out.",
+    )
+
+
+def _decoded(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: decode(content) for path, content in files.items()}
 
 
 def _place(report: PatchReport) -> str:

@@ -85,16 +85,14 @@ class _Way:
         inner = {
             id(part) for field in ("body", "orelse", "finalbody", "handlers") for part in getattr(statement, field, ())
         }
-        pending = [child for child in ast.iter_child_nodes(statement) if id(child) not in inner]
+        pending: list[ast.AST] = [statement] if isinstance(statement, ast.AugAssign) else []
+        pending += [child for child in ast.iter_child_nodes(statement) if id(child) not in inner]
         while pending:
             node = pending.pop()
-            if (
-                isinstance(node, ast.Name)
-                and node.id == self.variable
-                and isinstance(node.ctx, ast.Load)
-                and not is_set
-            ):
-                self.early = True
+            if isinstance(node, ast.AugAssign) and self._sets(node.target):
+                self.early |= not is_set
+            if isinstance(node, ast.Name) and node.id == self.variable and isinstance(node.ctx, ast.Load):
+                self.early |= not is_set
             if not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
                 pending += ast.iter_child_nodes(node)
 

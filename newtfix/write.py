@@ -1,6 +1,6 @@
 """Writes a set of files as one transaction: after any interruption `recover` leaves either all old or all new contents.
 
-The journal says how far a run came. "staging": new contents and copies of the old ones are being put beside the files,
+The journal says how far a run came. "staging": new contents and copies of the old ones are being put into `.newtfix`,
 nothing of the tree has changed, and recovery throws them away. "replacing": everything is on the disk, the renames are
 under way, and recovery finishes them. "restoring": a rename was impossible, and the old contents are being put back.
 """
@@ -23,6 +23,7 @@ from newtfix.tree import OWN_FOLDER
 _JOURNAL = f"{OWN_FOLDER}/journal.json"
 _JOURNAL_NEW = f"{OWN_FOLDER}/journal.new"
 _UNDO = f"{OWN_FOLDER}/undo"
+_NEW = f"{OWN_FOLDER}/new"
 _SCHEMA = 1
 
 Stage = Literal["staging", "replacing", "restoring"]
@@ -155,9 +156,16 @@ def _step(root: Path, change: Change, number: int) -> _Step:
         old=None if change.before is None else digest(change.before),
         new=None if change.after is None else digest(change.after),
         mode=stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644,
-        staged=(path.parent / f".{path.name}.newtfix-new").as_posix(),
+        staged=_staged(root, path, number),
         undo=f"{_UNDO}/{number}",
     )
+
+
+def _staged(root: Path, path: Path, number: int) -> str:
+    """Where new contents wait: in the tool's own folder, or beside the file if that is on another disk."""
+    if _existing_parent(root / path).stat().st_dev == root.stat().st_dev:
+        return f"{_NEW}/{number}"
+    return (path.parent / f".{path.name}.newtfix-new").as_posix()
 
 
 def _stage(root: Path, changes: Sequence[Change], steps: Sequence[_Step]) -> None:
@@ -184,6 +192,7 @@ def _replace(root: Path, steps: Sequence[_Step]) -> None:
         if step.new is None:
             target.unlink()
         else:
+            target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(root / step.staged, target)
         _sync(target.parent)
 

@@ -75,7 +75,16 @@ INLINE_LOSS = (Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", abs
 
 # The planner's standard deviation is what its noise is scaled with.
 NOISE = ("torch.randn_like($*_)", "torch.randn($*_)")
-EXPLORES = Where("agent", tuple(f"$std * {noise}" for noise in NOISE), "TDMPC2.plan")
+EXPLORES = Where(
+    "agent",
+    (
+        *(f"$std * {noise}" for noise in NOISE),
+        *(f"$noise = {noise}\n$$_\n$_ = $_ + $std * $noise" for noise in NOISE),
+        *(f"$noise = {noise}\n$$_\n$_ += $std * $noise" for noise in NOISE),
+        "torch.normal($_, $std)",
+    ),
+    "TDMPC2.plan",
+)
 
 FORWARD = "def forward(self, $*parameters):"
 FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
@@ -196,7 +205,13 @@ AGENT = (
                 untouched=("rest:std", "rest:return"),
             )
             for method in ("mppi", "_mppi")
-            for action in ("$action", "$action.clamp($*limits)", "$variable", "$variable.clamp($*limits)")
+            for action in (
+                "$action",
+                "$action.clamp($*limits)",
+                "($action + $noise).clamp($*limits)",
+                "$variable",
+                "$variable.clamp($*limits)",
+            )
             for result in (action, f"{action}, $extra")
         ),
         present=(
@@ -566,7 +581,7 @@ BUFFER = (
                 if $obs.device != $device:
                     $$move
                 $$after
-                return $obs, $action, $*rest
+                return $obs, $action, $*tail
                 """,
                 """
                 $obs, $action, mu, std, $*rest = self._buffer.sample()
@@ -576,21 +591,21 @@ BUFFER = (
                     std = std.to($device, non_blocking=True)
                     $$move
                 $$after
-                return $obs, $action, mu, std, $*rest
+                return $obs, $action, mu, std, $*tail
                 """,
-                present="return $obs, $action, mu, std, $*rest",
+                present="return $obs, $action, mu, std, $*tail",
                 untouched=("before:action", "move:action", "after:action"),
             ),
             Shape(
                 """
                 $obs, $action, $*rest = self._buffer.sample()
                 $$moved
-                return $obs, $action, $*rest
+                return $obs, $action, $*tail
                 """,
                 """
                 $obs, $action, mu, std, $*rest = self._buffer.sample()
                 $$moved
-                return $obs, $action, mu.to($action.device), std.to($action.device), $*rest
+                return $obs, $action, mu.to($action.device), std.to($action.device), $*tail
                 """,
                 fallback=True,
                 untouched=("moved:action",),

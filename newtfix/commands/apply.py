@@ -8,23 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from newtfix import report
+from newtfix.commands.wishes import grant, refusal, wish_of
 from newtfix.errors import Refused, UsageError
-from newtfix.git import GitFailed, commit, must_be_clean, must_take_commits
+from newtfix.git import (
+    GitFailed,
+    Repository,
+    commit,
+    find_repository,
+    how_to_commit,
+    must_be_clean,
+    must_take_commits,
+    uncommitted,
+)
 from newtfix.message import message
 from newtfix.model import Plan, State
-from newtfix.outcome import Outcome, changed_patches, compute, fitting, one_by_one, save
-from newtfix.session import Session, choose, find_target, reports, writing
+from newtfix.outcome import Outcome, one_by_one, save
+from newtfix.session import Session, changed_patches, choose, find_target, reports, writing
 
 
 @dataclass(frozen=True)
 class _Done:
-    """What an apply came to."""
+    """What an apply came to; `restored` are patches of the record whose code was not in the tree any more.
+
+    `by_hand` were in the code already, before another patch rewrote it. `uncommitted` is the command that commits what
+    --commit did not, as it was in the tree before.
+    """
 
     session: Session
     outcome: Outcome
     chosen: tuple[str, ...]
     refused: Mapping[str, Refused] = field(default_factory=dict)
     commits: Mapping[str, str] = field(default_factory=dict)
+    restored: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+    uncommitted: str = ""
 
 
 def run(
@@ -44,41 +61,24 @@ def run(
         raise UsageError("--commit takes no --allow-dirty", hint="Commit the edits first.")
     with writing(find_target(tree), named) as session:
         chosen = choose(ids, everything, session.patches)
-        refused: Mapping[str, Refused] = {}
-        if only_fitting:
-            chosen, refused = _fitting(session, chosen, complete)
-        outcome = compute(session, tuple(dict.fromkeys((*session.requested, *chosen))), complete=complete)
+        wish = wish_of(session, chosen, only_fitting, complete)
+        granted = grant(session, wish)
+        session, outcome = granted.session, granted.outcome
         if not (in_commits or allow_dirty or session.target.new):
             must_be_clean(session.target.root, outcome.before, session.written)
         commits = _commit_each(session, outcome) if in_commits else {}
         if not in_commits:
             save(session, outcome)
-    done = _Done(session, outcome, chosen, refused, commits)
+        left = _uncommitted(session, outcome) if in_commits else ""
+    done = _Done(
+        session, outcome, wish.chosen, wish.refused, commits, granted.restored, _by_hand(session, outcome), left
+    )
     if as_json:
         _emit(done)
         return 0
     for line in _lines(done):
         report.say(line)
     return 0
-
-
-def _fitting(
-    session: Session, chosen: tuple[str, ...], complete: bool
-) -> tuple[tuple[str, ...], Mapping[str, Refused]]:
-    """Those that fit, and why the others don't. Raises Refused when there is none that fits."""
-    fits, refused = fitting(session, chosen, complete)
-    if refused and not fits:
-        raise Refused(
-            "none of these patches fits this tree",
-            where="\n".join(line for name, problem in refused.items() for line in _refusal(name, problem)),
-            hint=f"newtfix show {next(iter(refused))} prints what a patch looks for; nothing was written",
-        )
-    return fits, refused
-
-
-def _refusal(name: str, problem: Refused) -> list[str]:
-    """What is said about a patch that was left out."""
-    return [f"{name}: refused: {problem.message}", *(f"  {line}" for line in problem.where.splitlines())]
 
 
 # --- commits ----------------------------------------------------------------------------------------------------------
@@ -104,8 +104,21 @@ def _commit_each(session: Session, outcome: Outcome) -> dict[str, str]:
             if number + 1 < len(way):
                 _must_be_as_written(session, step)
         except GitFailed as problem:
-            raise _stopped(session, str(problem), commits, [one for one, _ in way[number:]]) from None
+            by_hand = _how(repository, step.after)
+            raise _stopped(session, str(problem), commits, [one for one, _ in way[number:]], by_hand) from None
     return commits
+
+
+def _uncommitted(session: Session, outcome: Outcome) -> str:
+    """The command that commits files of the record in which git lacks something; nothing where there is none."""
+    repository = find_repository(session.target.root)
+    if repository is None or outcome.ledger is None:
+        return ""
+    try:
+        found = uncommitted(repository, outcome.ledger.files)
+    except GitFailed:
+        return ""
+    return how_to_commit(repository, found) if found else ""
 
 
 def _must_be_as_written(session: Session, step: Outcome) -> None:
@@ -115,7 +128,11 @@ def _must_be_as_written(session: Session, step: Outcome) -> None:
         raise GitFailed(f"a hook of git changed {', '.join(other)}")
 
 
-def _stopped(session: Session, said: str, commits: Mapping[str, str], left: Sequence[str]) -> Refused:
+def _how(repository: Repository, paths: Iterable[str]) -> str:
+    return how_to_commit(repository, dict.fromkeys(sorted(paths), ""))
+
+
+def _stopped(session: Session, said: str, commits: Mapping[str, str], left: Sequence[str], by_hand: str) -> Refused:
     there, missing = [name for name in left[:1] if name not in commits], left[1:]
     lines = [
         f"committed: {_listed(f'{name} ({commit})' for name, commit in commits.items()) or 'nothing'}",
@@ -125,11 +142,15 @@ def _stopped(session: Session, said: str, commits: Mapping[str, str], left: Sequ
     option = session.target.option
     undo = f" (or take it out: newtfix revert {there[0]}{option})" if there else ""
     go_on = f"newtfix apply {' '.join(missing)} --commit{option}" if missing else ""
+    then = " Then go" if there else "Go"
     return Refused(
         f"git stopped the commits: {said}",
         where="\n".join(lines),
         hint="\n".join(
-            [*(f"Commit {name} by hand{undo}." for name in there), *([f"To go on: {go_on}"] if go_on else [])]
+            [
+                *(f"Commit {name} by hand: {by_hand}{undo}." for name in there),
+                *([f"{then} on: {go_on}"] if go_on else []),
+            ]
         ),
     )
 
@@ -144,8 +165,10 @@ def _lines(done: _Done) -> Iterable[str]:
         committed = f", commit {done.commits[name]}" if name in done.commits else ""
         yield f"{name}: {word}{committed}"
     for name, problem in done.refused.items():
-        yield from _refusal(name, problem)
+        yield from refusal(name, problem)
     yield _summary(session, outcome)
+    if done.uncommitted:
+        yield f"Not committed, as it was in the tree before: {done.uncommitted}"
 
 
 def _notes(session: Session, outcome: Outcome) -> list[str]:
@@ -161,7 +184,18 @@ def _account(done: _Done) -> dict[str, str]:
     told = [name for name in plan.order if name in done.chosen or name not in session.applied]
     seen = [name for name in told if plan.reports[name].state is State.APPLIED and name not in session.applied]
     places = {name: _place(session, name) for name in seen}
-    return {name: _word(session, plan, name) + places.get(name, "") for name in told}
+    words = {name: _word(session, plan, name) + places.get(name, "") for name in told}
+    words |= {name: f"{words[name]}; it was in by hand, in code that another patch rewrites" for name in done.by_hand}
+    return words | dict.fromkeys(done.restored, "applied again; its code was not in the tree any more")
+
+
+def _by_hand(session: Session, outcome: Outcome) -> tuple[str, ...]:
+    """New patches that the code had, and that were put in as another patch takes the place of that code."""
+    states = {name: one.state for name, one in outcome.plan.reports.items()} if outcome.plan else {}
+    if State.APPLIED not in states.values():
+        return ()
+    new = [name for name in outcome.applied if name not in session.applied]
+    return tuple(name for name, one in reports(session, new).items() if one.state is State.APPLIED)
 
 
 def _place(session: Session, name: str) -> str:
@@ -213,6 +247,7 @@ def _emit(done: _Done) -> None:
             "patches": patches,
             "refused": refused,
             "commits": dict(done.commits),
+            "uncommitted": done.uncommitted,
             "pulled_in": {name: list(by) for name, by in (outcome.plan.pulled_in if outcome.plan else {}).items()},
             "applied": outcome.ledger.applied if outcome.ledger else (),
             "written": list(outcome.after),

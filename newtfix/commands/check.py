@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.model import State
-from newtfix.session import choose, find_target, open_session, reports
+from newtfix.session import choose, find_target, open_session, reports, unseen
 
 _GOOD = (State.APPLIED, State.ABSENT)
 
@@ -15,15 +15,19 @@ _GOOD = (State.APPLIED, State.ABSENT)
 def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     session = open_session(find_target(tree), named)
     chosen = choose(ids, everything or not ids, session.patches)
-    states = {name: one.state for name, one in reports(session, chosen).items()}
-    missing = [name for name, state in states.items() if state not in _GOOD]
+    found = reports(session, chosen)
+    hidden = {name: files for name, one in found.items() if (files := unseen(session, one))}
+    words = {name: _word(one.state, hidden.get(name, ())) for name, one in found.items()}
+    missing = [name for name, one in found.items() if one.state not in _GOOD or name in hidden]
     if as_json:
         report.emit_json(
             {
                 "tree": str(session.target.root),
                 "ok": not missing,
                 "missing": missing,
-                "patches": [{"id": name, "state": state} for name, state in states.items()],
+                "patches": [
+                    {"id": name, "state": one.state, "unreadable": hidden.get(name, ())} for name, one in found.items()
+                ],
                 "notes": session.notes,
             }
         )
@@ -31,9 +35,13 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
     for note in session.notes:
         report.say(note)
     for name in missing:
-        report.say(f"{name}: {states[name].value}")
+        report.say(f"{name}: {words[name]}")
     if missing:
-        report.say(f"{session.target.root} lacks {len(missing)} of {len(states)} patches.")
+        report.say(f"{session.target.root} lacks {len(missing)} of {len(found)} patches.")
         return 1
-    report.say(f"{session.target.root} has what was asked for ({len(states)} patches).")
+    report.say(f"{session.target.root} has what was asked for ({len(found)} patches).")
     return 0
+
+
+def _word(state: State, unreadable: Sequence[str]) -> str:
+    return f"not seen, as {', '.join(unreadable)} cannot be read" if unreadable else state.value

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from newtfix import report
+from newtfix.commands.wishes import grant, refusal, wish_of
 from newtfix.diff import diff_files, stat
 from newtfix.errors import UsageError
-from newtfix.outcome import compute
-from newtfix.session import Session, choose, find_target, open_session
+from newtfix.session import Session, choose, find_target, lost, open_session
 
 _NOT_XML = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -24,12 +25,14 @@ def run(
     as_json: bool,
     only_stat: bool,
     svg: Path | None = None,
+    only_fitting: bool = False,
+    complete: bool = False,
 ) -> int:
     session = open_session(find_target(tree), named)
     for note in session.notes:
         report.say(note)
-    subject, before, after = _compare(session, ids, everything)
-    files = diff_files(before, after)
+    found = _compare(session, ids, everything, only_fitting, complete)
+    files = diff_files(found.before, found.after)
     if svg is not None:
         title = " ".join(("newtfix diff", *(("--all",) if everything else ids)))
         _draw(svg, "".join(file.text for file in files), title)
@@ -43,9 +46,10 @@ def run(
             }
             for file in files
         ]
-        report.emit_json({"tree": str(session.target.root), "subject": subject, "files": listed})
+        report.emit_json({"tree": str(session.target.root), "subject": found.subject, "files": listed})
         return 0
-    report.say(subject)
+    for line in (*found.notes, found.subject):
+        report.say(line)
     if only_stat:
         for line in stat(files):
             report.out(line)
@@ -54,22 +58,43 @@ def run(
     return 0
 
 
-def _compare(
-    session: Session, ids: Sequence[str], everything: bool
-) -> tuple[str, Mapping[str, bytes], Mapping[str, bytes]]:
-    """What is compared, in words, and the two sides of it."""
+@dataclass(frozen=True)
+class _Compared:
+    """What is compared, in words, the two sides of it, and what else is to be said."""
+
+    subject: str
+    before: Mapping[str, bytes]
+    after: Mapping[str, bytes]
+    notes: tuple[str, ...] = ()
+
+
+def _compare(session: Session, ids: Sequence[str], everything: bool, only_fitting: bool, complete: bool) -> _Compared:
     target = session.target
     if not ids and not everything and session.ledger:
         current = {path: session.tree.raw[path] for path in session.pristine if path in session.tree.raw}
-        edits = f", and your edits in {', '.join(session.edited)}" if session.edited else ""
-        return f"What {target.root} carries now: {', '.join(session.applied)}{edits}.", session.pristine, current
+        return _Compared(_carried(session), session.pristine, current)
     chosen = choose(ids, everything or not ids, session.patches)
-    outcome = compute(session, tuple(dict.fromkeys((*session.requested, *chosen))))
+    wish = wish_of(session, chosen, only_fitting, complete)
+    granted = grant(session, wish)
     where = f"{target.name}, to be copied from newt_base" if target.new else str(target.root)
-    if ids:
-        return f"What applying {', '.join(chosen)} would change in {where}.", outcome.before, outcome.after
-    nothing = "" if everything else "Nothing is applied. "
-    return f"{nothing}What applying all patches would change in {where}.", outcome.before, outcome.after
+    what = "all patches" if not ids and not wish.refused else ", ".join(wish.chosen)
+    none = "Nothing is applied. " if target.new else "newtfix has no record here. "
+    no_record = "" if ids or everything else none
+    notes = (*granted.outcome.notes, *(line for name, one in wish.refused.items() for line in refusal(name, one)))
+    nothing = "" if granted.outcome.after else " Nothing: what fits is in the code already."
+    return _Compared(
+        f"{no_record}What applying {what} would change in {where}.{nothing}",
+        granted.outcome.before,
+        granted.outcome.after,
+        notes,
+    )
+
+
+def _carried(session: Session) -> str:
+    gone = lost(session)
+    there = ", ".join(name for name in session.applied if name not in gone) or "no patch"
+    edits = f", and your edits in {', '.join(session.edited)}" if session.edited else ""
+    return f"What {session.target.root} carries now: {there}{edits}."
 
 
 def _draw(path: Path, text: str, title: str) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from newtfix import report
+from newtfix.commands.wishes import none_fits, refusal
 from newtfix.errors import Refused, UsageError
 from newtfix.export import series, write_series
 from newtfix.git import find_repository
 from newtfix.model import Plan
 from newtfix.outcome import plan_for, pristine_sources
 from newtfix.session import Session, applied_by, choose, find_target, open_session
-from newtfix.steps import steps
+from newtfix.steps import fitting, steps
 
 
 def run(
@@ -24,14 +26,19 @@ def run(
     tree: Path | None,
     named: Sequence[Path],
     as_json: bool,
+    only_fitting: bool = False,
+    complete: bool = False,
 ) -> int:
     if relative_to not in (None, "tree", "repo"):
         raise UsageError(f"paths cannot be relative to {relative_to!r}", hint="Say --relative-to tree, or repo.")
     session = open_session(find_target(tree), named)
     prefix = _prefix(session, relative_to)
     chosen = choose(ids, everything, session.patches) or session.requested or tuple(session.patches)
-    done = plan_for(session, chosen, complete=False)
-    files = series({**session.tree.raw, **session.pristine}, _way(session, done), session.patches, prefix)
+    complete = complete or bool(session.ledger and session.ledger.completed)
+    chosen, refused = _fitting(session, chosen, complete) if only_fitting else (chosen, {})
+    done = plan_for(session, chosen, complete)
+    way = _way(session, done, complete)
+    files = series({**session.tree.raw, **session.pristine}, way, session.patches, prefix)
     if not files:
         raise Refused(f"{session.target.root} has all of this already, so there is nothing to export")
     write_series(folder, files, force)
@@ -44,11 +51,13 @@ def run(
                 "prefix": prefix,
                 "patches": exported,
                 "files": list(files),
+                "refused": [{"id": name, "error": one.message, "where": one.where} for name, one in refused.items()],
                 "notes": [*session.notes, *done.notes],
             }
         )
         return 0
-    for line in (*session.notes, *done.notes, *_words(session, folder, prefix, exported)):
+    left_out = [line for name, one in refused.items() for line in refusal(name, one)]
+    for line in (*session.notes, *done.notes, *left_out, *_words(session, folder, prefix, exported)):
         report.say(line)
     return 0
 
@@ -63,20 +72,31 @@ def _prefix(session: Session, relative_to: str | None) -> str:
     return repository.prefix if repository else ""
 
 
-def _way(session: Session, plan: Plan) -> list[tuple[str, dict[str, str]]]:
+def _fitting(session: Session, chosen: Sequence[str], complete: bool) -> tuple[tuple[str, ...], Mapping[str, Refused]]:
+    """Those that fit the unpatched files, and why the others don't."""
+    pristine = pristine_sources(session)
+    fits, refused = fitting(pristine, (), chosen, session.patches, complete, session.tree.foreign)
+    if refused and not fits:
+        raise none_fits(refused)
+    return fits, refused
+
+
+def _way(session: Session, plan: Plan, complete: bool) -> list[tuple[str, dict[str, str]]]:
     """The texts after each patch, from before the first."""
     new = applied_by(plan)
-    return list(zip(new, steps(pristine_sources(session), {}, (), new, session.patches, plan.after), strict=True))
+    pristine = pristine_sources(session)
+    return list(zip(new, steps(pristine, {}, (), new, session.patches, plan.after, complete), strict=True))
 
 
 def _words(session: Session, folder: Path, prefix: str, exported: Sequence[str]) -> list[str]:
     where = f"the top of the repository, in which the tree is {prefix}" if prefix else "the tree"
     if session.edited:
         where += f"; your edits in {', '.join(session.edited)} are not part of it"
+    quoted = shlex.quote(str(folder))
     return [
         f"{folder}: {len(exported)} {'patch' if len(exported) == 1 else 'patches'}: {', '.join(exported)}.",
         f"Paths begin at {where}. Use it on the unpatched files there:",
-        f"  git am --keep-cr {folder}/*.patch",
-        f"  QUILT_PATCHES={folder} quilt push -a",
-        f"  for p in $(cat {folder}/series); do patch --binary -p1 < {folder}/$p; done",
+        f"  git am --keep-cr {quoted}/*.patch",
+        f"  QUILT_PATCHES={quoted} quilt push -a",
+        f"  for p in $(cat {quoted}/series); do patch --binary -p1 < {quoted}/$p; done",
     ]

@@ -8,8 +8,10 @@ from pathlib import Path
 from newtfix import report
 from newtfix.errors import Refused, UsageError
 from newtfix.git import must_be_clean
-from newtfix.outcome import Outcome, compute, save
-from newtfix.session import Session, choose, find_target, required_by, writing
+from newtfix.model import State
+from newtfix.order import with_requirements
+from newtfix.outcome import Outcome, compute, save, without
+from newtfix.session import Session, choose, find_target, lost, required_by, writing
 
 
 def run(
@@ -26,28 +28,45 @@ def run(
     if target.new:
         raise Refused(f"there is no {target.name} here, so nothing to revert", hint="Name your tree with --tree DIR.")
     with writing(target, named) as session:
-        remaining = () if everything or session.stale else _remaining(session, ids)
+        remaining = () if everything else _remaining(session, ids)
         _must_have_ledger(session)
-        outcome = compute(session, remaining)
+        absent = [name for name, one in lost(session).items() if one.state is State.AVAILABLE]
+        outcome = _compute(session, remaining, absent)
         if not allow_dirty:
             must_be_clean(target.root, outcome.before, session.written)
         save(session, outcome)
-    gone = [name for name in session.applied if name not in outcome.applied]
+    gone = {name: _word(name, absent) for name in session.applied if name not in outcome.applied}
     if as_json:
         report.emit_json(
             {
                 "tree": str(target.name),
-                "reverted": gone,
+                "reverted": list(gone),
                 "applied": outcome.applied,
                 "written": list(outcome.after),
                 "notes": [*session.notes, *outcome.notes],
             }
         )
         return 0
-    for line in (*session.notes, *outcome.notes, *(f"{name}: reverted" for name in gone)):
+    for line in (*session.notes, *outcome.notes, *(f"{name}: {word}" for name, word in gone.items())):
         report.say(line)
     report.say(f"{target.name}: {_left(session, outcome)}.")
     return 0
+
+
+def _word(name: str, absent: Sequence[str]) -> str:
+    return "taken out of the record; its code was not in the tree any more" if name in absent else "reverted"
+
+
+def _compute(session: Session, remaining: Sequence[str], absent: Sequence[str]) -> Outcome:
+    """What the tree becomes; of a patch whose code is gone already, edits in its place are in nobody's way."""
+    try:
+        return compute(session, remaining)
+    except Refused:
+        kept, _ = with_requirements((name for name in remaining if name in session.patches), session.patches)
+        gone = [name for name in absent if name not in kept]
+        if not gone:
+            raise
+        return compute(without(session, gone), remaining)
 
 
 def _left(session: Session, outcome: Outcome) -> str:
@@ -59,9 +78,17 @@ def _left(session: Session, outcome: Outcome) -> str:
 
 
 def _must_have_ledger(session: Session) -> None:
-    if session.ledger is None and not session.stale:
+    name = session.target.name
+    if session.stale:
         raise Refused(
-            f"newtfix has no record of patches in {session.target.name}, so it cannot take any out",
+            f"newtfix's record of {', '.join(session.stale)} does not fit the files in {name}, so it takes none out",
+            where="They are as before these patches (as on another branch, or after git stash), or changed since.",
+            hint="Nothing was written; the record is kept, and counts again when its files come back.\n"
+            "Patches that are in the code all the same came with it: take them out with git (git revert, say).",
+        )
+    if session.ledger is None:
+        raise Refused(
+            f"newtfix has no record of patches in {name}, so it cannot take any out",
             hint="If the patches came with the code, take them out where they came from (git revert, say).",
         )
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from newtfix import __version__, report
 from newtfix.errors import Refused
 from newtfix.git import must_be_clean
-from newtfix.outcome import Outcome, changed_patches, compute, save
-from newtfix.session import Session, find_target, writing
+from newtfix.outcome import Outcome, compute, save
+from newtfix.session import Session, changed_patches, find_target, writing
 
 
 def run(tree: Path | None, named: Sequence[Path], as_json: bool, allow_dirty: bool) -> int:
@@ -46,7 +46,8 @@ def _must_have_record(session: Session) -> None:
     if session.ledger is None:
         raise Refused(
             f"newtfix has no record of patches in {session.target.name}, so there is none to update",
-            hint=f"Apply some: newtfix apply --all{session.target.option}",
+            hint=f"Patches that are in the code came with it (newtfix status{session.target.option}). "
+            f"A record begins with what it lacks: newtfix apply --all{session.target.option}",
         )
 
 
@@ -69,6 +70,9 @@ def _words(session: Session, outcome: Outcome, changed: Sequence[str]) -> list[s
 
 def _summary(session: Session, outcome: Outcome) -> str:
     name = session.target.name
+    if outcome.broken or session.unreadable:
+        wrote = f"wrote {', '.join(outcome.after)}" if outcome.after else "nothing was written"
+        return f"{name}: {wrote}; not all code of the patches in the record is in the tree, see above."
     if not outcome.after:
         return f"{name}: nothing to do; it has what newtfix {__version__} makes of its patches."
     merged = [path for path in outcome.after if path in session.edited]

@@ -71,7 +71,7 @@ def _print(session: Session, found: dict[str, str], counted: Sequence[str], fail
             rows.append((name, one.what, one.expected, one.observed, one.verdict))
     report.table(("patch", "what", "expected", "observed", "verdict"), rows)
     left_out = len(found) - len(counted)
-    others = f" {left_out} that are not applied do not count." if left_out else ""
+    others = f" {left_out} that newtfix did not apply do not count (--all counts them)." if left_out else ""
     report.say(f"{len(counted) - len(failing)} of {len(counted)} patches behave as they should.{others}")
     for name in failing:
         report.say(f"{name}: {found[name]}")

@@ -14,6 +14,7 @@ REFERENCE_DIMS = 61  # the divisor of the reference's prior: action dimensions o
 REFERENCE_BATCH = 256
 EXAMPLE_LENGTH = 500
 NO_TERM = "no such term"
+_SEED_RULE = "max(1000, 5 L)"
 
 
 def numbers(facts: Facts) -> dict[str, Quantity]:
@@ -39,7 +40,7 @@ def reference_seed_steps(length: float) -> float:
 
 def _seed_steps(facts: Facts) -> Quantity:
     length = facts.number("episode_length")
-    rule = "max(1000, 5 L)"
+    rule = _SEED_RULE
     reference = None if length is None else reference_seed_steps(length)
     key, label = "seed_steps", "environment steps before learning"
     if not facts.trainer.thresholds:
@@ -56,19 +57,29 @@ def _seed_steps(facts: Facts) -> Quantity:
 
 def _meaning(facts: Facts, expression: Expression) -> str:
     """An expression as it stands, and what the attribute that it is was made from."""
+    definition = _definition(facts, expression)
+    return f"{expression.text} = {definition}" if definition else expression.text
+
+
+def _definition(facts: Facts, expression: Expression) -> str:
+    """What an attribute of the trainer is made from, where that is one thing only."""
     values = facts.trainer.code.attributes.get(self_attribute(expression.node) or "", ())
     texts = {ast.unparse(value) for value, _ in values}
-    return f"{expression.text} = {texts.pop()}" if len(texts) == 1 else expression.text
+    return texts.pop() if len(texts) == 1 else ""
 
 
 def _seed_formula(facts: Facts, expression: Expression, measured: Measured) -> str:
-    """`50 L` where the number grows with the episode length alone, else the tree's own expression."""
+    """`50 L` where the number grows with the episode length alone, the reference's rule where it is that, else the
+    tree's own expression."""
     if measured.value is not None:
         return ""
-    at = [measure(facts, facts.trainer.code, expression, episode_length=length).value for length in (1, 2, 1000)]
+    lengths = (1, 2, 1000)
+    at = [measure(facts, facts.trainer.code, expression, episode_length=length).value for length in lengths]
     if at[0] and at == [at[0], 2 * at[0], 1000 * at[0]]:
         return f"{show(at[0])} L"
-    return expression.text.replace("self.cfg.", "").replace("self.", "")
+    if at == [reference_seed_steps(length) for length in lengths]:
+        return _SEED_RULE
+    return (_definition(facts, expression) or expression.text).replace("self.cfg.", "").replace("self.", "")
 
 
 def _seed_example(facts: Facts, expression: Expression, measured: Measured) -> str:
@@ -86,7 +97,7 @@ def _seed_example(facts: Facts, expression: Expression, measured: Measured) -> s
 
 def _burst(facts: Facts, seed: Quantity) -> Quantity:
     key, label = "burst_updates", "updates at once when seeding ends"
-    rule = "max(1000, 5 L)"
+    rule = _SEED_RULE
     if facts.state("burst") in (State.AVAILABLE, State.ABSENT):
         return Quantity(key, label, 0, seed.reference, "there is no burst", "", rule)
     found = [(e, measure(facts, facts.trainer.code, e)) for e in facts.trainer.bursts]

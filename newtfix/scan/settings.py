@@ -17,7 +17,8 @@ from newtfix.scan.evaluate import Evaluator, Unknown
 GIVEN = "command line"
 PRESET = ", preset "
 # Settings that newt fills in at run time, or that say what the tree's own settings leave open.
-DERIVED = ("task", "num_envs", "world_size", "episode_length", "action_dim")
+_COUNTS = ("num_envs", "world_size", "episode_length", "action_dim")
+DERIVED = ("task", *_COUNTS)
 _TELLING = frozenset({"horizon", "seeding_coef", "prior_coef", "batch_size", "rho", "num_envs", "num_samples", "tau"})
 _INTEGER = re.compile(r"[+-]?\d[\d_]*")
 _FLOAT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?")
@@ -66,7 +67,8 @@ def read_settings(sources: Mapping[str, str], config: Found | None, arguments: S
         sources: text of every file by its path. config: the file with the dataclass; None: there is none.
 
     Raises:
-        UsageError: an argument is no `name=value`, or names a setting that the tree does not have.
+        UsageError: an argument is no `name=value`, names a setting that the tree does not have, or is text where a
+            number belongs.
     """
     notes: list[str] = []
     module = ast.parse(sources[config.file].lstrip("\ufeff")) if config else ast.Module([], [])
@@ -79,6 +81,7 @@ def read_settings(sources: Mapping[str, str], config: Found | None, arguments: S
             names |= read.keys()
     given = {name: Setting(parse_value(text), GIVEN) for name, text in _split(arguments)}
     _must_be_known(given, names)
+    _must_be_numbers(given, found)
     found |= _preset(module, config, given) | given
     return Settings(found, frozenset(names), tuple(notes))
 
@@ -250,6 +253,20 @@ def _must_be_known(given: Iterable[str], names: Iterable[str]) -> None:
             close = difflib.get_close_matches(name.replace("-", "_").lower(), known, n=1)
             guess = f"Did you mean {close[0]}=...? " if close else ""
             raise UsageError(f"this tree has no setting '{name}'", hint=f"{guess}Always possible: {', '.join(DERIVED)}")
+
+
+def _must_be_numbers(given: Mapping[str, Setting], declared: Mapping[str, Setting]) -> None:
+    """Numbers where the report calculates with them, or where the tree's own value is one."""
+    for name, setting in given.items():
+        default = declared[name].value if name in declared else None
+        if name in _COUNTS and not (_is_number(setting.value) and setting.value >= 1 and setting.value % 1 == 0):
+            raise UsageError(f"{name}={setting.value} is not a whole number from 1", hint=f"Say {name}=20, say.")
+        if _is_number(default) and not _is_number(setting.value):
+            raise UsageError(f"{name}={setting.value} is not a number", hint=f"This tree has {name}={default}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _preset(module: ast.Module, config: Found | None, given: Mapping[str, Setting]) -> dict[str, Setting]:

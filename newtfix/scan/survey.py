@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from newtfix.errors import Refused, TreeError
+from newtfix.errors import Refused
 from newtfix.model import EditReport, Patch, PatchReport, Place, Severity, State
 from newtfix.roles import Found, find_roles, outline
 from newtfix.scan.behaviour import AgentCode, TrainerCode, read_agent, read_trainer
@@ -15,7 +15,7 @@ from newtfix.scan.facts import Facts, Quantity
 from newtfix.scan.numbers import numbers
 from newtfix.scan.settings import Setting, read_settings
 from newtfix.scan.tasks import Tasks, read_tasks, with_derived
-from newtfix.session import Session, Target, reports
+from newtfix.session import Session, Target, nearest_place, reports, shown_places, usable
 from newtfix.write import is_interrupted
 
 FOUND = (State.AVAILABLE, State.PARTIAL)
@@ -41,7 +41,8 @@ class Finding:
 
     `places` show it: the code to fix where the patch is available, else the fix. `there` are the edits of a half
     present patch that are in, `gaps` those that are not, or that were not recognised; with an available patch, those
-    that wait for a patch that it requires. `by_hand`: the fix is in, but newtfix has no record of it.
+    that wait for a patch that it requires. `by_hand`: the fix is in, but newtfix has no record of it. `nearest`: where
+    code that was not recognised should be.
     """
 
     patch: Patch
@@ -51,6 +52,7 @@ class Finding:
     there: tuple[str, ...]
     gaps: tuple[Gap, ...]
     consequence: str
+    nearest: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,21 +133,14 @@ def must_be_whole(target: Target) -> None:
 
 
 def _reports(session: Session) -> tuple[Session, dict[str, PatchReport], list[str]]:
-    """The states of all patches; a file that does not parse is left out of the tree and noted."""
+    """The states of all patches; a file that does not parse is left out of the tree, where it has to be, and noted."""
     sources = session.tree.sources
     broken = {file: outline(text).error for file, text in sources.items() if file.endswith(".py")}
     notes = [f"{file} is not read: syntax error, {error}" for file, error in broken.items() if error]
-    try:
-        return session, reports(session, session.patches), notes
-    except TreeError as problem:
-        if not notes:
-            raise
-        whole = {file: text for file, text in sources.items() if not broken.get(file)}
-        session = replace(session, tree=replace(session.tree, sources=whole))
-        try:
-            return session, reports(session, session.patches), notes
-        except TreeError:
-            raise problem from None
+    told = [note for note in session.notes if not broken.get(note.partition(":")[0])]
+    found = reports(session, session.patches)
+    tree = replace(session.tree, sources=usable(sources))
+    return replace(session, tree=tree, notes=tuple(told)), found, notes
 
 
 def _trainer(sources: Mapping[str, str], roles: Mapping[str, Found]) -> TrainerCode:
@@ -160,23 +155,17 @@ def _finding(
     session: Session, patch: Patch, report: PatchReport, facts: Facts, quantities: Mapping[str, Quantity]
 ) -> Finding:
     state = report.state
-    shown = (State.AVAILABLE,) if state is State.AVAILABLE else (State.APPLIED, State.PARTIAL)
     shown_gaps = {State.PARTIAL: _INCOMPLETE, State.DRIFTED: _INCOMPLETE, State.AVAILABLE: (State.DRIFTED,)}
     return Finding(
         patch,
         state,
         by_hand=state is State.APPLIED and patch.id not in session.applied,
-        places=_places(edit for edit in report.edits if edit.state in shown),
+        places=shown_places(report),
+        nearest=nearest_place(report) if state is State.DRIFTED else "",
         there=tuple(e.edit for e in report.edits if state is State.PARTIAL and e.state is State.APPLIED and e.places),
         gaps=tuple(_gaps(edit for edit in report.edits if edit.state in shown_gaps.get(state, ()))),
         consequence=consequence(patch, state, facts, quantities),
     )
-
-
-def _places(edits: Iterable[EditReport]) -> tuple[Place, ...]:
-    """Every place once, by file and line."""
-    places = {(place.file, place.line): place for edit in edits for place in edit.places}
-    return tuple(places[key] for key in sorted(places))
 
 
 def _gaps(edits: Iterable[EditReport]) -> Iterator[Gap]:

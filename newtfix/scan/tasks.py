@@ -67,7 +67,14 @@ def with_derived(settings: Settings, sources: Mapping[str, str], config: Found |
     module = ast.parse(sources[config.file].lstrip("\ufeff"))
     found = dict(settings.found)
     assigned = _assignments(module)
+    notes = list(settings.notes)
     if (number := _num_envs(settings, assigned.get("num_envs", []), tasks)) is not None:
+        given = found.get("num_envs")
+        if given is not None and given.source == GIVEN and given.value != number[0]:
+            notes.append(
+                f"num_envs={given.value} is not used: with task={settings.get('task')}, {config.file}:{number[1]} "
+                f"makes it {number[0]}, one per task"
+            )
         found["num_envs"] = Setting(number[0], f"{config.file}:{number[1]}, one per task")
     for name, places in assigned.items():
         empty = name in settings.names and found.get(name, Setting(None, "")).value is None
@@ -77,7 +84,7 @@ def with_derived(settings: Settings, sources: Mapping[str, str], config: Found |
         with suppress(Unknown):
             value = Evaluator(values, ClassCode(), constants(module)).number(places[0].value)
             found[name] = Setting(value, f"{config.file}:{places[0].line}")
-    return replace(settings, found=found)
+    return replace(settings, found=found, notes=tuple(notes))
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

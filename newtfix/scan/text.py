@@ -48,13 +48,12 @@ def _row(finding: Finding) -> tuple[str, ...]:
 
 def where(finding: Finding) -> str:
     """The first place and how many more there are."""
-    places = finding.places or tuple(gap.nearest for gap in finding.gaps if gap.nearest)
+    places = finding.places
     hand = "by hand" if finding.by_hand else ""
     if not places:
-        return hand
+        return hand or finding.nearest
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    nearest = "near " if finding.state is State.DRIFTED else ""
-    return f"{nearest}{places[0].file}:{places[0].line}{more}{f', {hand}' if hand else ''}"
+    return f"{places[0].file}:{places[0].line}{more}{f', {hand}' if hand else ''}"
 
 
 def _number(quantity: Quantity) -> tuple[str, ...]:
@@ -92,6 +91,8 @@ def _evidence(finding: Finding) -> Iterator[str]:
 def _gap(finding: Finding, gap: Gap) -> Iterator[str]:
     place = ", ".join(part for part in (gap.file, gap.symbol) if part)
     yield f"{missing(finding, gap)}: {gap.edit}{f' in {place}' if place else ''}"
+    if finding.state is State.AVAILABLE:
+        return  # its code is not there before the other patch is
     if gap.expected:
         yield f"  looked for: {_cut(first_line(gap.expected))}"
     if gap.state is State.DRIFTED and gap.found:
@@ -104,7 +105,7 @@ def _gap(finding: Finding, gap: Gap) -> Iterator[str]:
 def missing(finding: Finding, gap: Gap) -> str:
     """What the state of a gap means."""
     if finding.state is State.AVAILABLE:
-        return f"waits for {', '.join(finding.patch.requires)}"
+        return f"needs {', '.join(finding.patch.requires)} first"
     rest = "to fix" if finding.state is State.DRIFTED else "missing"
     return {State.DRIFTED: "not recognised", State.PARTIAL: "half there"}.get(gap.state, rest)
 
@@ -169,6 +170,8 @@ def _section(finding: Finding) -> Iterator[str]:
         yield f"There: {', '.join(finding.there)}."
     for gap in finding.gaps:
         yield f"{missing(finding, gap).capitalize()}: `{gap.edit}` in {_escaped(gap.file or 'no file')}."
+        if finding.state is State.AVAILABLE:
+            continue
         if gap.expected:
             yield f"Looked for, and found {_escaped(first_line(gap.found) or 'nothing')}:"
             yield _fenced(gap.expected)

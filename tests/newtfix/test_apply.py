@@ -63,6 +63,7 @@ def test_only_what_fits(newtfix_: Run) -> None:
     write("fine", ("horizon", "4"))
     code, refused, _ = newtfix_("apply", "misfit", "needy", "fine")
     assert code == 3 and "misfit" in refused["error"] and not Path("tree/.newtfix").exists()
+    assert "With --fitting, those that fit are taken" in refused["hint"]
     code, done, _ = newtfix_("apply", "misfit", "needy", "fine", "--fitting")
     assert code == 0 and done["applied"] == ["fine"] and [one["id"] for one in done["patches"]] == ["fine"]
     assert [(one["id"], one["error"]) for one in done["refused"]] == [
@@ -95,6 +96,25 @@ def test_the_place_of_what_is_in_the_code_already(newtfix_: Run) -> None:
     line = next(number for number, line in enumerate(config().splitlines(), 1) if "prior_coef: float = 1.0" in line)
     _, done, _ = newtfix_("apply", "prior-coef")
     assert done["patches"] == [{"id": "prior-coef", "outcome": f"already in the code (config.py:{line})"}]
+
+
+def test_what_was_in_by_hand_and_is_written_anew_is_said(newtfix_: Run) -> None:
+    shutil.copytree(SPECIMEN.with_name("byhand"), "tree", dirs_exist_ok=True)
+    assert states(newtfix_)["prior-norm"] == "applied"
+    told = {one["id"]: one["outcome"] for one in newtfix_("apply", "--all")[1]["patches"]}
+    assert told["prior-norm"] == "applied; it was in by hand, in code that another patch rewrites"
+    assert told["actor-modes"] == "applied" and told["rho"].startswith("already in the code (")
+    shutil.rmtree("tree/.newtfix")
+    code, _, err = newtfix_("diff", quiet=False)
+    assert code == 0 and "newtfix has no record here." in err and "what fits is in the code already" in err
+
+
+def test_what_is_left_out_as_it_is_there_in_part_says_what_adds_it(newtfix_: Run) -> None:
+    write("half", ("horizon", "4"), ("num_envs", "7"))
+    write("fine", ("num_samples", "99"))
+    Path("tree/config.py").write_text(config().replace("horizon: int = 3", "horizon: int = 4"))
+    code, _, err = newtfix_("apply", "half", "fine", "--fitting", quiet=False)
+    assert code == 0 and "fine: applied" in err and "  --complete adds what is missing" in err.splitlines()
 
 
 # --- what changed since -----------------------------------------------------------------------------------------------

@@ -286,7 +286,7 @@ def test_a_hook_stops_the_commits_halfway(newtfix: Run, tmp_path: Path) -> None:
 def test_the_command_that_commits_works_anywhere(repo: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     (repo / "tree").rename(repo / folder)
     git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "moved")
+    git(repo, "commit", "-qm", "moved", "--allow-empty")
     (repo / folder / "c d.py").write_text("mine\n")
     (repo / folder / "fresh.py").write_text("mine\n")
     for where in (repo, repo.parent):

@@ -682,3 +682,45 @@ def test_fingerprints_stay_when_lines_move(scan: Scan, copy: Callable[..., Path]
     after = scan("--tree", str(tree), "--sarif").json["runs"][0]["results"]
     prints = [[result["partialFingerprints"] for result in results] for results in (before, after)]
     assert prints[0] == prints[1] and before != after
+
+
+# --- what a user may get wrong ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("num_envs=abc", "num_envs=abc is not a whole number"),
+        ("num_envs=0", "num_envs=0 is not a whole number"),
+        ("world_size=1.5", "world_size=1.5 is not a whole number"),
+        ("episode_length=", "episode_length=None is not a whole number"),
+        ("prior_coef=much", "prior_coef=much is not a number"),
+    ],
+)
+def test_text_where_a_number_belongs_is_refused(scan: Scan, given: str, said: str) -> None:
+    result = scan("--tree", str(PLAIN), given)
+    assert result.code == 2 and said in result.err
+
+
+def test_status_and_scan_show_the_same_places(scan: Scan, copy: Callable[..., Path]) -> None:
+    tree = copy(PLAIN)
+    scanned = {one["id"]: one for one in scan("--tree", str(tree), "--json").json["patches"]}
+    status = scan("--tree", str(tree), "--json", command="status").json
+    for one in status["patches"]:
+        assert [(place["file"], place["line"]) for place in one["places"]] == [
+            (place["file"], place["line"]) for place in scanned[one["id"]]["evidence"]
+        ], one["id"]
+
+
+def test_a_patch_that_needs_another_first_is_said_in_one_line(scan: Scan) -> None:
+    out = scan("--tree", str(PLAIN)).out
+    lines = out.splitlines()
+    waiting = [number for number, line in enumerate(lines) if "needs planner-stats first" in line]
+    assert waiting and not any("looked for" in lines[number + 1] for number in waiting)
+
+
+def test_the_rule_of_a_patched_tree_is_shown_and_not_a_name(scan: Scan, copy: Callable[..., Path]) -> None:
+    tree = str(copy(PLAIN))
+    assert scan("seeding", "--tree", tree, command="apply").code == 0
+    row = next(line for line in scan("--tree", tree).out.splitlines() if line.startswith("environment steps"))
+    assert row.count("max(1000, 5 L)") == 2 and "_seed_steps" not in row

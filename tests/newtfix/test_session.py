@@ -232,6 +232,17 @@ def test_the_record_comes_back_with_the_files(tree: Path) -> None:
     assert not (tree / ".newtfix").exists()
 
 
+def test_an_edited_record_is_not_given_up_for_a_smaller_one(tree: Path) -> None:
+    want(tree, "c")
+    (tree / "common/math.py").write_bytes(FILES["common/math.py"])
+    want(tree, "a", "c")
+    assert len(list((tree / ".newtfix/aside").iterdir())) == 1
+    edit(tree, b"2\r\n", b"2\r\n# mine")
+    assert open_session(Target(tree, tree)).applied == ("a", "c")
+    want(tree)
+    assert contents(tree) == FILES | {"trainer.py": FILES["trainer.py"] + b"# mine"}
+
+
 def test_the_same_patches_again_leave_one_record(tree: Path) -> None:
     for _ in range(3):
         want(tree, "a")
