@@ -719,8 +719,7 @@ def test_a_patch_that_needs_another_first_is_said_in_one_line(scan: Scan) -> Non
     assert waiting and not any("looked for" in lines[number + 1] for number in waiting)
 
 
-def test_the_rule_of_a_patched_tree_is_shown_and_not_a_name(scan: Scan, copy: Callable[..., Path]) -> None:
-    tree = str(copy(PLAIN))
-    assert scan("seeding", "--tree", tree, command="apply").code == 0
-    row = next(line for line in scan("--tree", tree).out.splitlines() if line.startswith("environment steps"))
+def test_the_rule_of_a_patched_tree_is_shown_and_not_a_name(scan: Scan) -> None:
+    assert scan("seeding", command="apply").code == 0
+    row = next(line for line in scan().out.splitlines() if line.startswith("environment steps"))
     assert row.count("max(1000, 5 L)") == 2 and "_seed_steps" not in row
