@@ -13,19 +13,31 @@ Evidence: reference, `Ensemble` in common/layers.py; newt, `QEnsemble` in common
 Leave it off: on a CPU, where the loop is as fast, or when a run must repeat an earlier one bit for bit.
 """
 
+from textwrap import indent
+
 from newtfix.model import Edit, Patch, Severity, Shape
 
 STACKED = '''
-def _forward_impl(self, x):
-    """Outputs [num_q, ...] of all networks for inputs x, [..., F], in one batched call."""
+def _forward_impl(self, $x):
+    """Outputs [num_q, ...] of all networks for inputs [..., F], in one batched call."""
     networks = [{**dict(network.named_parameters()), **dict(network.named_buffers())} for network in self._Qs]
     stacked = {name: torch.stack([tensors[name] for tensors in networks]) for name in networks[0]}
 
-    def one(tensors, x):
-        return torch.func.functional_call(self._Qs[0], tensors, (x,))
+    def one(tensors, inputs):
+        return torch.func.functional_call(self._Qs[0], tensors, (inputs,))
 
-    return torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, x)
+    return torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, $x)
 '''
+OUTPUTS = "[$q($x) for $q in self._Qs]"
+ONE_BY_ONE = tuple(
+    code
+    for stack in ("torch.stack({})", "torch.stack({}, dim=0)", "torch.stack({}, 0)")
+    for code in (
+        f"return {stack.format(OUTPUTS)}",
+        f"$outs = {OUTPUTS}\nreturn {stack.format('$outs')}",
+        f"$outs = []\nfor $q in self._Qs:\n    $outs.append($q($x))\nreturn {stack.format('$outs')}",
+    )
+)
 
 PATCH = Patch(
     title="Q ensemble as one functional vmap",
@@ -37,38 +49,7 @@ PATCH = Patch(
             "forward",
             "layers",
             "QEnsemble",
-            (
-                Shape(
-                    """
-                    def _forward_impl(self, x):
-                        return torch.stack([$q(x) for $q in self._Qs])
-                    """,
-                    STACKED,
-                ),
-                Shape(
-                    """
-                    def _forward_impl(self, x):
-                        return torch.stack([$q(x) for $q in self._Qs], dim=0)
-                    """,
-                    STACKED,
-                ),
-                Shape(
-                    """
-                    def _forward_impl(self, x):
-                        $outs = [$q(x) for $q in self._Qs]
-                        return torch.stack($outs, dim=0)
-                    """,
-                    STACKED,
-                ),
-                Shape(
-                    """
-                    def _forward_impl(self, x):
-                        $outs = [$q(x) for $q in self._Qs]
-                        return torch.stack($outs)
-                    """,
-                    STACKED,
-                ),
-            ),
+            tuple(Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED) for code in ONE_BY_ONE),
             present=(
                 "torch.func.functional_call($*_)",
                 "functional_call($*_)",

@@ -132,6 +132,30 @@ def _handing_over(test: str, spending: str, where: tuple[Where, ...]) -> Shape:
     return Shape(f"if {test}:\n{body}", f"if {asked}:\n{body}", where=where, present="self._hand_over_segments($_)")
 
 
+# Where the trainer sets how many steps a round of episodes takes.
+FREQUENCIES = (
+    "self._update_freq = $freq",
+    "self._update_freq, $other = $freq, $value",
+    "$other, self._update_freq = $value, $freq",
+)
+
+
+def _beginning(statement: str) -> Shape:
+    """What the trainer begins with, behind a statement; the threshold where the tree has none of its own."""
+    own = "self._seed_steps" in statement
+    state = """
+self._segment_start = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
+self._seed_pending = torch.ones(self.cfg.num_envs, dtype=torch.bool)
+self._stored_segments = 0
+self._episode_steps = None
+"""
+    threshold = "" if own else "\nself._seed_steps = max(1000, 5 * self.cfg.episode_length)"
+    none = Where("trainer", "self._seed_steps = $_", "Trainer.__init__", absent=True)
+    return Shape(
+        statement, statement + threshold + state, present="self._segment_start = $_", where=() if own else (none,)
+    )
+
+
 PATCH = Patch(
     title="Seeding ends after max(1000, 5 L) steps",
     severity=Severity.CRITICAL,
@@ -185,32 +209,7 @@ PATCH = Patch(
             "seed-steps",
             "trainer",
             "Trainer.__init__",
-            (
-                Shape(
-                    "self._update_freq = $freq",
-                    """
-                    self._update_freq = $freq
-                    self._seed_steps = max(1000, 5 * self.cfg.episode_length)
-                    self._segment_start = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
-                    self._seed_pending = torch.ones(self.cfg.num_envs, dtype=torch.bool)
-                    self._stored_segments = 0
-                    self._episode_steps = None
-                    """,
-                    present="self._segment_start = $_",
-                    where=(Where("trainer", "self._seed_steps = $_", "Trainer.__init__", absent=True),),
-                ),
-                Shape(
-                    "self._seed_steps = $steps",
-                    """
-                    self._seed_steps = $steps
-                    self._segment_start = torch.zeros(self.cfg.num_envs, dtype=torch.int64)
-                    self._seed_pending = torch.ones(self.cfg.num_envs, dtype=torch.bool)
-                    self._stored_segments = 0
-                    self._episode_steps = None
-                    """,
-                    present="self._segment_start = $_",
-                ),
-            ),
+            (*map(_beginning, FREQUENCIES), _beginning("self._seed_steps = $steps")),
         ),
         Edit(
             "fresh-episodes",
