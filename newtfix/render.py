@@ -31,7 +31,8 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
                 out.append(_substitute(element, bound))
             else:
                 out.extend(_filling(bound, name))
-        return _without_last_comma(out) if len(out) < len(node) else out
+        last = many(node[-1]) if node else None
+        return _without_last_comma(out) if last is not None and not _filling(bound, last) else out
     if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
         name = hole(node.star_arg.name, "*")
         if name is not None:

@@ -71,24 +71,38 @@ PRETRAINED = {
 }
 
 
-def _acting(condition: str, where: tuple[Where, ...], mpc_first: bool) -> Shape:
+# Both switches are on, one after the other or at once.
+SWITCHES = (
+    "$mpc = True\n$$gap\n$agent = True\n$$after",
+    "$agent = True\n$$gap\n$mpc = True\n$$after",
+    "$mpc, $agent = True, True\n$$after",
+    "$agent, $mpc = True, True\n$$after",
+    "$mpc = $agent = True\n$$after",
+    "$agent = $mpc = True\n$$after",
+)
+
+
+def _acting(condition: str, where: tuple[Where, ...], switches: str) -> Shape:
     """Who acts in trees that know, or don't know, agents that are finetuned or pretrained on demonstrations."""
-    before = ("$mpc = True", "$agent = True")
-    after = ("$mpc = self._step >= $seeding", f"$agent = {condition}")
-    gaps = ("$$gap", "$$after")
-
-    def code(switches: tuple[str, str]) -> str:
-        if mpc_first:
-            return "\n".join((switches[0], gaps[0], switches[1], gaps[1])) + ACTING
-        return "\n".join((switches[1], gaps[0], switches[0], gaps[1])) + ACTING
-
-    def decided(switches: tuple[str, str]) -> str:
-        return "\n".join((switches[0], gaps[0], switches[1], gaps[1])) + ACTING
-
+    gap = "$$gap\n" if "$$gap" in switches else ""
     return Shape(
-        code(before),
-        decided(after),
+        switches + ACTING,
+        f"$mpc = self._step >= $seeding\n{gap}$agent = {condition}\n$$after{ACTING}",
         present=f"$mpc = self._step >= $seeding\n$$_\n$agent = {condition}",
+        where=(SEEDING_THRESHOLD, *where),
+    )
+
+
+def _acting_by_one(condition: str, where: tuple[Where, ...], switch: str) -> Shape:
+    """The same where one switch, or none, stands for both questions."""
+    name = switch or "use_mpc"
+    on = ACTING.replace("$agent", switch or "True").replace("$mpc", switch or "True")
+    asked = condition.replace("$mpc", name)
+    decided = ACTING.replace("$agent", asked).replace("$mpc", name)
+    return Shape(
+        (f"{switch} = True\n$$after" if switch else "") + on,
+        f"{name} = self._step >= $seeding\n" + ("$$after" if switch else "") + decided,
+        present=f"{name} = self._step >= $seeding\n$$_\nif {asked}:\n    $$_\nelse:\n    $$_",
         where=(SEEDING_THRESHOLD, *where),
     )
 
@@ -106,7 +120,7 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
 AS_DRAWN = Where("trainer", f"{RANDOM.replace('$_', '$action')}\n$$_\n$action = $_", "Trainer", absent=True)
 
 
-def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = ()) -> Shape:
+def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallback: bool = False) -> Shape:
     """Statistics of random actions in place of what stands behind `rand_act` in `before`."""
     lines = [
         "$action = self.env.rand_act()",
@@ -119,9 +133,11 @@ def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = ()) -> Sh
         "\n".join(lines),
         present=f"{std} = torch.full_like($action, self.cfg.log_std_max).exp()",
         where=(AS_DRAWN, *where),
+        fallback=fallback,
     )
 
 
+ACTED = Where("trainer", "$_, $mu, $std = self.agent($*_)", "Trainer", near=(RANDOM,))
 TOGETHER = "$action, $mu, $std = self.env.rand_act(), None, None"
 NOTHING = (
     TOGETHER,
@@ -143,9 +159,12 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             tuple(
-                _acting(condition, where, mpc_first)
+                shape
                 for condition, where in _conditions()
-                for mpc_first in (True, False)
+                for shape in (
+                    *(_acting(condition, where, switches) for switches in SWITCHES),
+                    *(_acting_by_one(condition, where, switch) for switch in ("$mpc", "")),
+                )
             ),
             given=DECIDED,
         ),
@@ -158,6 +177,7 @@ PATCH = Patch(
                 _random("$$gap\n$like_mu = None\n$like_std = None", "$like_mu", "$like_std"),
                 _random("$$gap\n$like_mu = $like_std = None", "$like_mu", "$like_std"),
                 _random("$$gap\nself._mu, self._std = None, None", "self._mu", "self._std"),
+                _random("$$gap\n$mu, $std = None, None", "$mu", "$std", (ACTED,), fallback=True),
                 Shape(
                     TOGETHER,
                     """

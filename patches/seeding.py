@@ -138,6 +138,13 @@ FREQUENCIES = (
     "self._update_freq, $other = $freq, $value",
     "$other, self._update_freq = $value, $freq",
 )
+# How the first rows of fresh episodes are stored, behind the place that counts their steps from zero.
+FIRST_ROWS = (
+    ("", "self._tds[$ep_len]"),
+    ("", "self._tds[$ep_len, $columns]"),
+    ("$ep_len = $zeros\n$$gap\n", "self._tds[0]"),
+)
+CUT_OFF = "self._cut_off_episodes()\nself._episode_steps = $ep_len\n"
 
 
 def _beginning(statement: str) -> Shape:
@@ -215,40 +222,10 @@ PATCH = Patch(
             "fresh-episodes",
             "trainer",
             "Trainer",
-            (
-                Shape(
-                    "self._tds[$ep_len] = self.to_td($obs)",
-                    """
-                    self._cut_off_episodes()
-                    self._episode_steps = $ep_len
-                    self._tds[$ep_len] = self.to_td($obs)
-                    """,
-                    where=(STORED_BY,),
-                ),
-                Shape(
-                    "self._tds[$ep_len, $columns] = self.to_td($obs)",
-                    """
-                    self._cut_off_episodes()
-                    self._episode_steps = $ep_len
-                    self._tds[$ep_len, $columns] = self.to_td($obs)
-                    """,
-                    where=(STORED_BY,),
-                ),
-                Shape(
-                    """
-                    $ep_len = $zeros
-                    $$gap
-                    self._tds[0] = self.to_td($obs)
-                    """,
-                    """
-                    $ep_len = $zeros
-                    $$gap
-                    self._cut_off_episodes()
-                    self._episode_steps = $ep_len
-                    self._tds[0] = self.to_td($obs)
-                    """,
-                    where=(STORED_BY,),
-                ),
+            tuple(
+                Shape(f"{counted}{row} = {made}", f"{counted}{CUT_OFF}{row} = {made}", where=(STORED_BY,))
+                for counted, row in FIRST_ROWS
+                for made in ("self.to_td($obs)", "self.to_td(obs=$obs)")
             ),
             present=("self._cut_off_episodes()",),
         ),
