@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from newtfix.syntax import parsed
+from newtfix.syntax import nodes, parsed
 
 # Objects whose attributes are the tree's own; those of tensors and the like are not.
 _PARTS = frozenset({"cfg", "model", "agent", "env", "buffer", "logger"})
@@ -56,13 +56,16 @@ def _classes(text: str) -> dict[str, _Class]:
 
 
 def _class(cls: ast.ClassDef) -> _Class:
-    nodes = [node for node in ast.walk(cls) if isinstance(node, ast.Attribute)]
+    everything = tuple(ast.walk(cls))
+    attributes = [node for node in everything if isinstance(node, ast.Attribute)]
     bases = {ast.unparse(base).rpartition(".")[2] for base in cls.bases}
-    chains = {(owner, node.attr) for node in nodes if isinstance(node.ctx, ast.Load) and (owner := _owner(node.value))}
+    chains = {
+        (owner, node.attr) for node in attributes if isinstance(node.ctx, ast.Load) and (owner := _owner(node.value))
+    }
     return _Class(
         frozenset(chains),
-        frozenset(node.attr for node in nodes),
-        _defined_in(cls),
+        frozenset(node.attr for node in attributes),
+        _defined_in(everything),
         bool(bases - {"object", "Module"}),
     )
 
@@ -78,34 +81,38 @@ def _owner(node: ast.expr) -> str:
 @lru_cache(maxsize=512)
 def _read(text: str) -> frozenset[str]:
     """Names of all attributes, of whatever they are."""
-    return frozenset(node.attr for node in ast.walk(parsed(text)) if isinstance(node, ast.Attribute))
+    return frozenset(node.attr for node in nodes(text) if isinstance(node, ast.Attribute))
 
 
 @lru_cache(maxsize=512)
 def _defined(text: str) -> frozenset[str]:
-    return _defined_in(parsed(text))
+    return _defined_in(nodes(text))
 
 
-def _defined_in(tree: ast.AST) -> frozenset[str]:
+def _defined_in(everything: Sequence[ast.AST]) -> frozenset[str]:
     """Names of functions, classes, fields, and attributes that are set; of buffers that are registered, too."""
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) > 1)
-    registered = {
-        a.value for call in calls for a in call.args[:2] if isinstance(a, ast.Constant) and type(a.value) is str
-    }
-    named = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    stored = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
-    return frozenset(named | stored | registered) | _fields_in(tree)
+    found: set[str] = set()
+    for node in everything:
+        if isinstance(node, ast.Attribute):
+            if isinstance(node.ctx, ast.Store):
+                found.add(node.attr)
+        elif isinstance(node, ast.Call):
+            given = node.args[:2] if len(node.args) > 1 else ()
+            found |= {a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+    return frozenset(found) | _fields_in(everything)
 
 
 @lru_cache(maxsize=512)
 def _fields(text: str) -> frozenset[str]:
-    return _fields_in(parsed(text))
+    return _fields_in(nodes(text))
 
 
-def _fields_in(tree: ast.AST) -> frozenset[str]:
+def _fields_in(everything: Sequence[ast.AST]) -> frozenset[str]:
     """Names that the bodies of classes set."""
     found: set[str] = set()
-    for cls in ast.walk(tree):
+    for cls in everything:
         for part in cls.body if isinstance(cls, ast.ClassDef) else ():
             targets = part.targets if isinstance(part, ast.Assign) else [getattr(part, "target", None)]
             found |= {target.id for target in targets if isinstance(target, ast.Name)}
@@ -115,5 +122,5 @@ def _fields_in(tree: ast.AST) -> frozenset[str]:
 @lru_cache(maxsize=512)
 def _settings(text: str) -> frozenset[str]:
     """Names of fields, and of the attributes of what is called cfg, args or the like."""
-    nodes = (node for node in ast.walk(parsed(text)) if isinstance(node, ast.Attribute))
-    return _fields(text) | {node.attr for node in nodes if _CALLED.search(ast.unparse(node.value))}
+    attributes = (node for node in nodes(text) if isinstance(node, ast.Attribute))
+    return _fields(text) | {node.attr for node in attributes if _CALLED.search(ast.unparse(node.value))}

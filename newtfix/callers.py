@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from newtfix.syntax import parsed
-
-Methods = Mapping[tuple[str, str], ast.FunctionDef]
+from newtfix.syntax import functions, nodes, parsed
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,13 @@ def reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[
     """
     changed: dict[str, list[_Change]] = {}
     for file, text in after.items():
-        before, now = _methods(sources[file]), _methods(text)
+        before, now = functions(sources[file]), functions(text)
         for key in before.keys() & now.keys():
-            old, new = before[key], now[key]
-            change = _Change(key[0], _signature(old), _signature(new), _results(old), _results(new))
-            if change.matters:
-                changed.setdefault(key[1], []).append(change)
+            old, new = before[key].node, now[key].node
+            if before[key].cls and before[key].lines != now[key].lines:
+                change = _Change(before[key].cls, _signature(old), _signature(new), _results(old), _results(new))
+                if change.matters:
+                    changed.setdefault(new.name, []).append(change)
     texts = {file: text for file, text in {**sources, **after}.items() if file.endswith(".py")}
     lost = frozenset().union(*(_set_entries(sources[file]) for file in after)) if after else frozenset()
     lost -= frozenset().union(*map(_set_entries, texts.values())) if lost else frozenset()
@@ -94,12 +93,12 @@ def _calls(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, ast
 
 
 def _stale_calls(file: str, text: str, changed: Mapping[str, list[_Change]]) -> Iterator[tuple[str, Reliance]]:
-    own = _methods(text)
+    own = functions(text)
     for statement in parsed(text).body:
         cls = statement.name if isinstance(statement, ast.ClassDef) else ""
         for parent, call, method in _calls(statement, changed):
             for change in changed[method.attr]:
-                another = cls != change.cls and (cls, method.attr) in own and ast.unparse(method.value) == "self"
+                another = cls != change.cls and f"{cls}.{method.attr}" in own and ast.unparse(method.value) == "self"
                 told = "" if another else _stale(method.attr, parent, call, change)
                 if told:
                     yield ast.dump(parent), Reliance(file, call.lineno, told)
@@ -121,7 +120,7 @@ def _stale(name: str, parent: ast.AST, call: ast.Call, change: _Change) -> str:
 
 
 def _lost_entries(file: str, text: str, lost: frozenset[str]) -> Iterator[Reliance]:
-    for node in ast.walk(parsed(text)):
+    for node in nodes(text):
         entry = _entry(node)
         if entry in lost and isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             yield Reliance(file, node.lineno, f"reads the entry {entry!r}, which nothing sets any more")
@@ -131,7 +130,7 @@ def _lost_entries(file: str, text: str, lost: frozenset[str]) -> Iterator[Relian
 def _set_entries(text: str) -> frozenset[str]:
     """String keys of dictionaries, and those that are assigned to."""
     found: set[str] = set()
-    for node in ast.walk(parsed(text)):
+    for node in nodes(text):
         if isinstance(node, ast.Dict):
             found |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
         elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
@@ -144,17 +143,6 @@ def _set_entries(text: str) -> frozenset[str]:
 def _entry(node: ast.AST) -> str:
     key = node.slice if isinstance(node, ast.Subscript) else None
     return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
-
-
-@lru_cache(maxsize=512)
-def _methods(text: str) -> Methods:
-    return {
-        (cls.name, part.name): part
-        for cls in parsed(text).body
-        if isinstance(cls, ast.ClassDef)
-        for part in cls.body
-        if isinstance(part, ast.FunctionDef)
-    }
 
 
 def _signature(function: ast.FunctionDef) -> _Signature:

@@ -24,6 +24,7 @@ class WorkingTree:
         self.roles = find_roles(sources)
         self.modules: dict[str, cst.Module] = {}
         self.changed: set[str] = set()
+        self.known: dict[tuple[Where, ...], tuple[pat.Bindings | None, str]] = {}  # what conditions bind as it stands
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
@@ -33,6 +34,7 @@ class WorkingTree:
     def update(self, file: str, module: cst.Module) -> None:
         self.modules[file] = module
         self.changed.add(file)
+        self.known.clear()
 
     def text(self, file: str) -> str:
         return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
@@ -79,39 +81,42 @@ def enclosing(tree: WorkingTree, role: str, scope: str) -> tuple[str, pat.Path] 
 
 def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bindings | None, str]:
     """The holes that the conditions bind, or None and the condition that does not hold."""
-    bound: pat.Bindings = {}
-    for where in conditions:
-        place = enclosing(tree, where.role, where.scope)
-        if place is None and where.absent:
-            continue
-        if place is None:
-            return None, f"no {where.scope or where.role}"
-        file, path = place
-        module = tree.module(file)
-        patterns = (where.pattern,) if isinstance(where.pattern, str) else where.pattern
-        root, said = render.at(module, path), f"{patterns[0].strip()} in {where.scope or file}"
-        if where.together:
-            if _in_one_method(patterns, root) is where.absent:
-                return None, f"{said} {'not ' * where.absent}together with {patterns[-1].strip()}"
-            continue
-        roots = _methods_with(where.near, root, path) if where.near else [(path, root)]
-        roots = _methods_with(where.far, root, path, having=False) if where.far else roots
-        matches = [
-            match
-            for source in patterns
-            for at, part in roots
-            for match in pat.find(pat.parse_pattern(source), part, bound, at)
-        ]
-        if where.absent:
-            if matches:
-                return None, f"{said}, which does not go with it"
-            continue
-        if not matches:
-            return None, said
-        if unmet := _unusable(where, matches, bound):
-            return None, said + unmet
-        bound.update(matches[0].bindings)
-    return bound, ""
+    if not conditions:
+        return {}, ""
+    if conditions not in tree.known:
+        bound, unmet = bind_where(tree, conditions[:-1])
+        tree.known[conditions] = (None, unmet) if bound is None else _bind_one(tree, conditions[-1], bound)
+    return tree.known[conditions]
+
+
+def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat.Bindings | None, str]:
+    """The holes bound so far and those that one more condition binds, or None and what does not hold."""
+    place = enclosing(tree, where.role, where.scope)
+    if place is None:
+        return (bound, "") if where.absent else (None, f"no {where.scope or where.role}")
+    file, path = place
+    module = tree.module(file)
+    patterns = (where.pattern,) if isinstance(where.pattern, str) else where.pattern
+    root, said = render.at(module, path), f"{patterns[0].strip()} in {where.scope or file}"
+    if where.together:
+        if _in_one_method(patterns, root) is where.absent:
+            return None, f"{said} {'not ' * where.absent}together with {patterns[-1].strip()}"
+        return bound, ""
+    roots = _methods_with(where.near, root, path) if where.near else [(path, root)]
+    roots = _methods_with(where.far, root, path, having=False) if where.far else roots
+    matches = [
+        match
+        for source in patterns
+        for at, part in roots
+        for match in pat.find(pat.parse_pattern(source), part, bound, at)
+    ]
+    if where.absent:
+        return (None, f"{said}, which does not go with it") if matches else (bound, "")
+    if not matches:
+        return None, said
+    if unmet := _unusable(where, matches, bound):
+        return None, said + unmet
+    return {**bound, **matches[0].bindings}, ""
 
 
 def _unusable(where: Where, matches: Sequence[pat.Match], bound: pat.Bindings) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 
@@ -18,3 +20,36 @@ def parsed(text: str) -> ast.Module:
         return parse(text)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
+
+
+@lru_cache(maxsize=512)
+def nodes(text: str) -> tuple[ast.AST, ...]:
+    """All nodes of the syntax tree of a module."""
+    return tuple(ast.walk(parsed(text)))
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of a module, or a method (then `cls` is its class), and its lines."""
+
+    cls: str
+    lines: tuple[str, ...]
+    node: ast.FunctionDef
+
+
+@lru_cache(maxsize=512)
+def functions(text: str) -> dict[str, Function]:
+    """The functions of a module, and its methods as Class.method."""
+    lines = text.splitlines()
+    return {
+        f"{cls}.{node.name}" if cls else node.name: Function(cls, tuple(lines[node.lineno - 1 : node.end_lineno]), node)
+        for cls, node in _defined(parsed(text))
+    }
+
+
+def _defined(tree: ast.AST, cls: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield cls, node
+        elif isinstance(node, ast.ClassDef) and not cls:
+            yield from _defined(node, node.name)

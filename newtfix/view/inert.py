@@ -26,7 +26,7 @@ _BLOCKS = ("body", "orelse", "finalbody")
 @lru_cache(maxsize=512)
 def hidden(text: str) -> str:
     """`text` with its inert statements as marked comments in the same lines; text that cannot be read is left alone."""
-    if _MARK in text or _WHOLE in text or _LINE_END.search(text):
+    if _MARK in text or _WHOLE in text or has_odd_lines(text):
         return text
     try:
         module = ast.parse(text)
@@ -38,6 +38,11 @@ def hidden(text: str) -> str:
             if _has_own_lines(statement, lines):
                 _hide(statement, lines)
     return "\n".join(lines)
+
+
+def has_odd_lines(text: str) -> bool:
+    """Whether something else than a newline ends lines in it."""
+    return _LINE_END.search(text) is not None
 
 
 def shown(text: str) -> str:

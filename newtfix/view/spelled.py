@@ -13,7 +13,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import libcst as cst
@@ -37,7 +37,7 @@ class _Name:
 
 
 @lru_cache(maxsize=512)
-def _names(text: str) -> tuple[_Name, ...]:
+def names(text: str) -> tuple[_Name, ...]:
     """The names for settings in a module, in a fixed order."""
     try:
         module = ast.parse(text)
@@ -167,27 +167,44 @@ def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
 # --- there ------------------------------------------------------------------------------------------------------------
 
 
-def out(module: cst.Module, text: str) -> cst.Module:
-    """The module with such names spelled out."""
-    names = _names(text)
-    return module.visit(_Out(names)) if names else module
+def holding(names: tuple[_Name, ...], cls: str, function: str) -> tuple[tuple[int, _Name], ...]:
+    """The names that mean something in an outermost function, with their numbers."""
+    scopes = {cls, f"{cls}.{function}"} if cls else {function}
+    return tuple((number, name) for number, name in enumerate(names) if name.scope in scopes)
 
 
-def back(module: cst.Module, text: str) -> cst.Module:
-    """The patched module with the names of the module `text` in place of what they were spelled out as."""
-    names = _names(text)
-    if not names:
-        return module
-    now = {(name.scope, name.name): name.code for name in _names(module.code)}
-    return module.visit(_Back(names, now))
+def out(function: cst.FunctionDef, cls: str, names: tuple[_Name, ...]) -> cst.FunctionDef:
+    """An outermost function of a module, or of a class, with such names spelled out."""
+    new = function.visit(_Out(names, cls))
+    assert isinstance(new, cst.FunctionDef)
+    return new
+
+
+class Back:
+    """Puts the names back in place of what they were spelled out as, in the functions of a patched module."""
+
+    def __init__(self, names: tuple[_Name, ...], patched: cst.Module) -> None:
+        self.names = names
+        self.patched = patched
+
+    def function(self, cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
+        """A function of the patched module as it shall stand in the file."""
+        new = function.visit(_Back(self.names, self._now, cls)) if self.names else function
+        assert isinstance(new, cst.FunctionDef)
+        return new
+
+    @cached_property
+    def _now(self) -> Mapping[tuple[str, str], str]:
+        """What the names stand for in the patched module."""
+        return {(name.scope, name.name): name.code for name in names(self.patched.code)}
 
 
 class _Scoped(cst.CSTTransformer):
     """Knows in which class and outermost function it is."""
 
-    def __init__(self, names: tuple[_Name, ...]) -> None:
+    def __init__(self, names: tuple[_Name, ...], cls: str) -> None:
         self.names = names
-        self.stack: list[str] = []
+        self.stack = [cls] if cls else []
 
     def visit_ClassDef(self, node: cst.ClassDef) -> bool:
         self.stack.append(node.name.value)
@@ -251,8 +268,8 @@ class _Out(_Scoped):
 class _Back(_Scoped):
     """Puts a name back where it still means what stands there: `now` says what the names stand for in the new code."""
 
-    def __init__(self, names: tuple[_Name, ...], now: Mapping[tuple[str, str], str]) -> None:
-        super().__init__(names)
+    def __init__(self, names: tuple[_Name, ...], now: Mapping[tuple[str, str], str], cls: str) -> None:
+        super().__init__(names, cls)
         self.now = now
         self.given: set[str] = set()  # the names that have a value by now, in the order of the code
 
@@ -275,12 +292,17 @@ class _Back(_Scoped):
         plain_code = cst.Module([]).code_for_node(updated.with_changes(lpar=[], rpar=[]))
         means = self.now.get((name.scope, name.name), name.code)
         given = name.attribute or name.name in self.given
-        if given and self.holds(name) and ast.dump(ast.parse(plain_code)) == ast.dump(ast.parse(means)):
+        if given and self.holds(name) and _normal(plain_code) == _normal(means):
             return cst.parse_expression(name.name).with_changes(lpar=updated.lpar[:-1], rpar=updated.rpar[1:])
         plain = cst.LeftParen()
         if isinstance(updated, (cst.Attribute, cst.Name)):
             return updated.with_changes(lpar=updated.lpar[:-1], rpar=updated.rpar[1:])
         return updated.with_changes(lpar=[*updated.lpar[:-1], plain])
+
+
+@lru_cache(maxsize=1024)
+def _normal(code: str) -> str:
+    return ast.dump(ast.parse(code))
 
 
 def _index(node: object) -> int | None:

@@ -134,6 +134,7 @@ def test_an_error_at_every_step_leaves_all_or_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         raise OSError(28, "No space left on device")
 
+    unhurt = 0  # runs in a row without an error: behind the last step, or in steps that may fail
     for number in range(1, 500):
         root = make(tmp_path / str(number))
 
@@ -144,7 +145,10 @@ def test_an_error_at_every_step_leaves_all_or_nothing(tmp_path: Path) -> None:
         code = in_a_child(run)
         assert files(root) == (OLD if code else NEW) or files(root) == NEW, f"step {number}"
         assert not is_interrupted(root)
-    assert code == 0
+        unhurt = unhurt + 1 if code == 0 else 0
+        if unhurt == 50:
+            break
+    assert unhurt == 50
 
 
 def test_a_rename_that_stays_impossible_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ REWRITES = [
         "q-ensemble",
         "common/layers.py",
         [],
-        ["torch.func.functional_call(self._Qs[0], tensors, (x,))"],
+        ["torch.func.functional_call(self._Qs[0], tensors, (inputs,))"],
         ["q(x) for q"],
     ),
     (

@@ -120,7 +120,7 @@ def test_switches_without_the_random_branch_are_not_those_of_the_collection():
     both = "                use_mpc = True\n                use_agent = True\n"
     tree = variant(
         "trainer.py",
-        (both, "                use_mpc, use_agent = True, True\n"),
+        (both, "                use_mpc, use_agent = bool(1), bool(1)\n"),
         ("        results = defaultdict(list)\n", f"        results = defaultdict(list)\n{dedent(both, 8)}"),
     )  # fmt: skip
     with pytest.raises(Refused, match="'who-acts'"):
