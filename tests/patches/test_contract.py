@@ -22,7 +22,7 @@ PAIRS = [frozenset(pair) for pair in itertools.combinations(PATCHES, 2)]
 DRAW = random.Random(16)
 RANDOM = [
     frozenset(name for name in PATCHES if DRAW.random() < 0.5)
-    for _ in range(500 if os.environ.get("NEWTFIX_THOROUGH") == "1" else 60)
+    for _ in range(500 if os.environ.get("NEWTFIX_THOROUGH") == "1" else 24)
 ]
 SUBSETS = list(dict.fromkeys([NONE, *ALONE, *PAIRS, *RANDOM, ALL]))
 IMPORTED: set[tuple[str, str]] = set(sources().items())
