@@ -102,13 +102,20 @@ def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat
         if _in_one_method(patterns, root) is where.absent:
             return None, f"{said} {'not ' * where.absent}together with {patterns[-1].strip()}"
         return bound, ""
-    roots = _methods_with(where.near, root, path) if where.near else [(path, root)]
-    roots = _methods_with(where.far, root, path, having=False) if where.far else roots
+    roots = [(path, root)]
+    if where.near or where.far:
+        roots = [
+            (at, method)
+            for at, method in _methods(root, path)
+            if (not where.near or _has_any(where.near, method)) and not _has_any(where.far, method)
+        ]
+    around = [match for source in where.outside for match in pat.find(pat.parse_pattern(source), root, {}, path)]
     matches = [
         match
         for source in patterns
         for at, part in roots
         for match in pat.find(pat.parse_pattern(source), part, bound, at)
+        if not any(pat.within(match, other) for other in around)
     ]
     if where.absent:
         return (None, f"{said}, which does not go with it") if matches else (bound, "")
@@ -144,17 +151,18 @@ def _in_one_method(patterns: Sequence[str], scope: Any) -> bool:
     return any(all(pat.find(pattern, method) for pattern in parsed) for method in methods)
 
 
-def _methods_with(
-    sources: Sequence[str], scope: Any, path: pat.Path, having: bool = True
-) -> list[tuple[pat.Path, cst.CSTNode]]:
-    """The functions of a class or module that have such code (or have it not), and the paths to them."""
-    wanted = [pat.parse_pattern(source) for source in sources]
+def _methods(scope: Any, path: pat.Path) -> list[tuple[pat.Path, cst.CSTNode]]:
+    """The functions of a class or module, and the paths to them."""
     inside = path if isinstance(scope, cst.Module) else (*path, ("body", None))
     return [
         ((*inside, ("body", index)), node)
         for index, node in enumerate(_body(scope))
-        if isinstance(node, cst.FunctionDef) and any(pat.find(pattern, node) for pattern in wanted) is having
+        if isinstance(node, cst.FunctionDef)
     ]
+
+
+def _has_any(sources: Sequence[str], method: cst.CSTNode) -> bool:
+    return any(pat.find(pat.parse_pattern(source), method) for source in sources)
 
 
 def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[str]) -> list[str]:
@@ -289,7 +297,7 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bind
     # Statements, or nothing, can only take the place of statements.
     pattern = pat.parse_pattern(shape.before, statements=pat.parse_pattern(shape.after).expression is None)
     run = pattern.expression is None
-    places = _methods_with(shape.near, root, path) if shape.near else [(path, root)]
+    places = [one for one in _methods(root, path) if _has_any(shape.near, one[1])] if shape.near else [(path, root)]
     found = [match for at, part in places for match in pat.find(pattern, part, bound, at)]
     before = [m for m in found if not _contains(m, shape.without, root, path) and not breaks(m, shape.untouched)]
     present_source = shape.after if shape.present is None else shape.present

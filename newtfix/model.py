@@ -34,7 +34,8 @@ class Where:
     occur. `absent`: none must. The holes in `portable` may mention nothing but `names`, as their code moves
     (`$name` is the name that an earlier condition caught).
     `together`: all of the patterns must occur, in one and the same method of `scope`; they bind nothing. `near`: only
-    the methods of `scope` in which code like one of these occurs count; `far`: only those in which none does.
+    the methods of `scope` in which code like one of these occurs count; `far`: only those in which none does;
+    `outside`: only places that are not inside of code like one of these.
     """
 
     role: str
@@ -46,6 +47,7 @@ class Where:
     together: bool = False
     near: tuple[str, ...] = ()
     far: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

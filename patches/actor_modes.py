@@ -187,27 +187,47 @@ CHECKS = (
 )
 
 DICTS = ("$variable = TensorDict($*_)", "$variable = dict($*_)", "$variable = {*$*_}", "$variable[$_] = $_")
+HERE = (
+    Where(
+        "agent",
+        tuple(f"def update_pi(self, $_, $action, $mu, $std, $task{more}):\n    $$_" for more in ("", "=$_")),
+        "TDMPC2.update_pi",
+    ),
+    Where("agent", "self._pi_loss", "TDMPC2", absent=True),
+)
+COMPUTED = """
+$pi_action, $info = self.model.pi($zs, $_)
+$$between
+$qs = self.model.Q($zs, $pi_action, $_, return_type="avg")
+$$computing
+$loss = $value
+"""
 # A loss that is made where it is used: what is used of it afterwards, the policy's statistics say, stays.
-INLINE = Shape(
-    """
-    $pi_action, $info = self.model.pi($zs, $_)
-    $$between
-    $qs = self.model.Q($zs, $pi_action, $_, return_type="avg")
-    $$computing
-    $loss = $value
-    $loss.backward()
-    """,
-    """
-    $loss, values, metrics = self._pi_loss($zs, $action, $mu, $std, $task)
-    with torch.no_grad():
-        $pi_action, $info = self.model.pi($zs, $task)
-        $qs = values.unsqueeze(0)
-    $loss.backward()
-    """,
-    present="$loss, values, metrics = self._pi_loss($*_)",
-    where=(
-        Where("agent", "def update_pi(self, $_, $action, $mu, $std, $task):\n    $$_", "TDMPC2.update_pi"),
-        Where("agent", "self._pi_loss", "TDMPC2", absent=True),
+INLINE = (
+    Shape(
+        f"{COMPUTED}$loss.backward()",
+        """
+        $loss, values, metrics = self._pi_loss($zs, $action, $mu, $std, $task)
+        with torch.no_grad():
+            $pi_action, $info = self.model.pi($zs, $task)
+            $qs = values.unsqueeze(0)
+        $loss.backward()
+        """,
+        present="$loss, values, metrics = self._pi_loss($*_)",
+        where=HERE,
+    ),
+    *(
+        Shape(
+            f"{COMPUTED}$kept = {made}\n$loss.backward()",
+            """
+            $loss, values, $kept = self._pi_loss($zs, $action, $mu, $std, $task)
+            $qs = values.unsqueeze(0)
+            $loss.backward()
+            """,
+            present="$loss, values, $_ = self._pi_loss($*_)\n$qs = values.unsqueeze(0)",
+            where=HERE,
+        )
+        for made in ("TensorDict($*_)", "dict($*_)", "{*$*_}")
     ),
 )
 
@@ -297,7 +317,7 @@ PATCH = Patch(
             "choice",
             "agent",
             "TDMPC2.update_pi",
-            (_dispatch("$_"), _dispatch("$_", "$_"), _dispatch("$_", "$_", "$_"), INLINE),
+            (_dispatch("$_"), _dispatch("$_", "$_"), _dispatch("$_", "$_", "$_"), *INLINE),
             unless=(Where("agent", "$_, $_, $_ = self.$loss($*_)", "TDMPC2.update_pi"),),
         ),
         Add("own-loss", "agent", "TDMPC2", PI_LOSS, after="_td_target", optional=True),

@@ -508,6 +508,28 @@ def _joined(way: str, dim: str = "$dim") -> Shape:
     )
 
 
+PAIRS = "(($obs0, $obs1), ($action0, $action1), {}$*others)"
+JOINING = (
+    "[torch.cat($pair, dim=$dim) for $pair in {pairs}]",
+    "[torch.cat($pair, $dim) for $pair in {pairs}]",
+    "tuple(torch.cat($pair, dim=$dim) for $pair in {pairs})",
+    "tuple(torch.cat($pair, $dim) for $pair in {pairs})",
+)
+
+
+def _in_pairs(joining: str) -> Shape:
+    """The halves of everything are joined in one comprehension."""
+    return Shape(
+        joining.format(pairs=PAIRS.format("")),
+        joining.format(pairs=PAIRS.format("(mu0, mu1), (std0, std1), ")),
+        present=joining.format(pairs="($_, $_, ($like_mu, $_), ($like_std, $_), $*_)"),
+        where=(
+            Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
+            Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
+        ),
+    )
+
+
 DEMOS = (
     _half("demo-half", HALVES[0], 0),
     _half("online-half", HALVES[1], 1),
@@ -516,6 +538,7 @@ DEMOS = (
         "buffer",
         BOTH,
         (
+            *map(_in_pairs, JOINING),
             _joined("torch.cat([$action0, $action1], dim=$dim)"),
             _joined("torch.cat([$action0, $action1], $dim)"),
             _joined("torch.cat(($action0, $action1), dim=$dim)"),

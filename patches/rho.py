@@ -44,13 +44,25 @@ TERMS = {
     "": "($x * $temporal[$*steps]).sum($*dimensions)",
     "-by-name": "($x * $rho_name).sum($*dimensions)",
 }
-# The weights are those of the losses, and of nothing else.
-OF_LOSSES = Where(
-    "agent",
-    "self.rho",
-    "TDMPC2",
-    absent=True,
-    far=("self.rho = $_", "self.model.pi($*_)", "self.model.reward($*_)", "return $_.mean()"),
+MEANS = ("($_ * $temporal[$*_]).mean($*_)", "$weight = $_\n$$_\n$_ = ($weight * $_).mean($*_)")
+# The weights are those of the losses, and of nothing else; the policy's are sums or means that are known.
+OF_LOSSES = (
+    Where(
+        "agent",
+        "self.rho",
+        "TDMPC2",
+        absent=True,
+        far=("self.rho = $_", "self.model.pi($*_)", "self.model.reward($*_)", "return $_.mean()"),
+    ),
+    Where(
+        "agent",
+        "self.rho",
+        "TDMPC2",
+        absent=True,
+        near=("self.model.pi($*_)",),
+        far=("self.model.reward($*_)",),
+        outside=(*TERMS.values(), *MEANS, "$rho_name = $_"),
+    ),
 )
 
 
@@ -83,18 +95,18 @@ PATCH = Patch(
             "agent",
             "TDMPC2.__init__",
             (
-                Shape("self.rho /= self.rho.sum()", "", present="", where=(OF_LOSSES,)),
+                Shape("self.rho /= self.rho.sum()", "", present="", where=OF_LOSSES),
                 Shape(
                     "self.rho = $powers / $powers.sum()",
                     "self.rho = $powers",
                     present="self.rho = $_",
-                    where=(OF_LOSSES, Where("agent", NORMALISED, "TDMPC2.__init__", absent=True)),
+                    where=(*OF_LOSSES, Where("agent", NORMALISED, "TDMPC2.__init__", absent=True)),
                 ),
                 Shape(
                     "self.rho = $powers / $powers.sum()",
                     "self.rho = $powers",
                     present="",
-                    where=(OF_LOSSES, Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True)),
+                    where=(*OF_LOSSES, Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True)),
                 ),
             ),
         ),

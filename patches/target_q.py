@@ -44,7 +44,7 @@ PATCH = Patch(
     after=("eval-modes",),
     by_hand=(
         Where("layers", "torch.compile($*_)", "QEnsemble"),
-        Where("layers", ("torch.compile($*_)", "self.$_()"), "QEnsemble.__init__", absent=True),
+        Where("layers", ("torch.compile($*_)", "self.$_($*_)"), "QEnsemble.__init__", absent=True),
         Where("layers", f"{COMPILING}\n$$_\nself.target = $_", "QOnlineTargetEnsemble.__init__", absent=True),
         Where(
             "layers", f"if $_:\n    {COMPILING}\n$$_\nself.target = $_", "QOnlineTargetEnsemble.__init__", absent=True

@@ -14,7 +14,7 @@ _LINE_END = re.compile(r"\r(?!\n)|[\x0b\x0c\x85\u2028\u2029]")
 _REPORTS = re.compile(
     r"(print|pprint|breakpoint|warn|logging\.\w+|_?logger\.(debug|info|warning|warn|error)|log\.(debug|info|warning)"
     r"|(self\.)?_?log(ger)?\.(debug|info|warning|error)|warnings\.warn|tqdm\.write|sys\.std(out|err)\.(write|flush)"
-    r"|wandb\.log|console\.print|gc\.collect)"
+    r"|wandb\.log|(self\.)?_?(tb|tb_writer|writer|summary_writer)\.add_\w+|console\.print|gc\.collect)"
 )
 _HARMLESS = frozenset(
     "time perf_counter monotonic process_time len float int str repr id range min max round sum bool type isinstance "

@@ -139,6 +139,14 @@ CASES = {
         "\tdef _returns(self, values):\n\t\treturn (values * self.rho[:, None]).sum(0)\n\n\tdef update_pi(self",
         "'weights'",
     ),
+    "weights under a name of their own": (
+        "rho",
+        "tdmpc2.py",
+        "\t\tclone = (F.mse_loss(pi_action[:-1], action, reduction='none').mean(2) * self.rho[:-1, None]).sum(0)\n",
+        "\t\tw = self.rho[:-1, None]\n"
+        "\t\tclone = (F.mse_loss(pi_action[:-1], action, reduction='none').mean(2) * w).sum(0)\n",
+        "'weights'",
+    ),
     "observations that an evaluation normalises": (
         "eval-modes",
         "trainer.py",
