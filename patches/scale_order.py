@@ -40,6 +40,11 @@ def _loss(result: str, update: str = "") -> str:
     return "\n".join((*lines, f"return $loss, {result}, $metrics"))
 
 
+def _in_loss(update: str) -> Where:
+    """The loss has this very block, with what makes all ranks agree."""
+    return Where("agent", update.format("$_"), "TDMPC2", near=(VALUES,))
+
+
 def _moved(update: str, values: str, result: str) -> Shape:
     """The update goes from the policy's step, where nothing decides whether it happens, into the loss."""
     step = f"def update_pi(self, $*_):\n    $$_\n{_indented(update.format(values))}\n    $$_"
@@ -77,7 +82,10 @@ PATCH = Patch(
             "agent",
             "TDMPC2.update_pi",
             (
-                *(Shape(update.format("$values"), "", where=INLINE) for update in UPDATES[1:]),
+                *(
+                    Shape(update.format("$values"), "", where=(*INLINE, _in_loss(update)))
+                    for update in UPDATES[1:]
+                ),
                 Shape(PLAIN.format("$values"), "", where=INLINE, fallback=True),
             ),
             optional=True,
