@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from newtfix.syntax import nodes, parsed
+from newtfix.syntax import nodes, parsed, walk, words
 
 # Objects whose attributes are the tree's own; those of tensors and the like are not.
 _PARTS = frozenset({"cfg", "model", "agent", "env", "buffer", "logger"})
@@ -24,16 +24,25 @@ def unknown_attributes(sources: Mapping[str, str], after: Mapping[str, str]) -> 
     """
     texts = [text for file, text in sources.items() if file.endswith(".py")]
     defined = frozenset().union(_INHERITED, *map(_defined, after.values()))
-    somewhere = defined.union(*map(_read, texts), *map(_defined, texts))
-    settings = frozenset().union(*map(_settings, texts), *map(_fields, after.values()))
+    fields = frozenset().union(*map(_fields, after.values()))
     for file, text in after.items():
         before = _classes(sources[file])
         for name, cls in _classes(text).items():
             old = before.get(name, _NO_CLASS)
-            own = somewhere if cls.derived else old.read | old.defined | cls.defined | _INHERITED
             for owner, attribute in sorted(cls.chains - old.chains):
-                if attribute not in {"self": own, "self.cfg": settings}.get(owner, somewhere):
+                if owner == "self.cfg":
+                    known = attribute in fields or _any_has(texts, attribute, _settings)
+                elif owner == "self" and not cls.derived:
+                    known = attribute in old.read | old.defined | cls.defined | _INHERITED
+                else:
+                    known = attribute in defined or _any_has(texts, attribute, _read, _defined)
+                if not known:
                     yield file, name, f"{owner}.{attribute}"
+
+
+def _any_has(texts: Sequence[str], name: str, *kinds: Callable[[str], frozenset[str]]) -> bool:
+    """Whether some text has the name among those of one of these kinds; only texts with the word are parsed."""
+    return any(name in words(text) and any(name in kind(text) for kind in kinds) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ def _classes(text: str) -> dict[str, _Class]:
 
 
 def _class(cls: ast.ClassDef) -> _Class:
-    everything = tuple(ast.walk(cls))
+    everything = tuple(walk(cls))
     attributes = [node for node in everything if isinstance(node, ast.Attribute)]
     bases = {ast.unparse(base).rpartition(".")[2] for base in cls.bases}
     chains = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from newtfix.syntax import functions, nodes, parsed
+from newtfix.syntax import functions, nodes, parsed, walk, words
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,18 @@ def reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[
                 if change.matters:
                     changed.setdefault(new.name, []).append(change)
     texts = {file: text for file, text in {**sources, **after}.items() if file.endswith(".py")}
-    lost = frozenset().union(*(_set_entries(sources[file]) for file in after)) if after else frozenset()
-    lost -= frozenset().union(*map(_set_entries, texts.values())) if lost else frozenset()
+    lost = _entries_of([sources[file] for file in after]) - _entries_of(after.values())
+    lost -= _entries_of(text for text in texts.values() if not lost.isdisjoint(words(text)))
     for file, text in texts.items():
         if any(f".{name}(" in text for name in changed):
             there = {ast.dump(parent) for parent, *_ in _calls(parsed(sources[file]), changed)}
             yield from (stale for dump, stale in _stale_calls(file, text, changed) if dump in there)
         if any(entry in text for entry in lost):
             yield from _lost_entries(file, text, lost)
+
+
+def _entries_of(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*map(_set_entries, texts))
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class _Change:
 
 def _calls(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, ast.Call, ast.Attribute]]:
     """Calls of methods with these names, each with what it is a part of, and what is called."""
-    for parent in ast.walk(tree):
+    for parent in walk(tree):
         for call in ast.iter_child_nodes(parent):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in names:
                 yield parent, call, call.func

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+
+_WORD = re.compile(r"[^\W\d]\w*")
 
 
 @lru_cache(maxsize=512)
@@ -25,7 +28,26 @@ def parsed(text: str) -> ast.Module:
 @lru_cache(maxsize=512)
 def nodes(text: str) -> tuple[ast.AST, ...]:
     """All nodes of the syntax tree of a module."""
-    return tuple(ast.walk(parsed(text)))
+    return tuple(walk(parsed(text)))
+
+
+def walk(root: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below `root`, itself included, in the order of `ast.walk`, in half its time; without contexts."""
+    pending = [root]
+    for node in pending:
+        yield node
+        for name in node._fields:
+            part = getattr(node, name, None)
+            if isinstance(part, list):
+                pending += [one for one in part if isinstance(one, ast.AST)]
+            elif isinstance(part, ast.AST) and part._fields:
+                pending.append(part)
+
+
+@lru_cache(maxsize=512)
+def words(text: str) -> frozenset[str]:
+    """All that could be a name in it, also what stands in comments and strings."""
+    return frozenset(_WORD.findall(text))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from newtfix.syntax import functions
+from newtfix.syntax import functions, walk
 
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -25,8 +25,8 @@ def unassigned(before: str, after: str) -> Iterator[tuple[str, str]]:
 
 def _read_too_early(function: ast.FunctionDef) -> Names:
     """The local variables of a function that are read on a way on which they may have no value yet."""
-    names = [node for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    arguments = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    names = [node for node in walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    arguments = {argument.arg for argument in walk(function.args) if isinstance(argument, ast.arg)}
     way = _Way({name.id for name in names} - arguments)
     way.block(function.body, frozenset())
     return frozenset(way.early)

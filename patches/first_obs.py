@@ -30,10 +30,13 @@ def _places(before: str, after: str, *where: Where, fallback: bool = False) -> t
     """The same for observations that are at hand and for those that are kept as an attribute."""
     known = (HERE, (ELSEWHERE, KEPT), (ELSEWHERE, DIRECTLY))
     return tuple(
-        Shape(before, after, where=(*at, AS_RESET, *where), fallback=fallback, untouched=KEEPS_DONE) for at in known
+        Shape(before, after, where=(*at, AS_RESET, *where), fallback=fallback, untouched=KEEPS_DONE, near=COLLECTS)
+        for at in known
     )
 
 
+# An evaluation has finished episodes, too, and collects nothing.
+COLLECTS = ("self.to_td($*_)", "self._tds[$*_]")
 # Nothing is written into the observations of the reset, and `done` still says whose they are.
 AS_RESET = Where("trainer", "$obs[$_] = $_", "Trainer", absent=True)
 KEEPS_DONE = ("before:done", "loop:done", "behind:done", "finished:done", "after:done")

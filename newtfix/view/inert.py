@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from newtfix.syntax import walk
+
 _MARK, _WHOLE = "#~hidden~", "#~whole~"
 _SHOWN = re.compile(rf"^([ \t]*){re.escape(_MARK)}(.*)$", re.MULTILINE)
 _SHOWN_WHOLE = re.compile(rf"^[ \t]*{re.escape(_WHOLE)}(.*)$", re.MULTILINE)
@@ -123,7 +125,7 @@ def _all_inert(statements: Iterable[ast.stmt], unused: frozenset[str]) -> bool:
 
 def _is_harmless(expression: ast.expr) -> bool:
     """Whether evaluating it changes nothing, as far as its looks go."""
-    for node in ast.walk(expression):
+    for node in walk(expression):
         if isinstance(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)):
             return False
         if isinstance(node, ast.Call):
@@ -135,8 +137,8 @@ def _is_harmless(expression: ast.expr) -> bool:
 
 def _unused_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
     """Names that nothing but inert statements reads."""
-    bound = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in ast.walk(function):
+    bound = {node.id for node in walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in walk(function):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             bound |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
@@ -179,7 +181,7 @@ def _has_own_lines(statement: ast.stmt, lines: list[str]) -> bool:
         return False
     if lines[statement.lineno - 2].rstrip().endswith("\\") or last.rstrip().endswith("\\"):
         return False
-    strings = (node for node in ast.walk(statement) if isinstance(node, (ast.Constant, ast.JoinedStr)))
+    strings = (node for node in walk(statement) if isinstance(node, (ast.Constant, ast.JoinedStr)))
     return all(node.lineno == node.end_lineno for node in strings)
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.syntax import walk
+
 _BLANKS = 8  # more than anybody writes
 _ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
 _PARTS = ("self.env", "self.agent", "self.buffer", "self.model")
@@ -63,7 +65,7 @@ def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDe
 def _attributes(cls: ast.ClassDef) -> list[_Name]:
     """Attributes that are set once in the class, to a threshold of seeding."""
     set_to: dict[str, list[ast.expr | None]] = {}
-    for node in ast.walk(cls):
+    for node in walk(cls):
         for target, value in _settings_of(node):
             if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
                 set_to.setdefault(target.attr, []).append(value)
@@ -114,10 +116,10 @@ def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
 def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -> list[_Name]:
     """Variables that are set once in the function, where nothing depends on a branch, to settings."""
     stored = Counter(
-        node.id for node in ast.walk(function) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        node.id for node in walk(function) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     )
-    stored.update(node.arg for node in ast.walk(function) if isinstance(node, ast.arg))
-    for node in ast.walk(function):
+    stored.update(node.arg for node in walk(function) if isinstance(node, ast.arg))
+    for node in walk(function):
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             stored.update(2 * node.names)
     known: dict[str, str] = {}
