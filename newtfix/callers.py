@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from newtfix.syntax import functions, nodes, parsed, walk, words
+from newtfix.syntax import functions, nodes, parsed, parts, walk, words
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ def reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[
     lost -= _entries_of(text for text in texts.values() if not lost.isdisjoint(words(text)))
     for file, text in texts.items():
         if any(f".{name}(" in text for name in changed):
-            there = {ast.dump(parent) for parent, *_ in _calls(parsed(sources[file]), changed)}
-            yield from (stale for dump, stale in _stale_calls(file, text, changed) if dump in there)
+            stale = list(_stale_calls(file, text, changed))
+            there = {ast.dump(parent) for parent, *_ in _calls(parsed(sources[file]), changed)} if stale else ()
+            yield from (one for dump, one in stale if dump in there)
         if any(entry in text for entry in lost):
             yield from _lost_entries(file, text, lost)
 
@@ -91,7 +92,7 @@ class _Change:
 def _calls(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, ast.Call, ast.Attribute]]:
     """Calls of methods with these names, each with what it is a part of, and what is called."""
     for parent in walk(tree):
-        for call in ast.iter_child_nodes(parent):
+        for call in parts(parent):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in names:
                 yield parent, call, call.func
 

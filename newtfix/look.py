@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import libcst as cst
@@ -24,7 +25,9 @@ class WorkingTree:
         self.roles = find_roles(sources)
         self.modules: dict[str, cst.Module] = {}
         self.changed: set[str] = set()
-        self.known: dict[tuple[Where, ...], tuple[pat.Bindings | None, str]] = {}  # what conditions bind as it stands
+        # What conditions bind, and what edits see, as the tree stands.
+        self.known: dict[tuple[Where, ...], tuple[pat.Bindings | None, str]] = {}
+        self.seen: dict[int, tuple[Edit | Add, Look]] = {}
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
@@ -34,7 +37,9 @@ class WorkingTree:
     def update(self, file: str, module: cst.Module) -> None:
         self.modules[file] = module
         self.changed.add(file)
-        self.known.clear()
+        here = {role for role, found in self.roles.items() if found.file == file}
+        self.known = {where: known for where, known in self.known.items() if here.isdisjoint(_roles(where))}
+        self.seen = {key: seen for key, seen in self.seen.items() if here.isdisjoint(_roles_of(seen[0]))}
 
     def text(self, file: str) -> str:
         return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
@@ -53,6 +58,17 @@ class Look:
     expected: str = ""
     found: str = ""
     roots: tuple[pat.Path, ...] = ()
+
+
+@cache
+def _roles(conditions: tuple[Where, ...]) -> frozenset[str]:
+    return frozenset(where.role for where in conditions)
+
+
+def _roles_of(edit: Edit | Add) -> frozenset[str]:
+    """The roles of the files that decide what an edit sees."""
+    conditions = (edit.where,) if isinstance(edit, Add) else [shape.where for shape in edit.shapes]
+    return frozenset({edit.role}).union(_roles(edit.unless), *map(_roles, conditions))
 
 
 def _scope_path(module: cst.Module, scope: str, role: Found, usual: str | None) -> pat.Path | None:
@@ -109,12 +125,12 @@ def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat
             for at, method in _methods(root, path)
             if (not where.near or _has_any(where.near, method)) and not _has_any(where.far, method)
         ]
-    around = [match for source in where.outside for match in pat.find(pat.parse_pattern(source), root, {}, path)]
+    around = [match for source in where.outside for match in pat.search(source, root, {}, path)]
     matches = [
         match
         for source in patterns
         for at, part in roots
-        for match in pat.find(pat.parse_pattern(source), part, bound, at)
+        for match in pat.search(source, part, bound, at)
         if not any(pat.within(match, other) for other in around)
     ]
     if where.absent:
@@ -146,9 +162,8 @@ def _allowed(name: str, bound: pat.Bindings) -> str:
 
 def _in_one_method(patterns: Sequence[str], scope: Any) -> bool:
     """Whether some function of a class or module has all of these."""
-    parsed = [pat.parse_pattern(source) for source in patterns]
     methods = [node for node in _body(scope) if isinstance(node, cst.FunctionDef)]
-    return any(all(pat.find(pattern, method) for pattern in parsed) for method in methods)
+    return any(all(pat.search(source, method) for source in patterns) for method in methods)
 
 
 def _methods(scope: Any, path: pat.Path) -> list[tuple[pat.Path, cst.CSTNode]]:
@@ -162,7 +177,7 @@ def _methods(scope: Any, path: pat.Path) -> list[tuple[pat.Path, cst.CSTNode]]:
 
 
 def _has_any(sources: Sequence[str], method: cst.CSTNode) -> bool:
-    return any(pat.find(pat.parse_pattern(source), method) for source in sources)
+    return any(pat.search(source, method) for source in sources)
 
 
 def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[str]) -> list[str]:
@@ -186,11 +201,17 @@ def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | Non
     file, path = place
     patterns = (first.pattern,) if isinstance(first.pattern, str) else first.pattern
     root = render.at(tree.module(file), path)
-    found = [match for source in patterns for match in pat.find(pat.parse_pattern(source), root, {}, path)]
+    found = [match for source in patterns for match in pat.search(source, root, {}, path)]
     return Look(State.APPLIED, file, first.scope, present=tuple(found))
 
 
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
+    if id(edit) not in tree.seen:
+        tree.seen[id(edit)] = edit, _look_at(tree, edit)
+    return tree.seen[id(edit)][1]
+
+
+def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     place = enclosing(tree, edit.role, edit.scope)
     usual = ROLES[edit.role].usual
     found = tree.roles.get(edit.role)
@@ -263,7 +284,7 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
     root = render.at(tree.module(file), path)
     for forms, state in ((edit.present, State.APPLIED), (edit.given, State.ABSENT)):
         for source in forms:
-            there = pat.find(pat.parse_pattern(source), root, {}, path)
+            there = pat.search(source, root, {}, path)
             if there:
                 return Look(state, file, edit.scope, present=tuple(there))
     fitting: list[Look] = []
@@ -294,14 +315,16 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
 
 
 def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bindings) -> Look:
+    present_source = shape.after if shape.present is None else shape.present
+    if not any(pat.is_mentioned(source, root) for source in (shape.before, present_source)):
+        return Look(State.DRIFTED, shape=shape)
     # Statements, or nothing, can only take the place of statements.
     pattern = pat.parse_pattern(shape.before, statements=pat.parse_pattern(shape.after).expression is None)
     run = pattern.expression is None
     places = [one for one in _methods(root, path) if _has_any(shape.near, one[1])] if shape.near else [(path, root)]
     found = [match for at, part in places for match in pat.find(pattern, part, bound, at)]
     before = [m for m in found if not _contains(m, shape.without, root, path) and not breaks(m, shape.untouched)]
-    present_source = shape.after if shape.present is None else shape.present
-    present = pat.find(pat.parse_pattern(present_source, run and shape.present is None), root, bound, path)
+    present = pat.search(present_source, root, bound, path, statements=run and shape.present is None)
     stray = _stray(shape, root, path, (*before, *present))
     if present:
         outside = [m for m in before if not any(_overlap(m, p) for p in present)]
@@ -319,12 +342,12 @@ def _contains(match: pat.Match, source: str, root: cst.CSTNode, path: pat.Path) 
     """Whether code like `source` is in a place where a pattern matched."""
     if not source:
         return False
-    return any(pat.within(found, match) for found in pat.find(pat.parse_pattern(source), root, {}, path))
+    return any(pat.within(found, match) for found in pat.search(source, root, {}, path))
 
 
 def _stray(shape: Shape, root: cst.CSTNode, path: pat.Path, places: Sequence[pat.Match]) -> list[pat.Match]:
     """Where code that belongs in the places of a shape stands outside of them."""
-    found = pat.find(pat.parse_pattern(shape.every), root, {}, path) if shape.every else []
+    found = pat.search(shape.every, root, {}, path) if shape.every else []
     return [match for match in found if not any(_overlap(match, place) for place in places)]
 
 

@@ -5,6 +5,7 @@ White space, comments, parentheses, quotes and trailing commas don't matter for 
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -26,6 +27,10 @@ _SEQUENCES = (list, tuple)
 _STARRED = (cst.StarredElement, cst.StarredDictElement)
 _VALUES = (cst.SimpleString, cst.Integer, cst.Float)
 _HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
+# Strings and comments, with the letters before and the braces in them.
+_STRINGS = re.compile(r"\w*(\"\"\"(?:.|\n)*?\"\"\"|'''(?:.|\\n)*?'''|\"[^\"\n]*\"|'[^'\n]*')|#[^\n]*")
+_NAME = re.compile(r"(?<![\w.])\d[\w.]*|([^\W\d]\w*)")
+_KEYWORDS = frozenset(keyword.kwlist) - {"True", "False", "None"} | {"", "match", "case"}
 _KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
 _LAYOUT = frozenset(
     "lpar rpar leading_lines lines_after_decorators header footer trailing_whitespace semicolon comma "
@@ -319,6 +324,25 @@ def _units(root: cst.CSTNode) -> tuple[tuple[tuple[Path, cst.CSTNode], ...], tup
         blocks += [((*here, *path), node) for path, node in below]
         units += [((*here, *path), node) for path, node in parts]
     return tuple(blocks), tuple(units)
+
+
+def search(
+    source: str, root: cst.CSTNode, bound: Bindings | None = None, path: Path = (), statements: bool = False
+) -> list[Match]:
+    """`find` for the text of a pattern, which is not even parsed where a name in it does not occur."""
+    return find(parse_pattern(source, statements), root, bound, path) if is_mentioned(source, root) else []
+
+
+def is_mentioned(source: str, root: cst.CSTNode) -> bool:
+    """Whether all names in the text of a pattern occur below `root`."""
+    return _mentioned(source) <= _names_below(root)
+
+
+@cache
+def _mentioned(source: str) -> frozenset[str]:
+    """Names that code must mention for a pattern to match it, as far as its text tells."""
+    code = _STRINGS.sub(" ", _HOLE.sub(" ", source))
+    return frozenset(_NAME.findall(code)) - _KEYWORDS
 
 
 def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, path: Path = ()) -> list[Match]:

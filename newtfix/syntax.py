@@ -36,12 +36,19 @@ def walk(root: ast.AST) -> Iterator[ast.AST]:
     pending = [root]
     for node in pending:
         yield node
-        for name in node._fields:
-            part = getattr(node, name, None)
-            if isinstance(part, list):
-                pending += [one for one in part if isinstance(one, ast.AST)]
-            elif isinstance(part, ast.AST) and part._fields:
-                pending.append(part)
+        pending += parts(node)
+
+
+def parts(node: ast.AST) -> list[ast.AST]:
+    """What a node directly consists of, without contexts and single operators."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        part = getattr(node, name, None)
+        if isinstance(part, list):
+            found += [one for one in part if isinstance(one, ast.AST)]
+        elif isinstance(part, ast.AST) and part._fields:
+            found.append(part)
+    return found
 
 
 @lru_cache(maxsize=512)

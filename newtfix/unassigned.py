@@ -54,6 +54,8 @@ class _Way:
         stored = self._read(statement, given)
         if isinstance(statement, _LEAVES):
             return None
+        if isinstance(statement, ast.If) and isinstance(statement.test, ast.Constant) and statement.test.value:
+            return self.block(statement.body, given)
         if isinstance(statement, ast.If):
             return _both(self.block(statement.body, given), self.block(statement.orelse, given))
         if isinstance(statement, (ast.While, ast.For)):

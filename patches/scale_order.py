@@ -82,10 +82,7 @@ PATCH = Patch(
             "agent",
             "TDMPC2.update_pi",
             (
-                *(
-                    Shape(update.format("$values"), "", where=(*INLINE, _in_loss(update)))
-                    for update in UPDATES[1:]
-                ),
+                *(Shape(update.format("$values"), "", where=(*INLINE, _in_loss(update))) for update in UPDATES[1:]),
                 Shape(PLAIN.format("$values"), "", where=INLINE, fallback=True),
             ),
             optional=True,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from newtfix.syntax import walk
+from newtfix.syntax import parse, walk
 
 _MARK, _WHOLE = "#~hidden~", "#~whole~"
 _SHOWN = re.compile(rf"^([ \t]*){re.escape(_MARK)}(.*)$", re.MULTILINE)
@@ -31,7 +31,7 @@ def hidden(text: str) -> str:
     if _MARK in text or _WHOLE in text or has_odd_lines(text):
         return text
     try:
-        module = ast.parse(text)
+        module = parse(text)
     except (SyntaxError, ValueError):
         return text
     lines = text.split("\n")

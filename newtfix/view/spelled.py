@@ -18,7 +18,7 @@ from typing import Any
 
 import libcst as cst
 
-from newtfix.syntax import walk
+from newtfix.syntax import parse, walk
 
 _BLANKS = 8  # more than anybody writes
 _ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
@@ -42,7 +42,7 @@ class _Name:
 def names(text: str) -> tuple[_Name, ...]:
     """The names for settings in a module, in a fixed order."""
     try:
-        module = ast.parse(text)
+        module = parse(text)
     except (SyntaxError, ValueError):
         return ()
     found: list[_Name] = []
