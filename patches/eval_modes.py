@@ -84,9 +84,10 @@ INTERFACES = (
     Where("trainer", "$_, $_, $_, $_, $_ = self.env.step($_)", "Trainer"),
     Where("trainer", "self.agent($*_, t0=$_, $*_)", "Trainer"),
     Where("trainer", "self.agent($*_, eval_mode=$_, $*_)", "Trainer"),
-    Where("agent", ("self.discount[$_]", "self.discount.$_($*_)"), "TDMPC2"),
+    Where("agent", "self.discount[$_]", "TDMPC2"),
     *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
-    Where("trainer", ("self.eval_env", '$_["final_info"][$_][$_]["success"]', '"is_success"'), "Trainer", absent=True),
+    Where("trainer", ('$_["final_info"]["success"]', '$_["final_info"].get'), "Trainer"),
+    Where("trainer", ("self.eval_env", '"is_success"'), "Trainer", absent=True),
 )
 
 PATCH = Patch(

@@ -37,8 +37,17 @@ def _places(before: str, after: str, *where: Where, fallback: bool = False) -> t
 
 # An evaluation has finished episodes, too, and collects nothing.
 COLLECTS = ("self.to_td($*_)", "self._tds[$*_]")
-# Nothing is written into the observations of the reset, and `done` still says whose they are.
-AS_RESET = Where("trainer", "$obs[$_] = $_", "Trainer", absent=True)
+# The environments go on from what a step returned, nothing is written into it, and `done` still says whose it is.
+AS_RESET = Where(
+    "trainer",
+    (
+        "$obs[$_] = $_",
+        f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs = $_\n    $$_",
+        f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs, $_ = $_\n    $$_",
+    ),
+    "Trainer",
+    absent=True,
+)
 KEEPS_DONE = ("before:done", "loop:done", "behind:done", "finished:done", "after:done")
 ANY_DONE = "if $done.any():\n    $$finished"
 WITH_LOOP = "if $done.any():\n    $$before\n    for $i in $environments:\n        $$loop\n    $$behind"

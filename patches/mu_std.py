@@ -117,7 +117,15 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
 
 
 # What is drawn is what the environments get.
-AS_DRAWN = Where("trainer", f"{RANDOM.replace('$_', '$action')}\n$$_\n$action = $_", "Trainer", absent=True)
+AS_DRAWN = Where(
+    "trainer",
+    tuple(
+        f"{RANDOM.replace('$_', '$action')}\n$$_\n{changed}"
+        for changed in ("$action = $_", "$action[$*_] = $_", "$action *= $_", "$action += $_", "$action.clamp_($*_)")
+    ),
+    "Trainer",
+    absent=True,
+)
 
 
 def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallback: bool = False) -> Shape:

@@ -554,14 +554,24 @@ DEMOS = (
 )
 
 
+SELECTED = ("$_.select(*$keys, $*_)", "$_.select(*$keys)")
 BUFFER = (
     Edit(
         "select",
         "buffer",
         "",
-        (Shape('$td.select("obs", "action", $*keys)', '$td.select("obs", "action", "mu", "std", $*keys)'),),
-        present=('$_.select($*_, "std", $*_)',),
-        unless=(Where("buffer", '$_.select("obs", $*_)', absent=True),),
+        (
+            Shape('$td.select($*front, "action", $*keys)', '$td.select($*front, "action", "mu", "std", $*keys)'),
+            *(
+                Shape(keys, keys.replace('"action"', '"action", "mu", "std"'), where=(Where("buffer", SELECTED),))
+                for keys in ('$keys = ($*front, "action", $*behind)', '$keys = [$*front, "action", $*behind]')
+            ),
+        ),
+        present=(
+            '$_.select($*_, "std", $*_)',
+            *(f'$keys = {keys}' for keys in ('($*_, "std", $*_)', '[$*_, "std", $*_]')),
+        ),
+        unless=(Where("buffer", "$_.select($*_)", absent=True),),
     ),
     Edit(
         "slices",

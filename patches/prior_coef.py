@@ -8,10 +8,13 @@ Change: the default of `prior_coef` is 1.0.
 Effect: the prior pulls with a tenth of the force. For humanoid (A=21) with `prior-norm` the weight of the Gaussian
 exponent, prior_coef A^2 / 61, is 7.2 instead of 72.
 Evidence: reference, `prior_coef` in config.yaml; newt, `Config` in config.py.
-Leave it off: when you have tuned prior_coef yourself, or set it on the command line, which wins over the default.
+A default that is neither 10 nor 1 was chosen by somebody: the patch leaves it alone.
+Leave it off: when you set prior_coef on the command line, which wins over the default.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.model import Edit, Patch, Severity, Shape, Where
+
+KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "1.0", "1"))
 
 PATCH = Patch(
     title="Prior coefficient 1 instead of 10",
@@ -25,6 +28,7 @@ PATCH = Patch(
             "Config",
             (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0"),),
             present=("prior_coef: $type = 1", "prior_coef: $type = 1e0"),
+            unless=(Where("config", KNOWN, "Config", absent=True),),
         ),
     ),
 )

@@ -30,7 +30,19 @@ NETWORKS: dict[str, tuple[Where, ...]] = {
         Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
     ),
 }
-# The model is in evaluation mode while it plans.
+# Its hidden layers are of that kind, too.
+LAYERED = Where(
+    "layers",
+    (
+        "NormedLinear($_, $_)",
+        "[NormedLinear($*_) for $_ in $_]",
+        "for $_ in $_:\n    $$_\n    $_.append(NormedLinear($*_))\n    $$_",
+        "for $_ in $_:\n    $$_\n    $_ += [NormedLinear($*_)]\n    $$_",
+    ),
+    "mlp",
+)
+# The model is in training mode while it learns, and in evaluation mode while it plans.
+LEARNING = Where("agent", ("self.model.train()", "self.model.train(True)", "self.train()", "self.train(True)"), "TDMPC2")
 QUIET = Where("agent", ("self.model.eval()", "self.model.train(False)", "self.eval()"), "TDMPC2")
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
@@ -76,7 +88,7 @@ PATCH = Patch(
                         network[0].dropout = nn.Dropout($cfg.dropout){rate}
                     """,
                     present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
-                    where=(QUIET, SETTINGS, *where, *layers),
+                    where=(LEARNING, QUIET, LAYERED, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
                 for rate, where in ((".p", AS_NUMBER), ("", (AS_MODULE,)))

@@ -28,15 +28,27 @@ def _forward_impl(self, $x):
 
     return torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, $x)
 '''
+STACKS = ("torch.stack({})", "torch.stack({}, dim=0)", "torch.stack({}, 0)")
 OUTPUTS = "[$q($x) for $q in self._Qs]"
 ONE_BY_ONE = tuple(
     code
-    for stack in ("torch.stack({})", "torch.stack({}, dim=0)", "torch.stack({}, 0)")
+    for stack in STACKS
     for code in (
         f"return {stack.format(OUTPUTS)}",
         f"$outs = {OUTPUTS}\nreturn {stack.format('$outs')}",
         f"$outs = []\nfor $q in self._Qs:\n    $outs.append($q($x))\nreturn {stack.format('$outs')}",
     )
+)
+# Trees that ask for some of the networks only.
+CHOSEN = tuple(
+    f"def _forward_impl(self, $x, $drawn=None):\n    $$choice\n    return {stack.format('[$q($x) for $q in $chosen]')}"
+    for stack in STACKS
+)
+STACKED_CHOSEN = (
+    STACKED.replace("(self, $x)", "(self, $x, $drawn=None)")
+    .replace("of all networks for", "of the networks for")
+    .replace("    networks =", "    $$choice\n    networks =")
+    .replace("for network in self._Qs", "for network in $chosen")
 )
 
 PATCH = Patch(
@@ -49,7 +61,10 @@ PATCH = Patch(
             "forward",
             "layers",
             "QEnsemble",
-            tuple(Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED) for code in ONE_BY_ONE),
+            (
+                *(Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED) for code in ONE_BY_ONE),
+                *(Shape(code, STACKED_CHOSEN) for code in CHOSEN),
+            ),
             present=(
                 "torch.func.functional_call($*_)",
                 "functional_call($*_)",

@@ -108,7 +108,19 @@ EVERY_EPISODE = Where(
     "Trainer",
     absent=True,
 )
-AS_IT_IS = Where("trainer", "$episode[$_] = $_\n$$_\nself.buffer.add($episode, $*_)", "Trainer", absent=True)
+AS_IT_IS = Where(
+    "trainer",
+    (
+        *(
+            f"{change}\n$$_\nself.buffer.add($episode, $*_)"
+            for change in ("$episode[$_] = $_", "$episode = self.$_($episode)", "$episode = $variable($episode, $*_)")
+        ),
+        "self.buffer.add(self.$_($variable), $*_)",
+        "self.buffer.add($variable($*_), $*_)",
+    ),
+    "Trainer",
+    absent=True,
+)
 # What acts asks for a threshold of its own: the agent would not act from where it learns.
 ACTS_FROM = Where(
     "trainer",
@@ -173,6 +185,7 @@ PATCH = Patch(
         Where("trainer", "self.cfg.seeding_coef", "Trainer", absent=True),
         Where("trainer", "self._tds[$begin : $end + 1, $i]", "Trainer"),
         Where("trainer", "self._tds[0 : $_, $_]", "Trainer", absent=True),
+        Where("trainer", "for $begin in range($*_):\n    $$_", "Trainer", absent=True),
         Where("trainer", "def _take_segment(self, $*_):\n    $$_", "Trainer", absent=True),
     ),
     edits=(
