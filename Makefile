@@ -1,4 +1,5 @@
 # make demo: patch a copy of newt_base and train it for a minute or two    make test: everything CI runs
+# make bench: how fast the trainer and the commands are here, into build/bench.json
 # PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/stamp
 DEMO := build/demo
 
-.PHONY: demo test test-thorough mutation lint gpu-check pages setup clean
+.PHONY: demo test test-thorough mutation lint gpu-check bench pages setup clean
 
 setup: $(STAMP)
 
@@ -39,6 +40,9 @@ lint: $(STAMP)
 
 gpu-check: $(STAMP)
 	$(BIN)/python tools/gpu_check.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks --json build/bench.json
 
 pages: $(STAMP)
 	$(BIN)/python tools/pages.py

@@ -25,7 +25,7 @@ class Config:
     action_repeat: Optional[int] = None  # simulator steps per action; none: the task's own (2 for DMControl)
     episode_length: Optional[int] = None  # agent steps per episode; none: each task's own (500 for DMControl)
     env_mode: str = "async"  # async: one process per environment; sync: all in this process
-    num_envs: int = 10  # environments run in parallel; not given: one per task where there are several
+    num_envs: int = 10  # environments of each process; not given: one per task where there are several
     obs: str = "state"  # observations: state
     pad: bool = False  # give one task the widths of several: 128 observations, 16 actions, or its own if larger
 
@@ -34,9 +34,10 @@ class Config:
     steps: int = 1_000_000  # environment steps in all
     seed: int = 1  # seed of the agent and of the first environment
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
-    buffer_device: str = "auto"  # where replay is kept; auto: the agent's device
+    buffer_device: str = "auto"  # where replay is kept: auto, cpu, pinned, mmap (a file), cuda, cuda:N or mps
     compile: bool = False  # compile the planner and the update
     threads: Optional[int] = None  # CPU threads of torch; none: torch's own choice
+    dist_timeout: float = 600.0  # seconds that a process waits for the others where torchrun starts several
     checkpoint: Optional[str] = None  # path of an agent to start from
     finetune: bool = False  # start from a checkpoint trained on something else
     resume: bool = False  # go on where the run in this folder stopped
@@ -210,7 +211,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 _PATTERNS = {
     "device": (r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N, mps"),
-    "buffer_device": (r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, cuda, cuda:N, mps"),
+    "buffer_device": (r"auto|cpu|pinned|mmap|mps|cuda(:\d+)?", "auto, cpu, pinned, mmap, cuda, cuda:N, mps"),
     "exp_name": (r"[\w.+=,@-]*[\w+=,@-][\w.+=,@-]*", "a folder name: letters, digits, and . _ - + = , @"),
 }
 _MINIMUM = dict.fromkeys(
@@ -260,6 +261,7 @@ _MINIMUM = dict.fromkeys(
     0,
 )
 _ABOVE_ZERO = [
+    "dist_timeout",
     "rho",
     "lr",
     "enc_lr_scale",
@@ -508,6 +510,7 @@ def _apply_model_size(cfg: Config) -> None:
 
 
 def _fill_task(cfg: Config) -> None:
+    from .common import split_by_rank
     from .common.math import discount_heuristic
     from .envs import task_info, task_names
 
@@ -517,14 +520,16 @@ def _fill_task(cfg: Config) -> None:
     infos = [task_info(cfg, name) for name in names]
     if cfg.episode_length is None and (longest := _preset(cfg.preset).get("episode_length")):
         infos = [dataclasses.replace(info, episode_length=min(info.episode_length, longest)) for info in infos]
-    _fill_num_envs(cfg, len(names))
+    cfg.num_tasks = _tasks_here(cfg, len(names))
+    if len(names) > 1:
+        _fill_num_envs(cfg, cfg.num_tasks)
     cfg.task_title = _title(cfg.task, names)
-    cfg.num_tasks = cfg.num_global_tasks = len(names)
+    cfg.num_global_tasks = len(names)
     cfg.episode_length = max(info.episode_length for info in infos)
     _fill_widths(cfg, infos)
     if len(names) == 1:
         names, infos = names * cfg.num_envs, infos * cfg.num_envs
-    cfg.tasks = names
+    cfg.tasks = names if cfg.num_global_tasks == 1 else split_by_rank(names, cfg.rank, cfg.world_size)
     cfg.global_tasks = list(names)
     cfg.obs_shapes = [(info.obs_dim,) for info in infos]
     cfg.action_dims = [info.action_dim for info in infos]
@@ -532,10 +537,16 @@ def _fill_task(cfg: Config) -> None:
     cfg.discounts = [discount_heuristic(cfg, info.episode_length) for info in infos]
 
 
+def _tasks_here(cfg: Config, tasks: int) -> int:
+    """How many of all tasks this process trains: as many as every other one; a single task is everyone's."""
+    if tasks > 1 and tasks % cfg.world_size:
+        problem = f"{tasks} tasks cannot be shared evenly by {cfg.world_size} processes"
+        raise ConfigError("task", cfg.task, problem, f"a multiple of {cfg.world_size} tasks, or a single one")
+    return max(1, tasks // cfg.world_size)
+
+
 def _fill_num_envs(cfg: Config, tasks: int) -> None:
     """The same number of environments for each task; a preset's number, unlike the user's, is rounded up to that."""
-    if tasks == 1:
-        return
     if "num_envs" not in cfg.explicit:
         cfg.num_envs = _round_up(_preset(cfg.preset).get("num_envs", tasks), tasks)
     if cfg.num_envs % tasks:
@@ -598,9 +609,10 @@ def _folder(task: str) -> str:
 def _fill_schedule(cfg: Config) -> None:
     """Evaluate and save only where the longest episodes have just ended, so that none of them is cut off."""
     episodes = cfg.num_envs * cfg.episode_length * cfg.world_size
-    if cfg.buffer_size < episodes + cfg.num_envs:
+    rows = episodes + cfg.num_envs * cfg.world_size
+    if cfg.buffer_size < rows:
         problem = f"buffer_size={cfg.buffer_size} does not hold one episode of each environment"
-        raise ConfigError("buffer_size", cfg.buffer_size, problem, f"at least {episodes + cfg.num_envs}")
+        raise ConfigError("buffer_size", cfg.buffer_size, problem, f"at least {rows}")
     cfg.eval_freq = _round_up(cfg.eval_freq or 20 * 500 * cfg.num_envs, episodes)
     cfg.save_freq = _round_up(cfg.save_freq or cfg.eval_freq, cfg.eval_freq)
 

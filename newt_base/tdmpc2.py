@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from .common import checkpoint, math, resolve_device
+from .common.distributed import average_gradients
 from .common.scale import RunningScale
 
 
@@ -38,7 +39,7 @@ class TDMPC2(torch.nn.Module):
 
     def _make_optimisers(self):
         cfg, model = self.cfg, self.model
-        fast = dict(fused=True, capturable=True) if self.device.type == "cuda" else {}
+        fast = {"cuda": dict(fused=True, capturable=True), "cpu": dict(fused=True)}.get(self.device.type, {})
         self.optim = torch.optim.Adam(
             [
                 {"params": model._encoder.parameters(), "lr": cfg.lr * cfg.enc_lr_scale},
@@ -134,14 +135,20 @@ class TDMPC2(torch.nn.Module):
 
     @torch.no_grad()
     def _estimate_value(self, z, actions, task):
-        """Returns [E, N, 1] of action sequences [E, H, N, A] from latents [E, N, Z]: rewards, then Q."""
-        G, discount = 0, 1
+        """Returns [E, N, 1] of action sequences [E, H, N, A] from latents [E, N, Z]: rewards, then Q.
+
+        Latents [E, 1, Z] that all sequences start from do as well, and cost less.
+        """
+        rewards = []
         for t in range(self.cfg.horizon):
-            G = G + discount * math.two_hot_inv(self.model.reward(z, actions[:, t], task), self.cfg)
+            rewards.append(self.model.reward(z, actions[:, t], task))
             z = self.model.next(z, actions[:, t], task)
-            discount = discount * self.discount[task].view(-1, 1, 1)
-        final_action, _ = self.model.pi(z, task)
-        return G + discount * self.model.Q(z, final_action, task, return_type="avg")
+        final_action = self.model.sample(z, task)
+        G = self.model.Q(z, final_action, task, return_type="avg")
+        discount = self.discount[task].view(-1, 1, 1)
+        for reward in reversed(math.two_hot_inv(torch.stack(rewards), self.cfg)):
+            G = reward + discount * G
+        return G
 
     @torch.no_grad()
     def _sample_pi_trajs(self, obs, task):
@@ -152,7 +159,7 @@ class TDMPC2(torch.nn.Module):
         for t in range(self.cfg.horizon):
             if t > 0:
                 latent = self.model.next(latent, pi_actions[-1], task)
-            pi_actions.append(self.model.pi(latent, task)[0])
+            pi_actions.append(self.model.sample(latent, task))
         return torch.stack(pi_actions, dim=1), z
 
     @torch.no_grad()
@@ -160,7 +167,7 @@ class TDMPC2(torch.nn.Module):
         """Refine N action sequences per environment (model predictive path integral control, arXiv:1509.01149).
 
         Args:
-            z: [E, N, Z]. pi_actions: [E, H, P, A]. mean, std: [E, H, A], where the search starts.
+            z: [E, 1, Z]. pi_actions: [E, H, P, A]. mean, std: [E, H, A], where the search starts.
 
         Returns:
             The first action of an elite sequence drawn by its score, [E, A]; the final mean, [E, H, A]; the final
@@ -196,7 +203,6 @@ class TDMPC2(torch.nn.Module):
         mu is the elite action that was picked, before exploration noise; std is the planner's last one.
         """
         pi_actions, z = self.sample_pi_trajs(obs, task)
-        z = z.unsqueeze(1).expand(-1, self.cfg.num_samples, -1)
         shifted = F.pad(self._prev_mean[:, 1:], (0, 0, 0, 1))
         mean = torch.where(t0.view(-1, 1, 1), torch.zeros_like(shifted), shifted)
         std = torch.full_like(mean, self.cfg.max_std)
@@ -207,7 +213,7 @@ class TDMPC2(torch.nn.Module):
             start, end = self.cfg.constraint_start_step, self.cfg.constraint_final_step
             mean, std = math.interp_dist(mean, std, pi_mean, pi_std, step, start, end)
 
-        mu, mean, std = self.mppi(z, pi_actions, task, mean, std)
+        mu, mean, std = self.mppi(z.unsqueeze(1), pi_actions, task, mean, std)
         self._prev_mean = mean.clone()
         action = mu if eval_mode else mu + std * torch.randn_like(std)
         return action.clamp(-1, 1), mu, std
@@ -261,6 +267,7 @@ class TDMPC2(torch.nn.Module):
     def _descend(self, loss, optim, module):
         """Step an optimiser down the clipped gradient of a loss, and clear it. Returns the norm before clipping."""
         loss.backward()
+        average_gradients(module.parameters())
         grad_norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.cfg.grad_clip_norm)
         optim.step()
         optim.zero_grad(set_to_none=True)
@@ -279,7 +286,7 @@ class TDMPC2(torch.nn.Module):
     @torch.no_grad()
     def _td_target(self, next_z, reward, task):
         """One-step targets [H, B, 1] from the minimum of two target networks at the next latents [H, B, Z]."""
-        action, _ = self.model.pi(next_z, task)
+        action = self.model.sample(next_z, task)
         value = self.model.Q(next_z, action, task, return_type="min", target=True)
         return reward + self.discount[task].unsqueeze(-1) * value
 
@@ -312,7 +319,7 @@ class TDMPC2(torch.nn.Module):
         qs = self.model.Q(zs[:-1], action, task, return_type="all")
         reward_preds = self.model.reward(zs[:-1], action, task)
         reward_loss = self._sum_over_time(math.soft_ce(reward_preds, reward, self.cfg))
-        value_loss = self._sum_over_time(math.soft_ce(qs, td_targets.expand(len(qs), -1, -1, -1), self.cfg).mean(0))
+        value_loss = self._sum_over_time(math.soft_ce(qs, td_targets, self.cfg).mean(0))
 
         total_loss = (
             self.cfg.consistency_coef * consistency_loss

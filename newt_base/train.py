@@ -10,25 +10,31 @@ import signal
 import sys
 import threading
 import time
+import traceback
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Optional
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from tqdm import tqdm
 
-from .common import resolve_device, set_seed
-from .common.buffer import Buffer, EnsembleBuffer
+from .common import barrier, distributed, resolve_device, set_seed
+from .common.buffer import Buffer, EnsembleBuffer, row_of
 from .common.demos import demo_buffer
 from .common.logger import Logger
+from .common.storage import Place
 from .common.world_model import WorldModel
 from .config import PRESET_HELP, PRESETS, Config, ConfigError, load_cfg, parse_cfg, settable
 from .envs import VecEnv, make_env
 from .tdmpc2 import TDMPC2
-from .trainer import CheckpointError, Trainer, TrainingDiverged
+from .trainer import CheckpointError, Trainer, TrainingDiverged, replay_file
 
-EXIT_DIVERGED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED = EXIT_DIVERGED = 1
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -37,14 +43,21 @@ def main(argv: Optional[list[str]] = None) -> int:
     if {"-h", "--help", "help"} & set(argv):
         sys.stdout.write(usage())
         return 0
+    rank, world_size, local_rank = distributed.places()
     try:
-        cfg = parse_cfg(load_cfg(argv))
-        _check_device(cfg)
+        cfg = load_cfg(argv)
+        cfg.rank, cfg.world_size = rank, world_size
+        cfg = parse_cfg(cfg)
+        _check_device(cfg, local_rank)
+        _check_batch_size(cfg)
         if cfg.resume and cfg.checkpoint is None:
             cfg.checkpoint = str(resume_point(cfg))
     except ConfigError as error:
-        sys.stderr.write(f"error: {error}\n")
+        if local_rank == 0:
+            sys.stderr.write(f"error: {error}\n")
         return EXIT_USAGE
+    if world_size > 1:
+        return run_rank(cfg)
     with _sigterm_as_exit():
         try:
             return run(cfg)
@@ -58,32 +71,54 @@ def run(cfg: Config) -> int:
     try:
         trainer = build(cfg)
     except ValueError as error:  # a part of the agent refuses its settings
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"{_whose(cfg)}error: {error}\n")
         return EXIT_USAGE
     logger = trainer.logger
     started = time.monotonic()
     try:
-        if cfg.random_baseline and logger.random_reward is None:
-            logger.random_reward = random_return(trainer.env)
+        if cfg.random_baseline and distributed.from_first(logger.random_reward is None):
+            logger.random_reward = fmean(distributed.gather(random_return(trainer.env)))
         trainer.train()
         logger.finish()
     except KeyboardInterrupt:
         logger.finish()
-        sys.stderr.write(f"\nInterrupted. {_checkpoint_words(logger)}\n")
+        sys.stderr.write(f"\n{_whose(cfg)}Interrupted.{_checkpoint_words(logger)}\n")
         return EXIT_INTERRUPTED
     except CheckpointError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"{_whose(cfg)}error: {error}\n")
         return EXIT_USAGE
     except TrainingDiverged as error:
         logger.finish()
         where = f"at step {error.step:,}: {error.quantity} is no longer finite"
-        sys.stderr.write(f"\nTraining diverged {where}. {_checkpoint_words(logger)}\n")
+        sys.stderr.write(f"\n{_whose(cfg)}Training diverged {where}.{_checkpoint_words(logger)}\n")
         return EXIT_DIVERGED
     finally:
         trainer.env.close()
     if cfg.rank == 0:
         report(cfg, logger, time.monotonic() - started)
     return 0
+
+
+def run_rank(cfg: Config) -> int:
+    """Train as one of several ranks, and return the exit status.
+
+    What goes wrong on one rank is said by that rank. The others wait for torchrun, which ends them when it has seen
+    that one has failed.
+    """
+    status = EXIT_FAILED
+    try:
+        status = run(cfg)
+        if status == 0:
+            distributed.leave()
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except Exception as error:
+        if distributed.lost_another(error):
+            distributed.await_end()
+            sys.stderr.write(f"{_whose(cfg)}lost the other ranks: {error}\n")
+        else:
+            sys.stderr.write(f"{_whose(cfg)}{traceback.format_exc()}")
+    return status
 
 
 def build(cfg: Config) -> Trainer:
@@ -97,11 +132,16 @@ def build(cfg: Config) -> Trainer:
     device = resolve_device(cfg.device, cfg.rank)
     env = make_env(cfg)
     try:
+        if cfg.world_size > 1:  # only now: processes that were started for environments hold no connection
+            distributed.join(device, cfg.dist_timeout)
         agent = TDMPC2(WorldModel(cfg).to(device), cfg)
         if cfg.checkpoint is not None:
             agent.load(cfg.checkpoint)  # one that is refused leaves an earlier run's folder where it is
+        distributed.share(agent.model, agent.scale)
         buffer = _make_buffer(cfg, device)
+        barrier()
         logger = Logger(cfg)
+        cfg.checkpoint = distributed.from_first(cfg.checkpoint)  # the logger may have moved it
         if cfg.resume and (step := _checkpoint_step(Path(cfg.checkpoint or ""))) is not None:
             logger.forget_after(step)
         return Trainer(cfg=cfg, env=env, agent=agent, buffer=buffer, logger=logger)
@@ -111,17 +151,20 @@ def build(cfg: Config) -> Trainer:
 
 
 def _make_buffer(cfg: Config, device: torch.device) -> Buffer:
-    """Replay, beside demonstrations where they are used."""
-    place = device if cfg.buffer_device == "auto" else resolve_device(cfg.buffer_device, cfg.rank)
+    """This rank's share of replay, beside demonstrations where they are used; says what it will take."""
+    place = Place.of(cfg.buffer_device, device, cfg.work_dir, cfg.rank)
     settings = {
-        "capacity": cfg.buffer_size,
+        "capacity": math.ceil(cfg.buffer_size / cfg.world_size),
         "horizon": cfg.horizon,
-        "batch_size": cfg.batch_size,
+        "batch_size": cfg.batch_size // cfg.world_size,
         "device": place,
     }
-    if cfg.use_demos:
-        return EnsembleBuffer(demo_buffer(cfg, place), **settings)
-    return Buffer(**settings)
+    buffer = EnsembleBuffer(demo_buffer(cfg, place), **settings) if cfg.use_demos else Buffer(**settings)
+    taken = buffer.plan(row_of(cfg))
+    if cfg.rank == 0:
+        tqdm.write(taken)
+    buffer.reserve(row_of(cfg))
+    return buffer
 
 
 def random_return(env: VecEnv, episodes: int = 5) -> float:
@@ -136,12 +179,14 @@ def random_return(env: VecEnv, episodes: int = 5) -> float:
 
 
 def resume_point(cfg: Config) -> Path:
-    """The latest checkpoint in the run's folder that has its replay buffer beside it."""
+    """The latest checkpoint in the run's folder that has every rank's replay buffer beside it."""
     folder = Path(cfg.work_dir) / "checkpoints"
-    whole = [path for path in folder.glob("*.pt") if path.with_suffix(".replay").exists()]
+    ranks = range(cfg.world_size)
+    whole = [path for path in folder.glob("*.pt") if all(replay_file(path, rank).exists() for rank in ranks)]
     steps = {path: step for path in whole if (step := _checkpoint_step(path)) is not None}
     if not steps:
-        problem = f"resume=true finds no checkpoint with its replay buffer in {folder}"
+        of = f"s of {cfg.world_size} processes" if cfg.world_size > 1 else ""
+        problem = f"resume=true finds no checkpoint with its replay buffer{of} in {folder}"
         raise ConfigError(
             "resume", True, problem, "a run made with save_buffer=true, under the same task, seed and exp_name"
         )
@@ -153,12 +198,33 @@ def _checkpoint_step(path: Path) -> Optional[int]:
     return int(path.stem) if re.fullmatch(r"[0-9]+(_[0-9]+)*", path.stem) else None
 
 
-def _check_device(cfg: Config) -> None:
-    for key in ("device", "buffer_device"):
+def _check_device(cfg: Config, local_rank: int) -> None:
+    """There must be such devices; one of several ranks takes those of its number on this machine."""
+    if cfg.world_size > 1:
+        _take_own_devices(cfg, local_rank)
+    for key, place in (("device", resolve_device), ("buffer_device", partial(Place.of, folder=cfg.work_dir))):
         try:
-            resolve_device(cfg.get(key), cfg.rank)
+            place(cfg.get(key), rank=cfg.rank)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(key, cfg.get(key), str(error)) from error
+
+
+def _take_own_devices(cfg: Config, local_rank: int) -> None:
+    if cfg.device == "mps":
+        raise ConfigError("device", cfg.device, "device=mps is for one process", "cuda, or cpu")
+    for key in ("device", "buffer_device"):
+        setting = cfg.get(key)
+        if setting == "cuda" or (key == "device" and setting == "auto" and torch.cuda.is_available()):
+            if local_rank >= torch.cuda.device_count():
+                problem = f"{key}={setting}: process {local_rank + 1} finds {torch.cuda.device_count()} CUDA device(s)"
+                raise ConfigError(key, setting, problem, "at most one process per GPU, or device=cpu")
+            setattr(cfg, key, f"cuda:{local_rank}")
+
+
+def _check_batch_size(cfg: Config) -> None:
+    if cfg.batch_size % cfg.world_size:
+        problem = f"batch_size={cfg.batch_size} cannot be shared evenly by {cfg.world_size} processes"
+        raise ConfigError("batch_size", cfg.batch_size, problem, f"a multiple of {cfg.world_size}")
 
 
 class _sigterm_as_exit:
@@ -174,10 +240,18 @@ class _sigterm_as_exit:
             signal.signal(signal.SIGTERM, self._before)
 
 
+def _whose(cfg: Config) -> str:
+    """What messages of one of several ranks begin with."""
+    return f"[rank {cfg.rank}] " if cfg.world_size > 1 else ""
+
+
 def _checkpoint_words(logger: Logger) -> str:
+    """What rank 0 says about its checkpoints at the end of a run that was cut short."""
+    if logger.rank > 0:
+        return ""
     if logger.last_checkpoint is None:
-        return "No checkpoint was written yet."
-    return f"Last checkpoint: {logger.last_checkpoint}"
+        return " No checkpoint was written yet."
+    return f" Last checkpoint: {logger.last_checkpoint}"
 
 
 # ------------------------------------------------------------------- the end
@@ -310,4 +384,4 @@ def setting_comments() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    distributed.end(main())

@@ -8,6 +8,7 @@ import torch
 from tensordict import TensorDict
 
 from .common import barrier, env_tasks
+from .common.distributed import from_first, gather, over_ranks
 from .common.progress import Progress
 
 PRETRAIN_ROWS = 50  # rows that are logged while pretraining
@@ -28,6 +29,11 @@ class TrainingDiverged(RuntimeError):
 
 class CheckpointError(RuntimeError):
     """A checkpoint that was asked for is not there or does not fit."""
+
+
+def replay_file(checkpoint, rank):
+    """Where the replay of one rank is, beside a checkpoint."""
+    return Path(checkpoint).with_suffix(".replay" if rank == 0 else f".rank{rank}.replay")
 
 
 class Trainer:
@@ -59,7 +65,7 @@ class Trainer:
         }
 
     def eval(self):
-        """Run `eval_episodes` episodes in every environment with the planner. Returns means over all of them.
+        """Run `eval_episodes` episodes in every environment with the planner. Returns means over those of all ranks.
 
         With several tasks these are the unweighted means of the tasks' own, which stand beside them as NAME+TASK.
         Before the first training step the policy prior acts instead of the planner, unless finetuning.
@@ -91,10 +97,14 @@ class Trainer:
         return self._means(results)
 
     def _means(self, results):
-        """Means of episodes, NaN left out: `results` lists values of EVAL_METRICS by task number."""
+        """Means of all ranks' episodes, NaN left out: `results` lists values of EVAL_METRICS by task number."""
+        episodes = defaultdict(list)
+        for part in gather(results):
+            for task, values in part.items():
+                episodes[task] += values
         means = {
-            task: [torch.tensor(column).nanmean().item() for column in zip(*results[task], strict=True)]
-            for task in sorted(results)
+            task: [torch.tensor(column).nanmean().item() for column in zip(*episodes[task], strict=True)]
+            for task in sorted(episodes)
         }
         if self.cfg.num_global_tasks == 1:
             return dict(zip(EVAL_METRICS, means[0], strict=True))
@@ -135,7 +145,8 @@ class Trainer:
             raise CheckpointError(str(error)) from error
         if not self.cfg.resume:
             return
-        replay = path.with_suffix(".replay")
+        self._check_world_size(path, extra.get("world_size", 1))
+        replay = replay_file(path, self.cfg.rank)
         if not replay.exists():
             raise CheckpointError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
         try:
@@ -147,11 +158,24 @@ class Trainer:
         except ValueError as error:
             raise CheckpointError(str(error)) from error
 
+    def _check_world_size(self, path, world_size):
+        """Each rank goes on with its own replay, so there must be as many as before."""
+        if world_size != self.cfg.world_size:
+            raise CheckpointError(
+                f"{path} was made by {world_size} process(es), these are {self.cfg.world_size}: "
+                f"resume it with torchrun --nproc-per-node {world_size}, or start from it with checkpoint= alone"
+            )
+
     def _save_checkpoint(self):
+        """Rank 0 writes the agent and its own replay, the other ranks their replay."""
         progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
-        path = self.logger.save_agent(self.agent, f"{self._step:_}", **progress)
+        progress["world_size"] = self.cfg.world_size
+        path = from_first(self.logger.save_agent(self.agent, f"{self._step:_}", **progress))
         if path is not None and self.cfg.save_buffer:
-            self.buffer.save(Path(path).with_suffix(".replay"))
+            replay = replay_file(path, self.cfg.rank)
+            partial = replay.with_name(f".{replay.name}.tmp")  # a run that is ended now cannot be resumed from here
+            self.buffer.save(partial)
+            partial.replace(replay)
 
     def _check_finite(self, metrics):
         """Raise TrainingDiverged for the first metric that is NaN or infinite."""
@@ -166,6 +190,12 @@ class Trainer:
         bad = (~values.isfinite()).nonzero()[0].item()
         raise TrainingDiverged(self._step, list(scalars)[bad], values[bad].item())
 
+    def _round_is_over(self, longest):
+        """Whether the longest episodes are over, on all ranks at once; this rank's longest one has `longest` steps."""
+        if self.cfg.world_size > 1:
+            return self._step % self._update_freq == 0
+        return longest >= self.cfg.episode_length
+
     def _pretrain(self):
         """Clone the behaviour in the demonstrations, and learn the model from them, for `demo_steps` updates."""
         self.agent.maxq_pi = False
@@ -177,7 +207,7 @@ class Trainer:
                 self._check_finite(metrics)
                 progress.update(update, "pretraining")
                 if update % every == 0 or update == self.cfg.demo_steps:
-                    self.logger.log({"step": self._step, "update": update, **metrics}, "pretrain")
+                    self.logger.log({"step": self._step, "update": update, **over_ranks(metrics)}, "pretrain")
         self.agent.maxq_pi = True
         self.agent.cfg.prior_coef = self.cfg.prior_coef
         self._save_checkpoint()
@@ -230,8 +260,8 @@ class Trainer:
                     _obs[done] = info["final_observation"]
                 td = self.to_td(_obs, action, mu, std, reward, terminated)
                 self._tds[ep_len] = td
+                max_ep_len = ep_len.max()
                 if done.any():
-                    max_ep_len = ep_len.max()
                     for i in range(self.cfg.num_envs):
                         if done[i]:
                             _td = self._tds[: ep_len[i] + 1, i].unsqueeze(0)
@@ -242,14 +272,15 @@ class Trainer:
                             self._ep_idx += self.cfg.world_size
                             ep_len[i], ep_reward[i] = 0, 0.0
 
-                    # Log once the longest episodes are over
-                    if max_ep_len >= self.cfg.episode_length:
-                        for name in EPISODE_METRICS:
-                            train_metrics[name] = torch.tensor(train_metrics[name]).float().nanmean().item()
-                        progress.episode_return = train_metrics["episode_reward"]
-                        train_metrics.update(self.common_metrics())
-                        self.logger.log(train_metrics, "train")
-                        train_metrics = defaultdict(list)
+                # Log once the longest episodes are over
+                if self._round_is_over(max_ep_len):
+                    train_metrics = over_ranks(train_metrics)
+                    for name in EPISODE_METRICS:
+                        train_metrics[name] = torch.tensor(train_metrics[name]).float().nanmean().item()
+                    progress.episode_return = train_metrics["episode_reward"]
+                    train_metrics.update(self.common_metrics())
+                    self.logger.log(train_metrics, "train")
+                    train_metrics = defaultdict(list)
 
                 # Update agent
                 if self._step >= self.cfg.seeding_coef * self._update_freq:

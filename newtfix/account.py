@@ -78,9 +78,10 @@ def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport,
         return PatchReport(patch.id, State.APPLIED, (report,)), []
     looks = [look_at(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
-    telling = [
-        look
-        for e, look in zip(patch.edits, looks, strict=True)
-        if not (isinstance(e, Add) and e.optional and look.state is not State.DRIFTED)
-    ]
-    return PatchReport(patch.id, _state(telling), reports), looks
+    told = list(zip(patch.edits, looks, strict=True))
+    telling = [one for e, one in told if not (isinstance(e, Add) and e.optional and one.state is not State.DRIFTED)]
+    required = [one for e, one in told if not e.optional]
+    state = _state(telling)
+    if state is State.PARTIAL and _state(required) is State.APPLIED:
+        state = State.AVAILABLE  # all that matters is there, and what else belongs to it can be added
+    return PatchReport(patch.id, state, reports), looks

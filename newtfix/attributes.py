@@ -13,6 +13,11 @@ from newtfix.syntax import nodes, parsed, walk, words
 # Objects whose attributes are the tree's own; those of tensors and the like are not.
 _PARTS = frozenset({"cfg", "model", "agent", "env", "buffer", "logger"})
 _CALLED = re.compile(r"(cfg|config|args|params|settings)$", re.IGNORECASE)
+# Settings of newt that patches replace by others.
+_RETIRED = frozenset(
+    "seeding_coef constrained_planning prior_coef scale_threshold constraint_start_step constraint_final_step "
+    "entropy_coef min_std rho num_envs world_size episode_length log_std_min log_std_max".split()
+)
 _INHERITED = frozenset({"training", "train", "eval", "parameters", "forward", "device"})  # from torch.nn.Module
 
 
@@ -43,6 +48,15 @@ def unknown_attributes(sources: Mapping[str, str], after: Mapping[str, str]) -> 
 def _any_has(texts: Sequence[str], name: str, *kinds: Callable[[str], frozenset[str]]) -> bool:
     """Whether some text has the name among those of one of these kinds; only texts with the word are parsed."""
     return any(name in words(text) and any(name in kind(text) for kind in kinds) for text in texts)
+
+
+def unread_settings(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """File and name of settings of a fork's own that only code read which the patches replaced."""
+    for file, text in after.items():
+        for name in sorted(_settings_read(sources[file]) - _settings_read(text) - _RETIRED):
+            others = (one for path, one in {**sources, **after}.items() if path.endswith(".py"))
+            if not _any_has(list(others), name, _settings_read):
+                yield file, name
 
 
 @dataclass(frozen=True)
@@ -131,5 +145,14 @@ def _fields_in(everything: Sequence[ast.AST]) -> frozenset[str]:
 @lru_cache(maxsize=512)
 def _settings(text: str) -> frozenset[str]:
     """Names of fields, and of the attributes of what is called cfg, args or the like."""
+    return _fields(text) | _settings_read(text)
+
+
+@lru_cache(maxsize=512)
+def _settings_read(text: str) -> frozenset[str]:
     attributes = (node for node in nodes(text) if isinstance(node, ast.Attribute))
-    return _fields(text) | {node.attr for node in attributes if _CALLED.search(ast.unparse(node.value))}
+    return frozenset(node.attr for node in attributes if _CALLED.search(_last_name(node.value)))
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -24,3 +24,11 @@ SEEDING_THRESHOLD = Where(
 ACTS_AT_RANDOM = ("$_ = self.env.rand_act()", "$_, $_, $_ = self.env.rand_act(), $_, $_")
 # How the target Q networks are made.
 TARGET_COPIES = ("self.target = deepcopy(self.online)", "self.target = copy.deepcopy(self.online)")
+
+# Planning and learning look equally far ahead.
+ONE_HORIZON = Where(
+    "agent",
+    ("range($other_horizon)", "range($other_horizon + 1)", "torch.arange($other_horizon + 1, $*_)"),
+    "TDMPC2",
+    absent=True,
+)

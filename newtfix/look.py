@@ -134,12 +134,18 @@ def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat
         if not any(pat.within(match, other) for other in around)
     ]
     if where.absent:
-        return (None, f"{said}, which does not go with it") if matches else (bound, "")
+        return (None, f"{_first(where, patterns, roots, bound)}, which does not go with it") if matches else (bound, "")
     if not matches:
-        return None, said
+        return None, f"no {said}"
     if unmet := _unusable(where, matches, bound):
         return None, said + unmet
     return {**bound, **matches[0].bindings}, ""
+
+
+def _first(where: Where, patterns: Sequence[str], roots: Sequence[tuple[pat.Path, Any]], bound: pat.Bindings) -> str:
+    """The first of the patterns that occurs, and where it was looked for."""
+    found = next(one for one in patterns if any(pat.search(one, part, bound, at) for at, part in roots))
+    return f"{found.strip()} in {where.scope or where.role}"
 
 
 def _unusable(where: Where, matches: Sequence[pat.Match], bound: pat.Bindings) -> str:

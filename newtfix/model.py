@@ -60,8 +60,9 @@ class Shape:
     `present` recognises the fix in a tree (default: `after`).
     `count` is the number of places expected; None: one or more. Code like `every` may stand in no other place.
     Places that contain code like `without` are not meant. A `fallback` is for trees that no other shape fits.
-    `untouched` says "hole:variable" for statements caught that must not change a variable caught, or "hole:return" for
-    those that must not return. `near` counts only the methods in which code like one of these occurs.
+    `untouched` says "hole:variable" for statements caught that must not change a variable caught, "hole:uses code" for
+    those in which no such code may occur, or "hole:return" for those that must not return. `near` counts only the
+    methods in which code like one of these occurs.
     """
 
     before: str

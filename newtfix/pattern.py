@@ -113,6 +113,10 @@ LIKE = {
 ABOUT = {
     "key_mu": re.compile(r"^['\"](\w*_)?(mu|mean|loc|center)['\"]$"),
     "key_std": re.compile(r"^['\"](\w*_)?(std|sigma|spread)['\"]$"),
+    "other_horizon": re.compile(r"\bcfg\.(?!horizon\b)\w*horizon"),
+    "duration": re.compile(r"\bcfg\.\w*(steps|duration|period|length|anneal)$"),
+    "any_mu": re.compile(r"^[\w.]*?(^|_|\.)(mu|mean|loc|center)s?\d*$"),
+    "any_std": re.compile(r"^[\w.]*?(std|stdev|stddev|sigma|spread)s?\d*$"),
     "seeding": re.compile(r"\b_?seed(ing)?_?(coef|steps)\b"),
     "whole": re.compile(r"^[\w.]+$|^torch\.cat\("),
     "rho_name": re.compile(r"^rho\w*$"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from newtfix.account import examine
-from newtfix.attributes import unknown_attributes
+from newtfix.attributes import unknown_attributes, unread_settings
 from newtfix.callers import reliances
 from newtfix.errors import Refused
 from newtfix.look import WorkingTree
@@ -53,6 +53,8 @@ def _unknown(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[t
             yield f"{file}, {place}", f"leave {name!r} without a value on some way through the code"
     for file, cls, attribute in unknown_attributes(sources, after):
         yield f"{file}, {cls}", f"use {attribute}, which this tree does not have"
+    for file, name in unread_settings(sources, after):
+        yield file, f"drop code that reads the setting {name!r}, which nothing else does"
     roles = {found.file for found in find_roles(sources).values()}
     for reliance in reliances(sources, after):
         if reliance.file in roles:

@@ -15,11 +15,14 @@ _MOVES = re.compile(r"\.(to|cuda|contiguous|clone|pin_memory)\(")
 
 
 def breaks(match: pat.Match, untouched: Sequence[str]) -> bool:
-    """Whether statements of a match change or return what they must not."""
+    """Whether statements of a match change, use or return what they must not."""
     for rule in untouched:
         hole, _, variable = rule.partition(":")
         statements = match.bindings.get(hole, ())
-        if variable == "return":
+        if variable.startswith("uses "):
+            if any(pat.search(variable.removeprefix("uses "), statement) for statement in statements):
+                return True
+        elif variable == "return":
             if any(isinstance(node, cst.Return) for statement in statements for _, node in pat.walk(statement)):
                 return True
         elif any(_changes(statement, match.bindings[variable]) for statement in statements):

@@ -186,6 +186,8 @@ CHECKS = (
     _checks("super().__init__($*arguments)", where=(Where("agent", "self.cfg = $_", "TDMPC2.__init__", absent=True),)),
 )
 
+# One network gives mean and standard deviation.
+HALVES = ("$_.chunk(2, $*_)", "torch.chunk($_, 2, $*_)", "$_.split($*_)", "torch.split($*_)", "$_[..., :$_]")
 DICTS = ("$variable = TensorDict($*_)", "$variable = dict($*_)", "$variable = {*$*_}", "$variable[$_] = $_")
 HERE = (
     Where(
@@ -301,6 +303,7 @@ PATCH = Patch(
                         Where("world_model", POLICY, "WorldModel"),
                         Where("world_model", "math.gaussian_logprob($eps, $log_std)", "WorldModel.pi"),
                         Where("world_model", DICTS, "WorldModel.pi"),
+                        Where("world_model", HALVES, "WorldModel", near=("self._pi($*_)",)),
                     ),
                 ),
             ),

@@ -78,6 +78,9 @@ def _mean_over_ranks(self, values):
     return (total[0] / total[1]).item()
 '''
 
+# Observations and actions go as they are.
+CALLS = ("self.agent({}, $*_)", "self.env.step({})")
+MADE = ("self.$_($*_)", "$variable($*_)")
 EVALUATIONS = ("eval", "evaluate")  # what trees call the method
 # How the methods call the environments and the agent is how the tree does.
 INTERFACES = (
@@ -86,8 +89,8 @@ INTERFACES = (
     Where("trainer", "self.agent($*_, eval_mode=$_, $*_)", "Trainer"),
     Where("agent", "self.discount[$_]", "TDMPC2"),
     *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
-    Where("trainer", ('$_["final_info"]["success"]', '$_["final_info"].get'), "Trainer"),
-    Where("trainer", ("self.eval_env", '"is_success"'), "Trainer", absent=True),
+    Where("trainer", ("self.eval_env", '"is_success"', '$_["final_info"][$variable]'), "Trainer", absent=True),
+    Where("trainer", tuple(call.format(made) for call in CALLS for made in MADE), "Trainer", absent=True),
 )
 
 PATCH = Patch(

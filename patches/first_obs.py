@@ -37,11 +37,13 @@ def _places(before: str, after: str, *where: Where, fallback: bool = False) -> t
 
 # An evaluation has finished episodes, too, and collects nothing.
 COLLECTS = ("self.to_td($*_)", "self._tds[$*_]")
-# The environments go on from what a step returned, nothing is written into it, and `done` still says whose it is.
+# The environments go on from what a step returned, and rows hold it as it is; nothing is written into it, and `done`
+# still says whose it is.
 AS_RESET = Where(
     "trainer",
     (
         "$obs[$_] = $_",
+        *(f"self.to_td({made}{more})" for made in ("self.$_($*_)", "$variable($*_)") for more in ("", ", $*_")),
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs = $_\n    $$_",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs, $_ = $_\n    $$_",
     ),

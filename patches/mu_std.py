@@ -117,11 +117,20 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
 
 
 # What is drawn is what the environments get.
+CHANGED = ("$action = $_", "$action[$*_] = $_", "$action *= $_", "$action += $_")
+CHANGED_IN_PLACE = tuple(f"$action.{name}($*_)" for name in ("clamp_", "mul_", "add_", "copy_", "clip_"))
+DRAWN = RANDOM.replace("$_", "$action")
 AS_DRAWN = Where(
     "trainer",
     tuple(
-        f"{RANDOM.replace('$_', '$action')}\n$$_\n{changed}"
-        for changed in ("$action = $_", "$action[$*_] = $_", "$action *= $_", "$action += $_", "$action.clamp_($*_)")
+        way.format(change)
+        for way in (
+            f"{DRAWN}\n$$_\n{{}}",
+            f"{DRAWN}\n$$_\nif $_:\n    $$_\n    {{}}\n    $$_",
+            f"if $_:\n    $$_\nelse:\n    $$_\n    {DRAWN}\n    $$_\n$$_\n{{}}",
+            f"if $_:\n    $$_\nelse:\n    $$_\n    {DRAWN}\n    $$_\n$$_\nif $_:\n    $$_\n    {{}}\n    $$_",
+        )
+        for change in (*CHANGED, *CHANGED_IN_PLACE)
     ),
     "Trainer",
     absent=True,
@@ -154,6 +163,8 @@ NOTHING = (
     "$like_mu = None",
     "self._mu, self._std = None, None",
 )
+NOT_NOTHING = Where("trainer", NOTHING, "Trainer", absent=True)
+OWN = ("$like_mu, $like_std = $_", "$like_mu = $_", "$like_std = $_")  # statistics of the tree's own making
 
 PATCH = Patch(
     title="Random actions with mu and std while seeding",
@@ -201,8 +212,13 @@ PATCH = Patch(
                     "$like_std",
                     (
                         Where("trainer", "$_, $like_mu, $like_std = self.agent($*_)", "Trainer"),
-                        Where("trainer", NOTHING, "Trainer", absent=True),
+                        NOT_NOTHING,
+                        Where("trainer", tuple(f"{RANDOM}\n$$_\n{own}" for own in OWN), "Trainer", absent=True),
                     ),
+                ),
+                *(
+                    _random(f"$$gap\n{own}", "$like_mu", "$like_std", (NOT_NOTHING,))
+                    for own in ("$like_mu, $like_std = $_, $_", "$like_mu = $_\n$like_std = $_")
                 ),
             ),
             present=(

@@ -13,9 +13,11 @@ Leave it off: to repeat earlier runs, or where the start is 0: then nothing chan
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 # What callers hand over where the tree counts the steps of the annealing itself.
-DURATIONS = ("self.cfg.constraint_final_step - self.cfg.constraint_start_step", "math.interp_dist($*_, $_ - $_)")
+DURATIONS = (
+    "self.cfg.constraint_final_step - self.cfg.constraint_start_step",
+    *(f"{name}($*_, {last})" for name in ("math.interp_dist", "interp_dist") for last in ("$_ - $_", "$duration")),
+)
 BOUNDS = "def interp_dist($_, $_, $_, $_, $_, $start, $end):\n    $$_"
-
 PATCH = Patch(
     title="Annealing of the planner's start ends at the final step",
     severity=Severity.MINOR,
@@ -31,7 +33,7 @@ PATCH = Patch(
                 Shape(
                     "max($least, $end)",
                     "max($least, $end - $start)",
-                    where=(Where("math", BOUNDS, ""), *(Where("agent", given, absent=True) for given in DURATIONS)),
+                    where=(Where("math", BOUNDS, ""), Where("agent", DURATIONS, absent=True)),
                 ),
             ),
             present=("end - start", "max($_, end) - start"),

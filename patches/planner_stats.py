@@ -248,23 +248,29 @@ AGENT = (
                 untouched=("using:action",),
             ),
         ),
-        present=("$_, $_, $like_mu, $like_std, $*_ = $_.sample($*_)",),
+        present=(
+            "$_, $_, $like_mu, $like_std, $*_ = $_.sample($*_)",
+            "$_, $_, $_, $_, $like_mu, $like_std = $_.sample($*_)",
+        ),
         unless=SAMPLED,
     ),
     Edit(
         "unknown",
         "agent",
         "TDMPC2.update",
-        (
+        tuple(
             Shape(
-                "$obs, $action, $mu, $std, $*rest = $buffer.sample($*arguments)",
-                """
-                $obs, $action, $mu, $std, $*rest = $buffer.sample($*arguments)
-                $mu = torch.where($mu.isnan(), $action, $mu)
-                $std = torch.where($std.isnan(), torch.full_like($std, self.cfg.log_std_max).exp(), $std)
+                f"$obs, $action, {rest} = $buffer.sample($*arguments)",
+                f"""
+                $obs, $action, {rest} = $buffer.sample($*arguments)
+                $like_mu = torch.where($like_mu.isnan(), $action, $like_mu)
+                $like_std = torch.where(
+                    $like_std.isnan(), torch.full_like($like_std, self.cfg.log_std_max).exp(), $like_std
+                )
                 """,
-                present="torch.where($mu.isnan(), $*_)",
-            ),
+                present="torch.where($like_mu.isnan(), $*_)",
+            )
+            for rest in ("$like_mu, $like_std, $*rest", "$reward, $task, $like_mu, $like_std")
         ),
         present=("$_.isnan()", "torch.isnan($_)", "$_.nan_to_num($*_)", "torch.nan_to_num($*_)"),
         unless=(Where("buffer", "self._buffer.extend($_)", "Buffer.load_demos", absent=True),),
@@ -273,8 +279,21 @@ AGENT = (
 )
 
 # Where one method acts and another one stores, the statistics go from one to the other as attributes.
-SAME_METHOD = (Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
+# Actions are stored on the scale on which the agent gave them.
+ON_ONE_SCALE = Where(
+    "trainer",
+    tuple(
+        f"self.to_td($_, {name}{made}, $*_)" for name in ("", "action=") for made in ("self.$_($*_)", "$variable($*_)")
+    ),
+    "Trainer",
+    absent=True,
+)
+SAME_METHOD = (
+    ON_ONE_SCALE,
+    Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),
+)
 OTHER_METHOD = (
+    ON_ONE_SCALE,
     Where(
         "trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True
     ),
@@ -489,7 +508,10 @@ def _half(edit: str, call: str, number: int) -> Edit:
         "buffer",
         BOTH,
         (Shape(f"$obs, $action, $*rest = {call}", f"$obs, $action, mu{number}, std{number}, $*rest = {call}"),),
-        present=(f"$_, $_, $like_mu, $like_std, $*_ = {call}",),
+        present=(
+            f"$_, $_, $like_mu, $like_std, $*_ = {call}",
+            f"$_, $_, $_, $_, $like_mu, $like_std = {call}",
+        ),
         unless=NO_HALVES,
     )
 
@@ -546,7 +568,8 @@ DEMOS = (
             _joined("$_[:, :$_], $_[:, $_:] = $action0, $action1", dim="1"),
         ),
         present=(
-            "return $_, $_, $like_mu, $like_std, $*_",
+            "return $_, $_, $any_mu, $any_std, $*_",
+            "return $_, $_, $_, $_, $any_mu, $any_std",
             "return $_, $_, torch.cat([$like_mu, $_], $*_), torch.cat([$like_std, $_], $*_), $*_",
         ),
         unless=NO_HALVES,
@@ -569,7 +592,7 @@ BUFFER = (
         ),
         present=(
             '$_.select($*_, "std", $*_)',
-            *(f'$keys = {keys}' for keys in ('($*_, "std", $*_)', '[$*_, "std", $*_]')),
+            *(f"$keys = {keys}" for keys in ('($*_, "std", $*_)', '[$*_, "std", $*_]')),
         ),
         unless=(Where("buffer", "$_.select($*_)", absent=True),),
     ),
@@ -657,7 +680,7 @@ BUFFER = (
                 untouched=("moved:action",),
             ),
         ),
-        present=("return $_, $_, $like_mu, $like_std, $*_",),
+        present=("return $_, $_, $like_mu, $like_std, $*_", "return $_, $_, $_, $_, $like_mu, $like_std"),
         unless=(Where("buffer", "$_, $_, $*_ = self._buffer.sample()", "Buffer.sample", absent=True),),
     ),
     *DEMOS,

@@ -42,8 +42,15 @@ LAYERED = Where(
     "mlp",
 )
 # The model is in training mode while it learns, and in evaluation mode while it plans.
-LEARNING = Where("agent", ("self.model.train()", "self.model.train(True)", "self.train()", "self.train(True)"), "TDMPC2")
-QUIET = Where("agent", ("self.model.eval()", "self.model.train(False)", "self.eval()"), "TDMPC2")
+LEARNING = Where(
+    "agent",
+    ("self.model.train()", "self.model.train(True)", "self.train()", "self.train(True)"),
+    "TDMPC2",
+    far=("self.model = $_",),
+)
+QUIET = Where(
+    "agent", ("self.model.eval()", "self.model.train(False)", "self.eval()"), "TDMPC2", far=("self.model = $_",)
+)
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
 PATCH = Patch(

@@ -15,7 +15,7 @@ Leave it off: on a CPU, where the loop is as fast, or when a run must repeat an 
 
 from textwrap import indent
 
-from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 STACKED = '''
 def _forward_impl(self, $x):
@@ -50,6 +50,16 @@ STACKED_CHOSEN = (
     .replace("    networks =", "    $$choice\n    networks =")
     .replace("for network in self._Qs", "for network in $chosen")
 )
+# The networks are functions of their parameters: nothing normalises these, or counts what went through.
+WEIGHTS_ALONE = Where(
+    "layers",
+    tuple(
+        form
+        for name in ("spectral_norm", "weight_norm", "BatchNorm1d", "register_parametrization")
+        for form in (f"{name}($*_)", f"$_.{name}($*_)")
+    ),
+    absent=True,
+)
 
 PATCH = Patch(
     title="Q ensemble as one functional vmap",
@@ -62,8 +72,11 @@ PATCH = Patch(
             "layers",
             "QEnsemble",
             (
-                *(Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED) for code in ONE_BY_ONE),
-                *(Shape(code, STACKED_CHOSEN) for code in CHOSEN),
+                *(
+                    Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED, where=(WEIGHTS_ALONE,))
+                    for code in ONE_BY_ONE
+                ),
+                *(Shape(code, STACKED_CHOSEN, where=(WEIGHTS_ALONE,)) for code in CHOSEN),
             ),
             present=(
                 "torch.func.functional_call($*_)",

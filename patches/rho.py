@@ -13,6 +13,7 @@ Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init_
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
 
+from newtfix.conditions import ONE_HORIZON
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 NORMALISED = (
@@ -47,6 +48,14 @@ TERMS = {
 MEANS = ("($_ * $temporal[$*_]).mean($*_)", "$weight = $_\n$$_\n$_ = ($weight * $_).mean($*_)")
 # The weights are those of the losses, and of nothing else; the policy's are sums or means that are known.
 OF_LOSSES = (
+    ONE_HORIZON,
+    Where(
+        "agent",
+        ("self.rho[$*_] / $_.sum($*_)", "$rho_name / $rho_name.sum($*_)", "$rho_name /= $_"),
+        "TDMPC2",
+        absent=True,
+        far=("self.rho = $_",),
+    ),
     Where(
         "agent",
         "self.rho",

@@ -54,6 +54,7 @@ def _moved(update: str, values: str, result: str) -> Shape:
         _loss(result, block.format("$qs[0]")),
         where=(CALLED, Where("agent", step, "TDMPC2.update_pi")),
         count=None,
+        untouched=("between:uses self.scale",),
     )
 
 

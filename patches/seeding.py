@@ -17,7 +17,7 @@ first update. `seeding_coef` has no effect with this patch.
 
 from itertools import product
 
-from newtfix.conditions import SEEDING_THRESHOLD
+from newtfix.conditions import ONE_HORIZON, SEEDING_THRESHOLD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 # How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
@@ -118,6 +118,13 @@ AS_IT_IS = Where(
         "self.buffer.add(self.$_($variable), $*_)",
         "self.buffer.add($variable($*_), $*_)",
     ),
+    "Trainer",
+    absent=True,
+)
+# A step is stored before anything learns from it, and learning has no horizon of its own.
+STORED_FIRST = Where(
+    "trainer",
+    "if $_:\n    $$_\n    self._update_tokens += $_\n    $$_\n$$_\nself._tds[$*_] = $_",
     "Trainer",
     absent=True,
 )
@@ -289,7 +296,7 @@ PATCH = Patch(
                 Shape(
                     "self._tds[: $ep_len[$i] + 1, $i]",
                     "self._take_segment($i, $ep_len[$i], finished=True)",
-                    where=(EVERY_EPISODE, AS_IT_IS),
+                    where=(EVERY_EPISODE, AS_IT_IS, STORED_FIRST, ONE_HORIZON),
                 ),
             ),
         ),

@@ -15,6 +15,8 @@ from newtfix.conditions import TARGET_COPIES
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
 MADE = "self.$forward = torch.compile(self.$own, $*options)"
+OVER_ITSELF = "self.$forward = torch.compile(self.$forward, $*options)"
+NOT_OVER_ITSELF = Where("layers", OVER_ITSELF, "QEnsemble", absent=True)
 COMPILING = "self.online.$_($*_)"
 GUARDED = (f"if $test:\n    $$_\n    {MADE}\n    $$_", f"{MADE} if $test else $_")
 
@@ -30,10 +32,19 @@ HERE, THERE = (
 BY_SETTING = tuple(guarded.replace("$test", "$own_cfg.compile") for guarded in GUARDED)
 
 
-def _with_its_own(code: str, *conditions: Where, fallback: bool = False) -> tuple[Shape, ...]:
-    own = "self.target.$forward = torch.compile(self.target.$own, $*options)"
-    added = code.format(own=own)
-    return tuple(Shape(c, f"{c}\n{added}", present=own, where=conditions, fallback=fallback) for c in TARGET_COPIES)
+def _with_its_own(
+    code: str, *conditions: Where, own: str = "self.target.$own", fallback: bool = False
+) -> tuple[Shape, ...]:
+    made = f"self.target.$forward = torch.compile({own}, $*options)"
+    added = code.format(own=made)
+    where = (NOT_OVER_ITSELF, *conditions) if own == "self.target.$own" else conditions
+    return tuple(Shape(c, f"{c}\n{added}", present=made, where=where, fallback=fallback) for c in TARGET_COPIES)
+
+
+def _over_itself(code: str, compiled: str, *conditions: Where) -> tuple[Shape, ...]:
+    """The ensemble puts a compiled method in the place of the method: the copy needs that of its class, bound to it."""
+    found = Where("layers", compiled, "QEnsemble", portable=("options",), names=("torch",))
+    return _with_its_own(code, *conditions, found, own="type(self.target).$forward.__get__(self.target)")
 
 
 PATCH = Patch(
@@ -62,6 +73,17 @@ PATCH = Patch(
                     THERE,
                     Where("layers", BY_SETTING, "QEnsemble", portable=("options",), names=("torch",)),
                 ),
+                *_over_itself(
+                    "if $cfg.compile:\n    {own}",
+                    f"if $own_cfg.compile:\n    $$_\n    {OVER_ITSELF}\n    $$_",
+                    HERE,
+                    THERE,
+                ),
+                *_over_itself(
+                    "{own}",
+                    OVER_ITSELF,
+                    Where("layers", f"if $_:\n    $$_\n    {OVER_ITSELF}\n    $$_", "QEnsemble", absent=True),
+                ),
                 *_with_its_own(
                     "if $test:\n    {own}",
                     HERE,
@@ -80,7 +102,10 @@ PATCH = Patch(
                     Where("layers", OTHERWISE, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),
                 ),
             ),
-            unless=(Where("layers", "torch.compile($*_)", "QEnsemble", absent=True),),
+            unless=(
+                Where("layers", "torch.compile", "QEnsemble", absent=True),
+                Where("layers", ("self.$_ = $_(self.$_)", "self.$_ = $_(self.$_, $*_)"), "QEnsemble", absent=True),
+            ),
         ),
     ),
 )

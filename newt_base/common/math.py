@@ -1,5 +1,6 @@
 """Distributional regression, the squashed Gaussian policy, and small schedules."""
 
+from functools import lru_cache
 from math import log, pi
 
 import torch
@@ -21,6 +22,16 @@ def symexp(x):
     return x.sign() * (x.abs().exp() - 1)
 
 
+def _two_bins(x, cfg):
+    """The two nearest bins of scalars [..., 1], integers [..., 2], and their weights [..., 2]."""
+    position = (symlog(x).clamp(cfg.vmin, cfg.vmax) - cfg.vmin) / cfg.bin_size
+    lower = position.nan_to_num().floor().clamp(max=cfg.num_bins - 1)
+    upper_weight = position - lower
+    lower = lower.long()
+    upper = (lower + 1).clamp(max=cfg.num_bins - 1)
+    return torch.cat([lower, upper], dim=-1), torch.cat([1 - upper_weight, upper_weight], dim=-1)
+
+
 def two_hot(x, cfg):
     """Spread scalars [..., 1] over the two nearest of `num_bins` bins in symlog space: [..., num_bins], rows sum to 1.
 
@@ -28,26 +39,34 @@ def two_hot(x, cfg):
     """
     if cfg.num_bins <= 1:
         return symlog(x) if cfg.num_bins else x
-    position = (symlog(x).clamp(cfg.vmin, cfg.vmax) - cfg.vmin) / cfg.bin_size
-    lower = position.nan_to_num().floor().clamp(max=cfg.num_bins - 1)
-    upper_weight = position - lower
-    lower = lower.long()
-    upper = (lower + 1).clamp(max=cfg.num_bins - 1)
+    bins, weights = _two_bins(x, cfg)
     spread = torch.zeros(*x.shape[:-1], cfg.num_bins, device=x.device, dtype=x.dtype)
-    return spread.scatter_add(-1, lower, 1 - upper_weight).scatter_add(-1, upper, upper_weight)
+    return spread.scatter_add(-1, bins, weights)
 
 
 def two_hot_inv(x, cfg):
     """Scalars [..., 1] that logits [..., num_bins] stand for: the mean bin under their softmax, out of symlog space."""
     if cfg.num_bins <= 1:
         return symexp(x) if cfg.num_bins else x
-    bins = torch.linspace(cfg.vmin, cfg.vmax, cfg.num_bins, device=x.device, dtype=x.dtype)
-    return symexp((x.softmax(-1) * bins).sum(-1, keepdim=True))
+    values = _bin_values if not torch.compiler.is_compiling() else _bin_values.__wrapped__
+    return symexp((x.softmax(-1) @ values(cfg.vmin, cfg.vmax, cfg.num_bins, x.device, x.dtype)).unsqueeze(-1))
+
+
+@lru_cache(maxsize=16)
+def _bin_values(low, high, number, device, dtype):
+    return torch.linspace(low, high, number, device=device, dtype=dtype)
 
 
 def soft_ce(pred, target, cfg):
-    """Cross-entropy of logits [..., num_bins] against scalars [..., 1]: [..., 1]."""
-    return (two_hot(target, cfg) * -pred.log_softmax(-1)).sum(-1, keepdim=True)
+    """Cross-entropy of logits [..., num_bins] against scalars [..., 1], which broadcast: [..., 1].
+
+    Of the bins, only the two that count are looked at.
+    """
+    if cfg.num_bins <= 1:
+        return (two_hot(target, cfg) * -pred.log_softmax(-1)).sum(-1, keepdim=True)
+    bins, weights = _two_bins(target, cfg)
+    log_prob = pred.log_softmax(-1).gather(-1, bins.expand(*pred.shape[:-1], 2))
+    return -(weights * log_prob).sum(-1, keepdim=True)
 
 
 def log_std(x, low, dif):

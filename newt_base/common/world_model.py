@@ -61,6 +61,24 @@ class WorldModel(nn.Module):
         emb = self._fit(self._task_emb(task.long()), x)
         return torch.cat([x, emb.expand(*x.shape[:-1], -1)], dim=-1)
 
+    def _parts(self, z, a, task):
+        """What dynamics and reward are a function of: latents, the embedding of `task` if there is one, and actions."""
+        if self._task_emb is None:
+            return z, a
+        return z, self._fit(self._task_emb(task.long()), z), a
+
+    def _two_networks(self):
+        """Numbers of two Q networks drawn at random, or None: there are no more.
+
+        They are drawn on the CPU, so that no device is waited for. Compiled code can't choose networks by a number that
+        it doesn't know: there they are a tensor.
+        """
+        if self.cfg.num_q <= 2:
+            return None
+        if self.cfg.compile:
+            return torch.randperm(self.cfg.num_q, device=self.log_std_min.device)[:2]
+        return torch.randperm(self.cfg.num_q)[:2].tolist()
+
     @staticmethod
     def _fit(rows, x):
         """Give per-task rows [*batch, F] as many batch dimensions as x has, the new ones next to the features."""
@@ -70,6 +88,8 @@ class WorldModel(nn.Module):
 
     def action_mask(self, task, x):
         """Which action dimensions of x, [..., A], belong to `task`: 1 or 0, broadcastable to x."""
+        if len(self._action_masks) == 1:
+            return self._action_masks.view(*[1] * (x.ndim - 1), -1)
         return self._fit(self._action_masks[task.long()], x)
 
     def encode(self, obs, task):
@@ -78,11 +98,22 @@ class WorldModel(nn.Module):
 
     def next(self, z, a, task):
         """The latents [..., Z] that actions [..., A] lead to."""
-        return self._dynamics(torch.cat([self.task_emb(z, task), a], dim=-1))
+        return layers.through(self._dynamics, *self._parts(z, a, task))
 
     def reward(self, z, a, task):
         """Logits [..., num_bins] of the reward for taking actions in latents."""
-        return self._reward(torch.cat([self.task_emb(z, task), a], dim=-1))
+        return layers.through(self._reward, *self._parts(z, a, task))
+
+    def _gaussian(self, z, task):
+        """Mean and log standard deviation of the policy prior before it is squashed, [..., A], and its action mask."""
+        mean, log_std = self._pi(self.task_emb(z, task)).chunk(2, dim=-1)
+        mask = self.action_mask(task, mean)
+        return mean * mask, math.log_std(log_std, self.log_std_min, self.log_std_dif) * mask, mask
+
+    def sample(self, z, task):
+        """The actions that `pi` samples at latents [..., Z], without all else that it computes: [..., A]."""
+        mean, log_std, mask = self._gaussian(z, task)
+        return (mean + torch.randn_like(mean) * mask * log_std.exp()).tanh()
 
     def pi(self, z, task):
         """Sample the policy prior, a squashed Gaussian, at latents [..., Z].
@@ -90,10 +121,7 @@ class WorldModel(nn.Module):
         Returns the action [..., A] and a dict with mean (squashed) and log_std, [..., A], and entropy and
         scaled_entropy (times the task's action dimensions), [..., 1]. All are zero in padded dimensions.
         """
-        mean, log_std = self._pi(self.task_emb(z, task)).chunk(2, dim=-1)
-        mask = self.action_mask(task, mean)
-        mean = mean * mask
-        log_std = math.log_std(log_std, self.log_std_min, self.log_std_dif) * mask
+        mean, log_std, mask = self._gaussian(z, task)
         eps = torch.randn_like(mean) * mask
 
         log_prob = math.gaussian_logprob(eps, log_std)
@@ -117,10 +145,8 @@ class WorldModel(nn.Module):
         """
         if return_type not in ("min", "avg", "all"):
             raise ValueError(f"return_type={return_type!r} is none of 'min', 'avg', 'all'")
-        logits = self._Qs(torch.cat([self.task_emb(z, task), a], dim=-1), target=target)
+        x = torch.cat([self.task_emb(z, task), a], dim=-1)
         if return_type == "all":
-            return logits
-        qidx = torch.randperm(self.cfg.num_q, device=logits.device)
-        qidx = qidx[:2] if self.cfg.num_q > 2 else qidx  # torch's compiler stumbles over a slice that takes all of it
-        values = math.two_hot_inv(logits[qidx], self.cfg)
+            return self._Qs(x, target=target)
+        values = math.two_hot_inv(self._Qs(x, target=target, drawn=self._two_networks()), self.cfg)
         return values.amin(0) if return_type == "min" else values.mean(0)

@@ -5,6 +5,7 @@ import torch
 from tensordict import TensorDict
 
 from newt_base.common.buffer import Buffer
+from newt_base.common.storage import Place
 
 
 def episode(number, length):
@@ -31,6 +32,13 @@ def filled(lengths, capacity=1_000, batch_size=4_000):
     return buffer
 
 
+def same_samples(one, other):
+    torch.manual_seed(0)
+    batch = one.sample("cpu")
+    torch.manual_seed(0)
+    return all(torch.equal(a, b) for a, b in zip(batch, other.sample("cpu"), strict=True))
+
+
 def test_shapes_and_alignment():
     obs, action, mu, std, reward, task = filled([10, 7]).sample("cpu")
     assert obs.shape == (4, 4_000, 1)
@@ -40,6 +48,25 @@ def test_shapes_and_alignment():
     assert torch.equal(obs[1:], reward)
     assert torch.equal(mu, action + 0.25)
     assert torch.equal(std, action + 0.5)
+
+
+def test_everything_sampled_is_contiguous_and_its_own():
+    buffer = filled([10, 7])
+    batch = buffer.sample("cpu")
+    assert all(value.is_contiguous() for value in batch)
+    for value in batch:
+        value.zero_()
+    assert buffer._storage["obs"][:17].any()
+
+
+def test_a_seed_draws_the_slices_by_their_number():
+    buffer = filled([10, 3, 7, 4], batch_size=50)
+    starts = torch.tensor([1000 + t for t in range(7)] + [3000 + t for t in range(4)] + [4000])
+    torch.manual_seed(3)
+    expected = starts[torch.randint(12, (50,))]
+    torch.manual_seed(3)
+    obs, *_ = buffer.sample("cpu")
+    assert torch.equal(obs[0].flatten().long(), expected)
 
 
 def test_no_slice_leaves_its_episode_and_every_slice_occurs():
@@ -95,6 +122,53 @@ def test_saved_and_loaded(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(one, again.sample("cpu"), strict=True))
     with pytest.raises(ValueError, match="capacity=1000, this run has 999"):
         Buffer(999, 8).load(tmp_path / "replay")
+
+
+@pytest.mark.parametrize("lengths", [[10, 7], [9] * 30], ids=["part", "wrapped"])
+@pytest.mark.parametrize("places", [("cpu", "mmap"), ("mmap", "cpu"), ("mmap", "mmap")], ids="-to-".join)
+def test_what_one_storage_saves_another_one_loads(tmp_path, places, lengths):
+    one, other = (Buffer(100, 40, device=Place.of(place, folder=tmp_path)) for place in places)
+    for number, length in enumerate(lengths, 1):
+        one.add(episode(number, length))
+    other.add(episode(99, 5))
+    one.save(tmp_path / "replay")
+    other.load(tmp_path / "replay")
+    for buffer in (one, other):
+        buffer.add(episode(77, 12))
+    assert same_samples(one, other)
+
+
+def test_only_what_is_stored_is_saved(tmp_path):
+    filled([10, 7], capacity=1_000_000).save(tmp_path / "replay")
+    assert (tmp_path / "replay").stat().st_size < 10_000
+
+
+def test_an_empty_buffer_is_saved_and_loaded(tmp_path):
+    Buffer(100, 8).save(tmp_path / "replay")
+    again = Buffer(100, 8)
+    again.load(tmp_path / "replay")
+    assert len(again) == again.num_eps == 0
+
+
+@pytest.mark.parametrize("lengths", [[10, 7], [9] * 30], ids=["part", "wrapped"])
+def test_files_of_earlier_versions_are_loaded(tmp_path, lengths):
+    """They hold one tensor per name, of all rows that there is room for."""
+    buffer = filled(lengths, capacity=100, batch_size=40)
+    state = {name: getattr(buffer, name) for name in Buffer.SAVED}
+    state["_storage"] = {key: value.clone() for key, value in buffer._storage.items()}
+    torch.save(state | {"_starts": buffer._starts.clone()}, tmp_path / "replay")
+    again = Buffer(100, 40)
+    again.load(tmp_path / "replay")
+    assert same_samples(buffer, again)
+
+
+def test_an_insertion_takes_the_values_of_that_episode_alone():
+    buffer = filled([10])
+    other = episode(2, 6).double()
+    other["task"] += 3
+    buffer.add(other)
+    assert buffer._storage["obs"].dtype == torch.float32
+    assert buffer._storage["task"][:16].tolist() == [0] * 10 + [3] * 6
 
 
 @pytest.mark.parametrize(

@@ -441,7 +441,7 @@ def test_a_tree_that_throws_in_one_quantity_shows_the_others(parity: Parity, tmp
     root = write_tree(
         tmp_path / "tree",
         PATCHES,
-        tdmpc2=("        G, discount = 0, 1\n", "        raise RuntimeError('no planner')\n"),
+        tdmpc2=("        rewards = []\n", "        raise RuntimeError('no planner')\n"),
     )
     line = (root / "tdmpc2.py").read_text().splitlines().index("        raise RuntimeError('no planner')") + 1
     result = parity(reference(), "--tree", str(root))

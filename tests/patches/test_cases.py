@@ -13,7 +13,12 @@ SUM = "        return (weights * x).sum(0).mean()\n"
 Q = '        qs = self.model.Q(zs, pi_action, task, return_type="avg")\n'
 UPDATE = "        with torch.no_grad():\n            self.scale.update(qs)\n"
 FORWARD = "        return self.act(self.ln(super().forward(x)))\n"
-LOOP = "        return torch.stack([q(x) for q in self._Qs])\n"
+LOOP = """    def _forward_impl(self, x, drawn=None):
+        if isinstance(drawn, torch.Tensor):
+            return _gathered(self._Qs, x, drawn)
+        chosen = self._Qs if drawn is None else [self._Qs[number] for number in drawn]
+        return torch.stack([q(x) for q in chosen])
+"""
 NETWORKS = (
     "        self._Qs = nn.ModuleList("
     "[mlp(in_dim, 2 * [cfg.mlp_dim], max(cfg.num_bins, 1)) for _ in range(cfg.num_q)])\n"
@@ -139,7 +144,13 @@ REWRITES = [
     (
         "q-ensemble",
         "common/layers.py",
-        [(LOOP, "        values = [net(x) for net in self._Qs]  # one by one\n        return torch.stack(values)\n")],
+        [
+            (
+                LOOP,
+                "    def _forward_impl(self, x):\n        values = [net(x) for net in self._Qs]  # one by one\n"
+                "        return torch.stack(values)\n",
+            )
+        ],
         ["torch.vmap("],
         ["net(x)"],
     ),
