@@ -80,8 +80,9 @@ def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport,
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
     told = list(zip(patch.edits, looks, strict=True))
     telling = [one for e, one in told if not (isinstance(e, Add) and e.optional and one.state is not State.DRIFTED)]
-    required = [one for e, one in told if not e.optional]
+    needed = [one for e, one in told if not e.optional and not getattr(e, "supplement", False)]
+    missing = [e for e, one in told if isinstance(e, Edit) and one.state is State.AVAILABLE]
     state = _state(telling)
-    if state is State.PARTIAL and _state(required) is State.APPLIED:
-        state = State.AVAILABLE  # all that matters is there, and what else belongs to it can be added
+    if missing and all(e.supplement for e in missing) and _state(needed) is State.APPLIED:
+        state = State.AVAILABLE
     return PatchReport(patch.id, state, reports), looks

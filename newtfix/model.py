@@ -83,7 +83,8 @@ class Edit:
 
     `scope` is a class or `Class.method` ("" the module). An `optional` edit may find neither the before nor the after.
     `present` lists other forms in which trees have the fix by hand; `given` forms that some trees start from, which say
-    nothing about the patch. Where an `unless` condition holds, the tree has nothing that the edit speaks of.
+    nothing about the patch. Where an `unless` condition holds, the tree has nothing that the edit speaks of. A
+    `supplement` is added where all else of the fix is there by hand, without being asked to complete it.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Edit:
     scope: str
     shapes: tuple[Shape, ...]
     optional: bool = False
+    supplement: bool = False
     present: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     unless: tuple[Where, ...] = ()

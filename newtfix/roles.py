@@ -31,13 +31,13 @@ def _role(usual: str, members: str, cls: str | None = None) -> Role:
 
 ROLES: Mapping[str, Role] = {
     "trainer": _role("trainer.py", "train to_td common_metrics", "Trainer"),
-    "agent": _role("tdmpc2.py", "plan update update_pi _td_target", "TDMPC2"),
+    "agent": _role("tdmpc2.py", "update update_pi _td_target", "TDMPC2"),
     "world_model": _role("common/world_model.py", "encode next reward pi Q", "WorldModel"),
     "layers": _role("common/layers.py", "QEnsemble mlp"),
     "math": _role("common/math.py", "two_hot two_hot_inv gaussian_logprob"),
     "scale": _role("common/scale.py", "RunningScale"),
     "buffer": _role("common/buffer.py", "add sample", "Buffer"),
-    "config": _role("config.py", "horizon seeding_coef prior_coef batch_size", "Config"),
+    "config": _role("config.py", "horizon batch_size latent_dim", "Config"),
 }
 REQUIRED = ("trainer", "agent")
 

@@ -52,6 +52,14 @@ PATCH = Patch(
                     "self._tds[$whole.long(), torch.arange($whole.shape[0])] = self.to_td($obs, $action, $*rest)",
                     where=(STEPS,),
                 ),
+                *(
+                    Shape(
+                        f"self._tds[{common}] = $row",
+                        "self._tds[$variable.long(), torch.arange($variable.shape[0])] = $row",
+                        near=("self.to_td($_, $_, $*_)",),
+                    )
+                    for common in ("$variable.max()", "$variable[0]")
+                ),
             ),
             present=(
                 "self._tds[$length.long(), torch.arange($n)] = $td",

@@ -17,6 +17,7 @@ DURATIONS = (
     "self.cfg.constraint_final_step - self.cfg.constraint_start_step",
     *(f"{name}($*_, {last})" for name in ("math.interp_dist", "interp_dist") for last in ("$_ - $_", "$duration")),
 )
+BY_NAME = ("$_ = $duration", "$_, $_ = $_, $duration")
 BOUNDS = "def interp_dist($_, $_, $_, $_, $_, $start, $end):\n    $$_"
 PATCH = Patch(
     title="Annealing of the planner's start ends at the final step",
@@ -33,7 +34,11 @@ PATCH = Patch(
                 Shape(
                     "max($least, $end)",
                     "max($least, $end - $start)",
-                    where=(Where("math", BOUNDS, ""), Where("agent", DURATIONS, absent=True)),
+                    where=(
+                        Where("math", BOUNDS, ""),
+                        Where("agent", DURATIONS, absent=True),
+                        Where("agent", BY_NAME, "TDMPC2.plan", absent=True),
+                    ),
                 ),
             ),
             present=("end - start", "max($_, end) - start"),

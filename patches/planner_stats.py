@@ -275,6 +275,7 @@ AGENT = (
         present=("$_.isnan()", "torch.isnan($_)", "$_.nan_to_num($*_)", "torch.nan_to_num($*_)"),
         unless=(Where("buffer", "self._buffer.extend($_)", "Buffer.load_demos", absent=True),),
         optional=True,
+        supplement=True,
     ),
 )
 
@@ -577,6 +578,7 @@ DEMOS = (
 )
 
 
+ACTION_KEY, STATS_KEYS = '"action"', '"action", "mu", "std"'
 SELECTED = ("$_.select(*$keys, $*_)", "$_.select(*$keys)")
 BUFFER = (
     Edit(
@@ -586,8 +588,13 @@ BUFFER = (
         (
             Shape('$td.select($*front, "action", $*keys)', '$td.select($*front, "action", "mu", "std", $*keys)'),
             *(
-                Shape(keys, keys.replace('"action"', '"action", "mu", "std"'), where=(Where("buffer", SELECTED),))
-                for keys in ('$keys = ($*front, "action", $*behind)', '$keys = [$*front, "action", $*behind]')
+                Shape(
+                    f"$keys = {keys}",
+                    f"$keys = {keys.replace(ACTION_KEY, STATS_KEYS)}",
+                    where=(Where("buffer", SELECTED),),
+                    fallback=keys.startswith("("),
+                )
+                for keys in ('($*front, "action", $*behind)', '[$*front, "action", $*behind]')
             ),
         ),
         present=(
@@ -624,6 +631,7 @@ BUFFER = (
             ),
         ),
         optional=True,
+        supplement=True,
     ),
     Edit(
         "sample-device",

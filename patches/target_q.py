@@ -102,6 +102,7 @@ PATCH = Patch(
                     Where("layers", OTHERWISE, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),
                 ),
             ),
+            given=("self.target = QEnsemble($*_)",),  # it has compiled its own
             unless=(
                 Where("layers", "torch.compile", "QEnsemble", absent=True),
                 Where("layers", ("self.$_ = $_(self.$_)", "self.$_ = $_(self.$_, $*_)"), "QEnsemble", absent=True),

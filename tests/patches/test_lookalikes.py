@@ -1,0 +1,167 @@
+"""Trees that look like what a patch expects and are not: it refuses, and names what does not go with it."""
+
+from __future__ import annotations
+
+import pytest
+from specimens import texts
+from trees import PATCHES, sources
+
+from newtfix.engine import inspect, plan
+from newtfix.errors import Refused
+from newtfix.model import State
+from newtfix.testing import variant
+
+TOTAL = "            pi_loss = q_loss\n"
+ADD = "                            self.buffer.add(_td, self.cfg.world_size, self.cfg.rank)\n"
+RANDOM = "                    action = self.env.rand_act()\n"
+NETWORKS = "        return torch.stack([q(x) for q in chosen])\n"
+UPDATING = "                # Update agent\n"
+STORE = (
+    "                td = self.to_td(_obs, action, mu, std, reward, terminated)\n"
+    "                self._tds[ep_len] = td\n"
+)
+HIDDEN = "    hidden = [NormedLinear(a, b) for a, b in pairwise(widths)]\n"
+LINEAR = "    hidden = [nn.Sequential(nn.Linear(a, b), nn.LayerNorm(b), Mish()) for a, b in pairwise(widths)]\n"
+COMPILED = (
+    "        if cfg.compile:\n            self._forward = torch.compile(self._forward_impl)\n"
+    "        else:\n            self._forward = self._forward_impl\n"
+)
+ACT = "self.agent(obs, t0=done, step=self._step"
+
+# What is different, the patch, the file of newt_base, its code, what a tree has instead, words of the refusal.
+CASES = {
+    "a term of the policy's loss with a setting of its own": (
+        "actor-modes",
+        "tdmpc2.py",
+        TOTAL,
+        "            pi_loss = q_loss + self.cfg.smooth_coef * pi_action.diff(dim=0).square().mean()\n",
+        "reads the setting 'smooth_coef'",
+    ),
+    "episodes that are changed on their way": ("seeding", "trainer.py", "add(_td,", "add(self._relabel(_td),", "add"),
+    "episodes that were changed before": (
+        "seeding",
+        "trainer.py",
+        ADD,
+        f"                            _td = self._relabel(_td)\n{ADD}",
+        "$episode = self.$_($episode)",
+    ),
+    "actions that are locked": (
+        "mu-std",
+        "trainer.py",
+        RANDOM,
+        f"{RANDOM}                    action[:, self.cfg.locked] = 0.0\n",
+        "$action[$*_] = $_",
+    ),
+    "actions that are scaled in place": (
+        "mu-std",
+        "trainer.py",
+        RANDOM,
+        f"{RANDOM}                    action.mul_(0.5)\n",
+        "$action.mul_($*_)",
+    ),
+    "hidden layers of another kind": ("q-dropout", "common/layers.py", HIDDEN, LINEAR, "NormedLinear($_, $_) in mlp"),
+    "a model that never trains": ("q-dropout", "tdmpc2.py", "        self.model.train()\n", "", "self.model.train()"),
+    "networks with normalised weights": (
+        "q-ensemble",
+        "common/layers.py",
+        NETWORKS,
+        f"        [nn.utils.parametrizations.spectral_norm(q[0]) for q in chosen]\n{NETWORKS}",
+        "spectral_norm($*_)",
+    ),
+    "results of one environment after the other": (
+        "eval-modes",
+        "trainer.py",
+        "            episode_len += 1\n",
+        "            episode_len += 1\n            self._note(info['final_info'][first])\n",
+        "$variable]",
+    ),
+    "observations that are normalised where they are used": (
+        "eval-modes",
+        "trainer.py",
+        ACT,
+        ACT.replace("(obs,", "(self._norm(obs),"),
+        "self.agent(self.$_($*_), $*_)",
+    ),
+    "environments that are reset by hand": (
+        "first-obs",
+        "trainer.py",
+        UPDATING,
+        f"                if done.any():\n                    obs = self.env.reset_done(done)\n{UPDATING}",
+        "$obs = $_",
+    ),
+    "a duration in place of a step": (
+        "plan-anneal",
+        "tdmpc2.py",
+        "self.cfg.constraint_final_step",
+        "self.cfg.constraint_anneal_steps",
+        "$duration",
+    ),
+    "a forward pass that is compiled by another name": (
+        "target-q",
+        "common/layers.py",
+        COMPILED,
+        "        compiled = partial(torch.compile) if cfg.compile else (lambda f: f)\n"
+        "        self._forward = compiled(self._forward_impl)\n",
+        "does not fit",
+    ),
+    "weights of another horizon": (
+        "rho",
+        "tdmpc2.py",
+        "torch.arange(self.cfg.horizon + 1",
+        "torch.arange(self.cfg.train_horizon + 1",
+        "$other_horizon",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_refused(case: str) -> None:
+    patch, file, old, new, words = CASES[case]
+    tree = variant(sources(), file, (old, new), everywhere=True)
+    with pytest.raises(Refused) as refused:
+        plan(tree, [patch], PATCHES)
+    assert words in f"{refused.value}\n{refused.value.where}"
+
+
+def test_updates_before_the_step_is_stored() -> None:
+    text = sources()["trainer.py"]
+    start, end = text.index(UPDATING), text.index("                self._check_finite(train_metrics)\n")
+    updating = text[start:end]
+    moved = text.replace(updating, "").replace(STORE, updating + STORE)
+    with pytest.raises(Refused, match="does not fit"):
+        plan({**sources(), "trainer.py": moved}, ["seeding"], PATCHES)
+
+
+@pytest.mark.parametrize("value", ["0.3", "5.0"])
+def test_a_prior_that_somebody_chose_stays(value: str) -> None:
+    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {value}"))
+    assert inspect(tree, PATCHES, ["prior-coef"])["prior-coef"].state is State.ABSENT
+    assert not plan(tree, ["prior-coef"], PATCHES).after
+
+
+@pytest.mark.parametrize(
+    "keys", ['KEYS = ("obs", "action", "reward", "task")', 'KEYS = ["action", "obs", "reward", "task"]']
+)
+def test_keys_by_name_are_extended(keys: str) -> None:
+    tree = texts("plain")
+    buffer = tree["common/buffer.py"]
+    call = buffer[buffer.index(".select(") : buffer.index(")", buffer.index(".select("))]
+    tree["common/buffer.py"] = buffer.replace(call, ".select(*KEYS, strict=False").replace(
+        "\ndef transform", f"\n{keys}\n\n\ndef transform", 1
+    )
+    patched = plan(tree, ["planner-stats"], PATCHES).after["common/buffer.py"]
+    assert '"action", "mu", "std"' in patched
+
+
+def test_a_method_compiled_over_itself_is_compiled_anew_for_the_copy() -> None:
+    over = "        if cfg.compile:\n            self.forward = torch.compile(self.forward)\n"
+    tree = variant(sources(), "common/layers.py", (COMPILED, over), everywhere=True)
+    patched = plan(tree, ["target-q"], PATCHES).after["common/layers.py"]
+    assert "self.target.forward = torch.compile(type(self.target).forward.__get__(self.target))\n" in patched
+
+
+@pytest.mark.parametrize("common", ["ep_len.max()", "ep_len[0]"])
+def test_one_row_for_all_becomes_each_its_own(common: str) -> None:
+    tree = variant(sources(), "trainer.py", ("self._tds[ep_len] = td", f"self._tds[{common}] = td"))
+    patched = plan(tree, ["episode-rows"], PATCHES).after["trainer.py"]
+    assert "self._tds[ep_len.long(), torch.arange(ep_len.shape[0])] = td\n" in patched
