@@ -56,7 +56,7 @@ def compute(session: Session, wanted: Sequence[str], *, complete: bool = False, 
     plan = plan_for(session, wanted, complete) if wanted else None
     outcome = _outcome(session, wanted, plan, plan.after if plan else {}, applied_by(plan))
     found = _reports(session, outcome)
-    broken = {name: one for name, one in found.items() if one.state not in (State.APPLIED, State.ABSENT)}
+    broken = {name: one for name, one in found.items() if one.state is not State.APPLIED}
     implied = sorted(with_requirements(asked, session.patches)[0] & found.keys())
     _must_be_seen(session, [found[name] for name in implied])
     if spoilt := {name: broken[name] for name in implied if name in broken}:

@@ -219,7 +219,7 @@ def lost(session: Session, known: Mapping[str, PatchReport] | None = None) -> di
     found = {name: known[name] for name in names} if known else {}
     with suppress(TreeError):  # a tree that cannot be looked at
         found = found or seen(session, names)
-    return {name: one for name, one in found.items() if one.state not in (State.APPLIED, State.ABSENT)}
+    return {name: one for name, one in found.items() if one.state is not State.APPLIED}
 
 
 def usable(sources: Mapping[str, str]) -> Mapping[str, str]:

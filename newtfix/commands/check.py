@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.model import State
-from newtfix.session import choose, find_target, open_session, reports, unseen
+from newtfix.session import choose, find_target, lost, open_session, reports, unseen
 
 _GOOD = (State.APPLIED, State.ABSENT)
 
@@ -18,7 +18,8 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
     found = reports(session, chosen)
     hidden = {name: files for name, one in found.items() if (files := unseen(session, one))}
     words = {name: _word(one.state, hidden.get(name, ())) for name, one in found.items()}
-    missing = [name for name, one in found.items() if one.state not in _GOOD or name in hidden]
+    gone = lost(session)
+    missing = [name for name, one in found.items() if one.state not in _GOOD or name in hidden or name in gone]
     if as_json:
         report.emit_json(
             {

@@ -30,7 +30,7 @@ def run(
     with writing(target, named) as session:
         remaining = () if everything else _remaining(session, ids)
         _must_have_ledger(session)
-        absent = [name for name, one in lost(session).items() if one.state is State.AVAILABLE]
+        absent = [name for name, one in lost(session).items() if one.state in (State.AVAILABLE, State.ABSENT)]
         outcome = _compute(session, remaining, absent)
         if not allow_dirty:
             must_be_clean(target.root, outcome.before, session.written)
