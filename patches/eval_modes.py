@@ -78,9 +78,13 @@ def _mean_over_ranks(self, values):
     return (total[0] / total[1]).item()
 '''
 
+# Q gives the average where it is asked for it by that name.
+RETURN_TYPE = tuple(f"def Q(self, $_, $_, $_, return_type=$_{more}):\n    $$_" for more in ("", ", $*_"))
 # Observations and actions go as they are.
 CALLS = ("self.agent({}, $*_)", "self.env.step({})")
-MADE = ("self.$_($*_)", "$variable($*_)")
+MADE = ("self.$_($*_)", "$variable($*_)", "$variable.$_($*_)", "$_ * $_", "$_ / $_", "torch.$_($*_)")
+RAW = tuple(call.format(made) for call in CALLS for made in MADE)
+REPEATS = ("for $_ in range($*_):\n    $$_\n    $_, $_, $_, $_, $_ = self.env.step($_)\n    $$_",)
 EVALUATIONS = ("eval", "evaluate")  # what trees call the method
 # How the methods call the environments and the agent is how the tree does.
 INTERFACES = (
@@ -90,7 +94,12 @@ INTERFACES = (
     Where("agent", "self.discount[$_]", "TDMPC2"),
     *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
     Where("trainer", ("self.eval_env", '"is_success"', '$_["final_info"][$variable]'), "Trainer", absent=True),
-    Where("trainer", tuple(call.format(made) for call in CALLS for made in MADE), "Trainer", absent=True),
+    Where("trainer", RAW, "Trainer", absent=True),
+    Where("trainer", REPEATS, "Trainer", absent=True),
+    Where(
+        "trainer", ("self.$_.env.step($_)", "self.test_env", "self.env_eval", "self.eval_envs"), "Trainer", absent=True
+    ),
+    Where("world_model", RETURN_TYPE, "WorldModel"),
 )
 
 PATCH = Patch(

@@ -44,6 +44,7 @@ AS_RESET = Where(
     (
         "$obs[$_] = $_",
         *(f"self.to_td({made}{more})" for made in ("self.$_($*_)", "$variable($*_)") for more in ("", ", $*_")),
+        f"{STEPPING}\n$$_\n$obs = self.$_.$_($*_)",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs = $_\n    $$_",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs, $_ = $_\n    $$_",
     ),

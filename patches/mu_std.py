@@ -118,7 +118,10 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
 
 # What is drawn is what the environments get.
 CHANGED = ("$action = $_", "$action[$*_] = $_", "$action *= $_", "$action += $_")
-CHANGED_IN_PLACE = tuple(f"$action.{name}($*_)" for name in ("clamp_", "mul_", "add_", "copy_", "clip_"))
+CHANGED_IN_PLACE = (
+    "torch.$_($*_, out=$action)",
+    *(f"$action.{name}($*_)" for name in ("clamp_", "mul_", "add_", "copy_", "clip_")),
+)
 DRAWN = RANDOM.replace("$_", "$action")
 AS_DRAWN = Where(
     "trainer",

@@ -71,7 +71,10 @@ IN_A_DICT = (
     Where("agent", "return $_, {$key_mu: $elite, $key_std: $spread}", "TDMPC2.plan"),
 )
 ALREADY_RETURNED = (*IN_A_DICT, Where("agent", "return $_, $_", "TDMPC2.forward"))
-INLINE_LOSS = (Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", absent=True),)
+INLINE_LOSS = (
+    Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", absent=True),
+    Where("agent", "self.model.pi($*_)", "TDMPC2.update_pi"),
+)
 
 # The planner's standard deviation is what its noise is scaled with.
 NOISE = ("torch.randn_like($*_)", "torch.randn($*_)")

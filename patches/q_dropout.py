@@ -41,6 +41,7 @@ LAYERED = Where(
     ),
     "mlp",
 )
+NORMED_FIRST = Where("layers", ("nn.ModuleList([$_, $*_])", "[nn.$_($*_)]", "Residual($*_)"), "mlp", absent=True)
 # The model is in training mode while it learns, and in evaluation mode while it plans.
 LEARNING = Where(
     "agent",
@@ -95,7 +96,7 @@ PATCH = Patch(
                         network[0].dropout = nn.Dropout($cfg.dropout){rate}
                     """,
                     present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
-                    where=(LEARNING, QUIET, LAYERED, SETTINGS, *where, *layers),
+                    where=(LEARNING, QUIET, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
                 for rate, where in ((".p", AS_NUMBER), ("", (AS_MODULE,)))

@@ -55,7 +55,7 @@ WEIGHTS_ALONE = Where(
     "layers",
     tuple(
         form
-        for name in ("spectral_norm", "weight_norm", "BatchNorm1d", "register_parametrization")
+        for name in ("spectral_norm", "weight_norm", "BatchNorm1d", "register_parametrization", "register_forward_hook")
         for form in (f"{name}($*_)", f"$_.{name}($*_)")
     ),
     absent=True,

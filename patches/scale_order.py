@@ -40,6 +40,10 @@ def _loss(result: str, update: str = "") -> str:
     return "\n".join((*lines, f"return $loss, {result}, $metrics"))
 
 
+# What the loss returned is what the scale is updated with.
+AS_RETURNED = Where("agent", "$_, $values, $_ = self.$_($*_)\n$$_\n$values = $_", "TDMPC2.update_pi", absent=True)
+
+
 def _in_loss(update: str) -> Where:
     """The loss has this very block, with what makes all ranks agree."""
     return Where("agent", update.format("$_"), "TDMPC2", near=(VALUES,))
@@ -52,9 +56,9 @@ def _moved(update: str, values: str, result: str) -> Shape:
     return Shape(
         _loss(result),
         _loss(result, block.format("$qs[0]")),
-        where=(CALLED, Where("agent", step, "TDMPC2.update_pi")),
+        where=(CALLED, Where("agent", step, "TDMPC2.update_pi"), AS_RETURNED),
         count=None,
-        untouched=("between:uses self.scale",),
+        untouched=("between:uses self.scale", "using:qs"),
     )
 
 

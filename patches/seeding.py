@@ -53,9 +53,8 @@ def _take_segment(self, i, end, finished):
     start = int(self._segment_start[i])
     segment = self._tds[start : int(end) + 1, i].clone()
     if start > 0:
-        for name, value in segment.items():
-            if name != "obs" and value.is_floating_point():
-                value[0] = float("nan")
+        for name in {"action", "mu", "std", "reward"} & set(segment.keys()):
+            segment[name][0] = float("nan")
     self._segment_start[i] = 0 if finished else int(end)
     self._seed_pending[i] &= self._step < self._seed_steps
     self._stored_segments += segment.shape[0] > self.cfg.horizon
@@ -113,9 +112,18 @@ AS_IT_IS = Where(
     (
         *(
             f"{change}\n$$_\nself.buffer.add($episode, $*_)"
-            for change in ("$episode[$_] = $_", "$episode = self.$_($episode)", "$episode = $variable($episode, $*_)")
+            for change in (
+                "$episode[$_] = $_",
+                "$episode[$_] *= $_",
+                "$episode[$_] += $_",
+                "$episode = self.$_($episode)",
+                "$episode = $variable($episode, $*_)",
+                "$episode.$_($*_)",
+            )
         ),
         "self.buffer.add(self.$_($variable), $*_)",
+        "self.buffer.add(self.$_.$_($*_), $*_)",
+        "if $variable:\n    $$_\n    self.buffer.add($*_)\n    $$_",
         "self.buffer.add($variable($*_), $*_)",
     ),
     "Trainer",

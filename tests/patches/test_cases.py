@@ -272,7 +272,7 @@ ALONE = [
     ),
     ("q-ensemble", "common/layers.py", [(LOOP, "        return self._vmap(x)\n")], None),
     ("target-q", "common/layers.py", [(COMPILED, "        self._forward = self._forward_impl\n")], State.ABSENT),
-    ("target-q", "common/layers.py", [(COPY, "        self.target = QEnsemble(cfg)\n")], None),
+    ("target-q", "common/layers.py", [(COPY, "        self.target = QEnsemble(cfg)\n")], State.ABSENT),
     (
         "target-q",
         "common/layers.py",
