@@ -36,6 +36,8 @@ class Config:
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     buffer_device: str = "auto"  # where replay is kept: auto, cpu, pinned, mmap (a file), cuda, cuda:N or mps
     compile: bool = False  # compile the planner and the update
+    tf32: bool = True  # CUDA: round what float32 matrix products multiply to TF32
+    bf16: bool = False  # matrix products of the networks in bfloat16; weights, losses and actions stay in float32
     threads: Optional[int] = None  # CPU threads of torch; none: torch's own choice
     dist_timeout: float = 600.0  # seconds that a process waits for the others where torchrun starts several
     checkpoint: Optional[str] = None  # path of an agent to start from

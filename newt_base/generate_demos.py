@@ -12,7 +12,7 @@ from typing import Optional
 import torch
 from tensordict import TensorDict
 
-from .common import env_tasks, padded_widths, resolve_device, set_seed
+from .common import env_tasks, padded_widths, resolve_device, set_matmul_precision, set_seed
 from .common.demos import demo_path, save_demos
 from .common.progress import Progress
 from .common.world_model import WorldModel
@@ -68,6 +68,7 @@ def _settings(argv: list[str]) -> Config:
 def generate_demos(cfg: Config, num_demos: int) -> list[Path]:
     """Record `num_demos` episodes of each task of `cfg` and write them. Returns the files."""
     set_seed(cfg.seed)
+    set_matmul_precision(cfg.tf32)
     device = resolve_device(cfg.device, cfg.rank)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)

@@ -67,9 +67,20 @@ class TDMPC2(torch.nn.Module):
                 schedule.step()
 
     def _maybe_compile(self, fn):
+        if self.cfg.bf16:
+            fn = self._in_bf16(fn)
         if not self.cfg.compile:
             return fn
         return torch.compile(fn, mode="reduce-overhead" if self.device.type == "cuda" else "default")
+
+    def _in_bf16(self, fn):
+        """`fn` with its linear layers in bfloat16. Raises ValueError where the device has no such products."""
+        kind = "cpu" if self.device.type == "meta" else self.device.type  # on meta nothing is computed
+        try:
+            # No cache: older torch hands weights that were cast under no_grad, for the targets, to the loss as well.
+            return torch.autocast(kind, dtype=torch.bfloat16, cache_enabled=False)(fn)
+        except RuntimeError as error:
+            raise ValueError(f"bf16=true does not work on device {self.device}: {error}; use bf16=false") from error
 
     def save(self, fp, **extra):
         """Write weights, optimisers and the Q scale to the file `fp`, with whatever plain values are in `extra`."""

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from .common import barrier, distributed, resolve_device, set_seed
+from .common import barrier, distributed, resolve_device, set_matmul_precision, set_seed
 from .common.buffer import Buffer, EnsembleBuffer, row_of
 from .common.demos import demo_buffer
 from .common.logger import Logger
@@ -126,7 +126,7 @@ def build(cfg: Config) -> Trainer:
     if cfg.work_dir is None:
         cfg = parse_cfg(cfg)
     set_seed(cfg.seed + cfg.rank)
-    torch.set_float32_matmul_precision("high")
+    set_matmul_precision(cfg.tf32)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     device = resolve_device(cfg.device, cfg.rank)

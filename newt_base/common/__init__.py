@@ -60,6 +60,11 @@ def set_seed(seed):
         seeder(seed)
 
 
+def set_matmul_precision(tf32):
+    """Let float32 matrix products on CUDA round to TF32 what they multiply, or not; for all of this process."""
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+
+
 def resolve_device(name="auto", rank=0):
     """Return the torch.device that the setting `device` stands for.
 

@@ -80,7 +80,14 @@ class _MishInTransforms(torch.autograd.Function):
         return grad * ctx.saved_tensors[0]
 
 
-class NormedLinear(nn.Linear):
+class Linear(nn.Linear):
+    """Linear layer; its product may be in bfloat16, under autocast, but its output has the precision of its weights."""
+
+    def forward(self, x):
+        return super().forward(x).to(self.weight.dtype)
+
+
+class NormedLinear(Linear):
     """Linear layer, LayerNorm, activation (Mish unless given)."""
 
     def __init__(self, *args, act=None, **kwargs):
@@ -99,7 +106,7 @@ def mlp(in_dim, mlp_dims, out_dim, act=None):
     """Normalised hidden layers; the last layer is plain linear, or normalised with `act` where one is given."""
     widths = [in_dim, *mlp_dims]
     hidden = [NormedLinear(a, b) for a, b in pairwise(widths)]
-    last = NormedLinear(widths[-1], out_dim, act=act) if act else nn.Linear(widths[-1], out_dim)
+    last = NormedLinear(widths[-1], out_dim, act=act) if act else Linear(widths[-1], out_dim)
     return nn.Sequential(*hidden, last)
 
 

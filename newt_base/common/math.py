@@ -49,7 +49,9 @@ def two_hot_inv(x, cfg):
     if cfg.num_bins <= 1:
         return symexp(x) if cfg.num_bins else x
     values = _bin_values if not torch.compiler.is_compiling() else _bin_values.__wrapped__
-    return symexp((x.softmax(-1) @ values(cfg.vmin, cfg.vmax, cfg.num_bins, x.device, x.dtype)).unsqueeze(-1))
+    bins = values(cfg.vmin, cfg.vmax, cfg.num_bins, x.device, x.dtype)
+    # Not as a matrix product, which autocast would round to bfloat16.
+    return symexp((x.softmax(-1) * bins).sum(-1, keepdim=True))
 
 
 @lru_cache(maxsize=16)
