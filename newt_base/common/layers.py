@@ -22,29 +22,32 @@ class SimNorm(nn.Module):
         return f"dim={self.dim}"
 
 
+_ONE = torch.ones(())  # adding a Python number takes twice as long on a small tensor: it is converted each time
+
+
 class Mish(nn.Module):
-    """Mish, x tanh(softplus(x)) (arXiv:1908.08681); on a CPU from a single exponential, where torch takes three."""
+    """Mish, x tanh(softplus(x)) (arXiv:1908.08681); on a CPU from a single exponential, where torch takes three.
+
+    With m = e^x + e^2x / 2, tanh(softplus(x)) = m / (m + 1).
+    """
 
     def forward(self, x):
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return F.mish(x)
         if not torch.is_grad_enabled():
-            return x / _halves(x)[1].reciprocal_().add_(1)
+            e = x.exp()  # where it overflows, the reciprocal is 0 and the output x
+            return x / torch.addcmul(e, e, e, value=0.5).reciprocal_().add_(_ONE)
         return _MishInTransforms.apply(x)[0] if torch._C._are_functorch_transforms_active() else _Mish.apply(x)
 
 
-def _halves(x):
-    """e^x, and e^x + e^2x / 2 =: m, with which tanh(softplus(x)) = m / (m + 1); above 20 that is 1 in float32."""
-    e = x.clamp(max=20).exp_()
-    return e, torch.addcmul(e, e, e, value=0.5)
-
-
 def _mish_and_slope(x):
-    """Mish and its derivative, m/(m+1) + x (e^x + e^2x) / (m+1)^2."""
-    e, m = _halves(x)
-    rest = (m + 1).reciprocal_()
+    """Mish and its derivative, m/(m+1) + x (e^x + e^2x) / (m+1)^2; above 20 the first is 1 in float32."""
+    low = x.clamp(max=20)
+    e = low.exp()
+    m = torch.addcmul(e, e, e, value=0.5)
+    rest = (m + _ONE).reciprocal_()
     gate = m * rest
-    return x * gate, torch.addcmul(gate, x, torch.addcmul(e, e, e).mul_(rest).mul_(rest))
+    return x * gate, torch.addcmul(gate, low, torch.addcmul(e, e, e).mul_(rest).mul_(rest))
 
 
 class _Mish(torch.autograd.Function):
@@ -84,7 +87,7 @@ class Linear(nn.Linear):
     """Linear layer; its product may be in bfloat16, under autocast, but its output has the precision of its weights."""
 
     def forward(self, x):
-        return super().forward(x).to(self.weight.dtype)
+        return F.linear(x, self.weight, self.bias).to(self.weight.dtype)
 
 
 class NormedLinear(Linear):
