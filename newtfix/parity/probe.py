@@ -180,6 +180,7 @@ def _implied(fixture: Fixture) -> dict[str, Any]:
         "device": "cpu",
         "buffer_device": "cpu",
         "compile": False,
+        "bf16": False,
         "rank": 0,
         "world_size": 1,
         "multiproc": False,

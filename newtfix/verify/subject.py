@@ -56,6 +56,7 @@ _SIZES: Mapping[str, Any] = {
     "device": "cpu",
     "buffer_device": "cpu",
     "compile": False,
+    "bf16": False,
     "multiproc": False,
     "rank": 0,
     "world_size": 1,
