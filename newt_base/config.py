@@ -35,7 +35,7 @@ class Config:
     seed: int = 1  # seed of the agent and of the first environment
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     buffer_device: str = "auto"  # where replay is kept: auto, cpu, pinned, mmap (a file), cuda, cuda:N or mps
-    compile: bool = False  # compile the planner and the update
+    compile: Union[bool, str] = False  # compile the planner and the update: true, false, or auto: on CUDA
     tf32: bool = True  # CUDA: round what float32 matrix products multiply to TF32
     bf16: bool = False  # matrix products of the networks in bfloat16; weights, losses and actions stay in float32
     threads: Optional[int] = None  # CPU threads of torch; none: torch's own choice
@@ -206,6 +206,7 @@ _INTERNAL = [
     "explicit",
 ]
 _CHOICES: dict[str, tuple[Any, ...]] = {
+    "compile": (False, True, "auto"),
     "obs": ("state",),
     "env_mode": ("async", "sync"),
     "lr_schedule": (None, "warmup"),
@@ -355,7 +356,7 @@ def _preset(name: Optional[str]) -> dict[str, Any]:
 
 
 def _bad_choice(key: str, value: Any, choices: tuple[Any, ...]) -> ConfigError:
-    words = ["none" if choice is None else str(choice) for choice in choices]
+    words = [str(choice).lower() if choice is None or isinstance(choice, bool) else str(choice) for choice in choices]
     match = difflib.get_close_matches(str(value), words, n=1, cutoff=0.5)
     suggestion = f"{key}={match[0]}" if match else None
     return ConfigError(key, value, f"{key}={value} is not available", ", ".join(words), suggestion)
@@ -366,7 +367,7 @@ def _parse(key: str, text: str) -> Any:
     kinds, optional = _kinds(_settable()[key].type)
     if optional and text.lower() in ("", "none", "null", "~"):
         return None
-    if str in kinds:
+    if kinds == (str,):
         return text
     try:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)["value"]
@@ -395,6 +396,8 @@ def _coerce(key: str, value: Any) -> Any:
         return float(value)
     if number and int in kinds and float(value).is_integer():
         return int(value)
+    if key in _CHOICES and len(kinds) > 1:
+        raise _bad_choice(key, value, _CHOICES[key])
     names = [
         {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(k.__name__, "text") for k in kinds
     ]
@@ -481,6 +484,7 @@ def parse_cfg(cfg: Config) -> Config:
     _fill_task(cfg)
     _fill_schedule(cfg)
     _fill_demos(cfg)
+    _fill_compile(cfg)
     cfg.work_dir = Path(cfg.out_dir) / _folder(cfg.task) / str(cfg.seed) / cfg.exp_name
     cfg.bin_size = (cfg.vmax - cfg.vmin) / max(cfg.num_bins - 1, 1)
     validate(cfg)
@@ -631,6 +635,14 @@ def _fill_demos(cfg: Config) -> None:
     if not any(path.is_file() for path in paths):
         problem = f"use_demos=true finds no demonstrations: there is no {' and no '.join(map(str, paths[:3]))}"
         raise ConfigError("use_demos", True, problem, "record some with generate_demos, or set data_dir=FOLDER")
+
+
+def _fill_compile(cfg: Config) -> None:
+    """compile=auto: on CUDA, as newt does; on a CPU few runs are long enough to make up for compiling."""
+    import torch
+
+    if cfg.compile == "auto":
+        cfg.compile = cfg.device.startswith("cuda") or (cfg.device == "auto" and torch.cuda.is_available())
 
 
 def _round_up(value: int, multiple: int) -> int:

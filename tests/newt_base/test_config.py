@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from newt_base import config, train
 from newt_base.common import MODEL_SIZE
@@ -29,6 +30,9 @@ SMALL = ["num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1", "ra
         ("utd=1", 1.0),
         ("lr=1e-4", 1e-4),
         ("mpc=false", False),
+        ("compile=true", True),
+        ("compile=auto", "auto"),
+        ("bf16=true", True),
         ("eval_freq=none", None),
         ("eval_freq=null", None),
         ("exp_name=2024", "2024"),
@@ -64,6 +68,9 @@ def test_values_as_typed(argument, value):
         ("lr=0", "lr", None),
         ("mpc=maybe", "mpc", None),
         ("mpc=1", "mpc", None),
+        ("compile=1", "compile", None),
+        ("compile=autp", "compile", "compile=auto"),
+        ("bf16=auto", "bf16", None),
         ("rho=1.5", "rho", None),
         ("steps=[1]", "steps", None),
         ("constrained_planning=3", "constrained_planning", None),
@@ -136,6 +143,30 @@ def test_latent_must_split_into_simplices():
 def test_get():
     assert Config().get("steps") == 1_000_000
     assert Config().get("nothing", 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "compiled"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("cuda:1", True, True),
+        ("cpu", True, False),
+        ("mps", False, False),
+    ],
+)
+def test_compile_auto_is_decided_by_the_device(device, there, compiled, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    given = load_cfg(["task=cartpole-swingup", f"device={device}", "compile=auto"])
+    assert parse_cfg(given).compile is compiled
+    assert given.compile == "auto"
+
+
+def test_choices_are_spelled_as_they_are_typed():
+    with pytest.raises(ConfigError, match="valid: false, true, auto"):
+        load_cfg(["compile=never"])
+    with pytest.raises(ConfigError, match="valid: 0, 1, 2"):
+        load_cfg(["constrained_planning=3"])
 
 
 def test_a_field_added_later_is_parsed_checked_and_explained(monkeypatch):
