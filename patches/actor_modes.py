@@ -171,6 +171,27 @@ FIXED_TEMPERATURE = (
     Where("agent", "self.cfg.entropy_coef", "TDMPC2._pi_loss"),
     Where("agent", ("import math", "self.model.module"), absent=True),
 )
+# What the loss asks the model for is there by these names; weights are one number per step.
+INTERFACES = (
+    Where("agent", 'self.model.Q($*_, return_type="avg")', "TDMPC2"),
+    Where("world_model", '"scaled_entropy"', "WorldModel.pi"),
+    Where(
+        "agent",
+        (*(f"self.rho = $_.{name}($*_)" for name in ("view", "reshape", "unsqueeze")), "self.rho = $_[$*_]"),
+        "TDMPC2.__init__",
+        absent=True,
+    ),
+)
+# The loss that is replaced keeps nothing of its own.
+KEEPS = Where(
+    "agent",
+    (
+        *("self.$_ = $_", "self.$_ += $_", "self.$_[$_] = $_", "self.$_[$_] += $_"),
+        *(f"self.$_.{name}($*_)" for name in ("lerp_", "mul_", "add_", "copy_", "fill_", "append")),
+    ),
+    "TDMPC2._pi_loss",
+    absent=True,
+)
 MASKS = Where("world_model", ("self._action_masks", 'self.register_buffer("_action_masks", $*_)'), "WorldModel")
 POLICY = tuple(f"def pi(self, $z, $task{rest}):\n    $$_" for rest in ("", "=$_", ", $*_", "=$_, $*_"))
 
@@ -340,6 +361,8 @@ PATCH = Patch(
                         *FIXED_TEMPERATURE,
                         Where("agent", "self.scale.update($values)", "TDMPC2.update_pi"),
                         Where("agent", "self.scale.update($*_)", "TDMPC2._pi_loss", absent=True),
+                        *INTERFACES,
+                        KEEPS,
                     ),
                 ),
                 Shape(
@@ -353,6 +376,8 @@ PATCH = Patch(
                             tuple(f"with torch.no_grad():\n    {update}\n    $$others" for update in UPDATES),
                             "TDMPC2._pi_loss",
                         ),
+                        *INTERFACES,
+                        KEEPS,
                     ),
                 ),
             ),

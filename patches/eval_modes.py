@@ -84,6 +84,18 @@ RETURN_TYPE = tuple(f"def Q(self, $_, $_, $_, return_type=$_{more}):\n    $$_" f
 CALLS = ("self.agent({}, $*_)", "self.env.step({})")
 MADE = ("self.$_($*_)", "$variable($*_)", "$variable.$_($*_)", "$_ * $_", "$_ / $_", "torch.$_($*_)")
 RAW = tuple(call.format(made) for call in CALLS for made in MADE)
+# Rewards that are learned from, and the discount per step, are those of the environment.
+SCALED = tuple(
+    f"self.to_td({before}$_ {operator} $_, $*_)"
+    for before in ("$_, $_, ", "$_, $_, reward=", "$_, $_, $_, $_, ")
+    for operator in ("*", "/", "+", "-")
+)
+MANY_STEPS = (
+    "self.discount = $_ ** $_",
+    "self.discount **= $_",
+    "self.discount = torch.pow($*_)",
+    "self.discount.pow_($_)",
+)
 REPEATS = ("for $_ in range($*_):\n    $$_\n    $_, $_, $_, $_, $_ = self.env.step($_)\n    $$_",)
 EVALUATIONS = ("eval", "evaluate")  # what trees call the method
 # How the methods call the environments and the agent is how the tree does.
@@ -95,6 +107,8 @@ INTERFACES = (
     *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
     Where("trainer", ("self.eval_env", '"is_success"', '$_["final_info"][$variable]'), "Trainer", absent=True),
     Where("trainer", RAW, "Trainer", absent=True),
+    Where("trainer", SCALED, "Trainer", absent=True),
+    Where("agent", MANY_STEPS, "TDMPC2", absent=True),
     Where("trainer", REPEATS, "Trainer", absent=True),
     Where(
         "trainer", ("self.$_.env.step($_)", "self.test_env", "self.env_eval", "self.eval_envs"), "Trainer", absent=True

@@ -39,11 +39,13 @@ def _places(before: str, after: str, *where: Where, fallback: bool = False) -> t
 COLLECTS = ("self.to_td($*_)", "self._tds[$*_]")
 # The environments go on from what a step returned, and rows hold it as it is; nothing is written into it, and `done`
 # still says whose it is.
+MADE = ("self.$_($*_)", "$variable($*_)", "$_ / $_", "$_ * $_", "$_ - $_")
 AS_RESET = Where(
     "trainer",
     (
         "$obs[$_] = $_",
-        *(f"self.to_td({made}{more})" for made in ("self.$_($*_)", "$variable($*_)") for more in ("", ", $*_")),
+        *(f"self.to_td({made}{more})" for made in MADE for more in ("", ", $*_")),
+        *(f"$made = {made}\n$$_\n$_ = self.to_td($made, $*_)" for made in MADE),
         f"{STEPPING}\n$$_\n$obs = self.$_.$_($*_)",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs = $_\n    $$_",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs, $_ = $_\n    $$_",

@@ -18,6 +18,7 @@ DURATIONS = (
     *(f"{name}($*_, {last})" for name in ("math.interp_dist", "interp_dist") for last in ("$_ - $_", "$duration")),
 )
 BY_NAME = ("$_ = $duration", "$_, $_ = $_, $duration")
+KEPT = "$_ = $_.constraint_final_step - $_"  # under whatever name
 BOUNDS = "def interp_dist($_, $_, $_, $_, $_, $start, $end):\n    $$_"
 PATCH = Patch(
     title="Annealing of the planner's start ends at the final step",
@@ -37,6 +38,7 @@ PATCH = Patch(
                     where=(
                         Where("math", BOUNDS, ""),
                         Where("agent", DURATIONS, absent=True),
+                        Where("agent", KEPT, absent=True),
                         Where("agent", BY_NAME, "TDMPC2.plan", absent=True),
                     ),
                 ),

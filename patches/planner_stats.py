@@ -292,12 +292,29 @@ ON_ONE_SCALE = Where(
     "Trainer",
     absent=True,
 )
+# Nothing replaces some of the planner's actions, and they are stored as they are, for this very step.
+LATER = ("$stored = self.$_", "$stored, self.$_ = self.$_, $_", "$stored = self.$_[$*_]", "$stored = self.$_.popleft()")
+MADE = ("$_.float()", "torch.nn.functional.one_hot($*_)", "F.one_hot($*_)")
+NOT_MIXED = Where(
+    "trainer",
+    (
+        "$_[$_] = self.env.rand_act()[$_]",
+        "$_ = torch.where($_, self.env.rand_act(), $_)",
+        "$_ = torch.where($_, $_, self.env.rand_act())",
+        *(f"{later}\n$$_\n$_ = self.to_td($_, $stored, $*_)" for later in LATER),
+        *(f"self.to_td($_, {made}, $*_)" for made in MADE),
+    ),
+    "Trainer",
+    absent=True,
+)
 SAME_METHOD = (
     ON_ONE_SCALE,
+    NOT_MIXED,
     Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),
 )
 OTHER_METHOD = (
     ON_ONE_SCALE,
+    NOT_MIXED,
     Where(
         "trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True
     ),

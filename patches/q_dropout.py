@@ -50,7 +50,10 @@ LEARNING = Where(
     far=("self.model = $_",),
 )
 QUIET = Where(
-    "agent", ("self.model.eval()", "self.model.train(False)", "self.eval()"), "TDMPC2", far=("self.model = $_",)
+    "agent",
+    ("self.model.eval()", "self.model.train(False)", "self.eval()"),
+    "TDMPC2",
+    far=("self.model = $_", "self.model.load_state_dict($*_)"),
 )
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 

@@ -60,6 +60,23 @@ WEIGHTS_ALONE = Where(
     ),
     absent=True,
 )
+HOOKS = tuple(
+    Where(role, ("$_.register_forward_hook($*_)", "$_.register_forward_pre_hook($*_)"), absent=True)
+    for role in ("agent", "world_model")
+)
+# They are of one shape.
+ALIKE = Where(
+    "layers",
+    (
+        "[mlp($_, $each, $*_) for $each in $_]",
+        "[mlp($_, $_[$each], $*_) for $each in $_]",
+        "[mlp($*_) for $_, $_ in $_]",
+        "$_ % $_",
+    ),
+    "QEnsemble.__init__",
+    absent=True,
+)
+FUNCTIONAL = (WEIGHTS_ALONE, *HOOKS, ALIKE)
 
 PATCH = Patch(
     title="Q ensemble as one functional vmap",
@@ -73,10 +90,10 @@ PATCH = Patch(
             "QEnsemble",
             (
                 *(
-                    Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED, where=(WEIGHTS_ALONE,))
+                    Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED, where=FUNCTIONAL)
                     for code in ONE_BY_ONE
                 ),
-                *(Shape(code, STACKED_CHOSEN, where=(WEIGHTS_ALONE,)) for code in CHOSEN),
+                *(Shape(code, STACKED_CHOSEN, where=FUNCTIONAL) for code in CHOSEN),
             ),
             present=(
                 "torch.func.functional_call($*_)",

@@ -49,6 +49,7 @@ MEANS = ("($_ * $temporal[$*_]).mean($*_)", "$weight = $_\n$$_\n$_ = ($weight * 
 # The weights are those of the losses, and of nothing else; the policy's are sums or means that are known.
 OF_LOSSES = (
     ONE_HORIZON,
+    Where("agent", "self.model.pi($*_)", "TDMPC2", near=("self.scale($_)", "self.scale($_, $*_)")),
     Where(
         "agent",
         ("self.rho[$*_] / $_.sum($*_)", "$rho_name / $rho_name.sum($*_)", "$rho_name /= $_"),

@@ -41,7 +41,19 @@ def _loss(result: str, update: str = "") -> str:
 
 
 # What the loss returned is what the scale is updated with.
-AS_RETURNED = Where("agent", "$_, $values, $_ = self.$_($*_)\n$$_\n$values = $_", "TDMPC2.update_pi", absent=True)
+AS_RETURNED = Where(
+    "agent",
+    tuple(
+        f"$_, $values, $_ = self.$_($*_)\n$$_\n{changed}"
+        for changed in ("$values = $_", "if $_:\n    $$_\n    $values = $_\n    $$_")
+    ),
+    "TDMPC2.update_pi",
+    absent=True,
+)
+# Nothing but the policy's step computes the loss.
+IN_STEPS = Where(
+    "agent", ("self.pi_loss($*_)", "self._pi_loss($*_)"), "TDMPC2", absent=True, far=("self.scale.update($*_)",)
+)
 
 
 def _in_loss(update: str) -> Where:
@@ -56,7 +68,7 @@ def _moved(update: str, values: str, result: str) -> Shape:
     return Shape(
         _loss(result),
         _loss(result, block.format("$qs[0]")),
-        where=(CALLED, Where("agent", step, "TDMPC2.update_pi"), AS_RETURNED),
+        where=(CALLED, Where("agent", step, "TDMPC2.update_pi"), AS_RETURNED, IN_STEPS),
         count=None,
         untouched=("between:uses self.scale", "using:qs"),
     )

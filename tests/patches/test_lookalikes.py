@@ -26,6 +26,8 @@ COMPILED = (
     "        if cfg.compile:\n            self._forward = torch.compile(self._forward_impl)\n"
     "        else:\n            self._forward = self._forward_impl\n"
 )
+NORMALISED = "        self.rho = self.rho / self.rho.sum()\n"
+SPENT = "                        self._update_tokens %= 1.0\n"
 ACT = "self.agent(obs, t0=done, step=self._step"
 
 # What is different, the patch, the file of newt_base, its code, what a tree has instead, words of the refusal.
@@ -104,6 +106,118 @@ CASES = {
         "        self._forward = compiled(self._forward_impl)\n",
         "does not fit",
     ),
+    "values that are asked for by another name": (
+        "actor-modes",
+        "tdmpc2.py",
+        'return_type="avg"',
+        'return_type="mean"',
+        'self.model.Q($*_, return_type="avg")',
+    ),
+    "a policy that gives no scaled entropy": (
+        "actor-modes",
+        "common/world_model.py",
+        '"scaled_entropy"',
+        '"entropy_times_dims"',
+        '"scaled_entropy"',
+    ),
+    "a loss that keeps something": (
+        "actor-modes",
+        "tdmpc2.py",
+        TOTAL,
+        f"{TOTAL}            self._average.lerp_(pi_loss.detach(), 0.01)\n",
+        "self.$_.lerp_($*_)",
+    ),
+    "weights that have the shape of losses": (
+        "actor-modes",
+        "tdmpc2.py",
+        NORMALISED,
+        f"{NORMALISED}        self.rho = self.rho.view(-1, 1, 1)\n",
+        "self.rho = $_.view($*_)",
+    ),
+    "a burst of somebody's own": (
+        "burst",
+        "trainer.py",
+        UPDATING,
+        "                if self._step >= self.cfg.pretrain_at and not self._pretrained:\n"
+        "                    for _ in range(self.cfg.pretrain_updates):\n"
+        "                        self.agent.update(self.buffer)\n"
+        f"                    self._pretrained = True\n{UPDATING}",
+        "and not self.$done",
+    ),
+    "resets that count updates": (
+        "burst",
+        "trainer.py",
+        SPENT,
+        f"{SPENT}                        if self._updates >= self.cfg.reset_every:\n"
+        "                            self.agent.reset_heads()\n",
+        "if self.$_ >= $_",
+    ),
+    "rewards that are scaled": (
+        "eval-modes",
+        "trainer.py",
+        "mu, std, reward, terminated)",
+        "mu, std, reward * self.cfg.reward_scale, terminated)",
+        "$_ * $_",
+    ),
+    "a discount over several steps": (
+        "eval-modes",
+        "tdmpc2.py",
+        "dtype=torch.float32)\n",
+        "dtype=torch.float32)\n        self.discount = self.discount**self.cfg.n_step\n",
+        "self.discount = $_ ** $_",
+    ),
+    "rows of observations that were scaled": (
+        "first-obs",
+        "trainer.py",
+        "                td = self.to_td(_obs",
+        "                _obs = _obs / 255.0\n                td = self.to_td(_obs",
+        "$made = $_ / $_",
+    ),
+    "a duration by a name of its own": (
+        "plan-anneal",
+        "tdmpc2.py",
+        NORMALISED,
+        f"{NORMALISED}        self._steps = cfg.constraint_final_step - cfg.constraint_start_step\n",
+        "$_.constraint_final_step - $_",
+    ),
+    "a model that plans in training mode": (
+        "q-dropout",
+        "tdmpc2.py",
+        "        self._step_schedules()\n        self.model.eval()\n",
+        "        self._step_schedules()\n",
+        "self.model.eval()",
+    ),
+    "networks that are listened to": (
+        "q-ensemble",
+        "tdmpc2.py",
+        NORMALISED,
+        f"{NORMALISED}        for q in self.model._Qs.online._Qs:\n            q[0].register_forward_hook(print)\n",
+        "register_forward_hook",
+    ),
+    "networks of several widths": (
+        "q-ensemble",
+        "common/layers.py",
+        "2 * [cfg.mlp_dim], max(cfg.num_bins, 1)) for _ in",
+        "2 * [cfg.mlp_dim // (1 + i % 2)], max(cfg.num_bins, 1)) for i in",
+        "$_ % $_",
+    ),
+    "a loss that is also computed to validate": (
+        "scale-order",
+        "tdmpc2.py",
+        "    def update(self, buffer):",
+        "    def validate(self, zs, action, mu, std, task):\n"
+        "        return self._pi_loss(zs, action, mu, std, task)[0]\n\n"
+        "    def update(self, buffer):",
+        "self._pi_loss($*_)",
+    ),
+    "values of all ranks": (
+        "scale-order",
+        "tdmpc2.py",
+        "            self.scale.update(qs)\n",
+        "            if self.cfg.world_size > 1:\n                qs = self._gathered(qs)\n"
+        "            self.scale.update(qs)\n",
+        "does not fit",
+    ),
     "weights of another horizon": (
         "rho",
         "tdmpc2.py",
@@ -120,6 +234,22 @@ def test_refused(case: str) -> None:
     tree = variant(sources(), file, (old, new), everywhere=True)
     with pytest.raises(Refused) as refused:
         plan(tree, [patch], PATCHES)
+    assert words in f"{refused.value}\n{refused.value.where}"
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        ("\t\t\taction, self._queued = self._queued, action\n", "$stored, self.$_ = self.$_, $_"),
+        ("\t\t\tmixed = torch.rand(4) < 0.05\n\t\t\taction[mixed] = self.env.rand_act()[mixed]\n", "rand_act()[$_]"),
+    ],
+)
+def test_actions_that_are_not_the_planner_s_for_this_step(new: str, words: str) -> None:
+    """What is stored was acted on later, or in part at random."""
+    stepped = "\t\t\tobs, reward, terminated, truncated, info = self.env.step(action)\n\t\t\tep_len += 1\n"
+    tree = variant(texts("plain"), "trainer.py", (stepped, new + stepped))
+    with pytest.raises(Refused) as refused:
+        plan(tree, ["planner-stats"], PATCHES)
     assert words in f"{refused.value}\n{refused.value.where}"
 
 
