@@ -85,6 +85,9 @@ EXPLORES = Where(
         *(f"$noise = {noise}\n$$_\n$_ = $_ + $std * $noise" for noise in NOISE),
         *(f"$noise = {noise}\n$$_\n$_ += $std * $noise" for noise in NOISE),
         "torch.normal($_, $std)",
+        *(f"$_.add_($std * {noise})" for noise in NOISE),
+        *(f"$noise = {noise}\n$$_\n$_.add_($std * $noise)" for noise in NOISE),
+        *(f"$noise = {noise}\n$$_\n$_.add_($std * $noise).clamp_($*_)" for noise in NOISE),
     ),
     "TDMPC2.plan",
 )

@@ -24,6 +24,10 @@ ARGUMENTS = Where(
     "TDMPC2",
     near=("self.cfg.prior_coef * $_",),
 )
+# The term of the planner's prior, where other losses have terms with the same weight.
+WEIGHED = Where(
+    "agent", "self.cfg.prior_coef * $prior_loss", "TDMPC2", near=("self.cfg.scale_threshold", "self._log_prior($*_)")
+)
 # Priors that are summed up over time, the log-probabilities being [H, B, 1].
 SUMS = tuple(
     (term.format(prior="$log_prior") + mean, term.format(prior="$log_prior * prior_norm") + mean)
@@ -89,7 +93,7 @@ PATCH = Patch(
                         prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
                         $prior_loss = {after}
                         """,
-                        where=(ARGUMENTS, Where("agent", "self.cfg.prior_coef * $prior_loss", "TDMPC2")),
+                        where=(ARGUMENTS, WEIGHED),
                     )
                     for before, after in SUMS
                 ),

@@ -83,6 +83,10 @@ PATCH = Patch(
     severity=Severity.MINOR,
     changes="the Q ensemble is one functional vmap over stacked parameters",
     after=("q-dropout",),
+    by_hand=(
+        Where("layers", ("torch.vmap($*_)", "vmap($*_)")),
+        Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
+    ),
     edits=(
         Edit(
             "forward",
@@ -91,6 +95,14 @@ PATCH = Patch(
             (
                 *(
                     Shape(f"def _forward_impl(self, $x):\n{indent(code, '    ')}", STACKED, where=FUNCTIONAL)
+                    for code in ONE_BY_ONE
+                ),
+                *(
+                    Shape(
+                        f"def forward(self, $x):\n{indent(code, '    ')}",
+                        STACKED.replace("_forward_impl", "forward"),
+                        where=FUNCTIONAL,
+                    )
                     for code in ONE_BY_ONE
                 ),
                 *(Shape(code, STACKED_CHOSEN, where=FUNCTIONAL) for code in CHOSEN),

@@ -295,3 +295,55 @@ def test_one_row_for_all_becomes_each_its_own(common: str) -> None:
     tree = variant(sources(), "trainer.py", ("self._tds[ep_len] = td", f"self._tds[{common}] = td"))
     patched = plan(tree, ["episode-rows"], PATCHES).after["trainer.py"]
     assert "self._tds[ep_len.long(), torch.arange(ep_len.shape[0])] = td\n" in patched
+
+
+def test_the_prior_s_weight_beside_another_loss_with_its_own() -> None:
+    scaled = ("(self.cfg.prior_coef * self.cfg.action_dim / 61) * prior_loss", "self.cfg.prior_coef * prior_loss")
+    patched = plan(variant(texts("planning"), "tdmpc2.py", scaled), ["prior-norm"], PATCHES).after["tdmpc2.py"]
+    assert "prior_loss = -(log_prior * prior_norm * self.rho[:-1, None, None]).sum(dim=(0, 2))\n" in patched
+    assert patched.count("prior_norm") == 2
+
+
+def test_noise_that_is_added_in_place() -> None:
+    noise = "out_std * torch.randn_like(action)"
+    added = (f"action = (action + {noise}).clamp(-1, 1)", f"action.add_({noise}).clamp_(-1, 1)")
+    tree = variant(texts("plain"), "tdmpc2.py", added)
+    assert "mu = action.clone()\n" in plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+
+
+FORWARD = "\tdef forward(self, x):\n\t\treturn self._forward(x)\n"
+
+
+def test_networks_in_the_forward_method_itself() -> None:
+    layers = texts("plain")["common/layers.py"]
+    start, end = layers.index("\t\tif cfg.compile:\n"), layers.index("\tdef _forward_impl(self, x):\n")
+    layers = layers.replace(layers[start:end], "\n").replace(FORWARD, "").replace("_forward_impl", "forward")
+    patched = plan({**texts("plain"), "common/layers.py": layers}, ["q-ensemble"], PATCHES).after["common/layers.py"]
+    assert 'torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, x)\n' in patched
+
+
+def test_an_ensemble_whose_base_class_is_batched() -> None:
+    layers = texts("plain")["common/layers.py"]
+    start, end = layers.index("class QEnsemble(nn.Module):\n"), layers.index("class QOnlineTargetEnsemble")
+    batched = """class Ensemble(nn.Module):
+\tdef __init__(self, modules):
+\t\tsuper().__init__()
+\t\tself.params = from_modules(*modules, as_module=True)
+\t\tself.module = deepcopy(modules[0])
+
+\tdef _call(self, params, x):
+\t\twith params.to_module(self.module):
+\t\t\treturn self.module(x)
+
+\tdef forward(self, x):
+\t\treturn torch.vmap(self._call, (0, None), randomness="different")(self.params, x)
+
+
+class QEnsemble(Ensemble):
+\tdef __init__(self, cfg):
+\t\tsuper().__init__([mlp(cfg.latent_dim + cfg.action_dim, 2 * [cfg.mlp_dim], cfg.num_bins) for _ in range(cfg.num_q)])
+
+
+"""
+    tree = {**texts("plain"), "common/layers.py": layers.replace(layers[start:end], batched)}
+    assert inspect(tree, PATCHES, ["q-ensemble"])["q-ensemble"].state is State.APPLIED
