@@ -144,6 +144,11 @@ def _is_node(kind: type) -> bool:
     return _NODES[kind]
 
 
+@cache
+def _is_statement(kind: type) -> bool:
+    return issubclass(kind, cst.BaseStatement)
+
+
 def _is_expression(kind: type) -> bool:
     if kind not in _EXPRESSIONS:
         _EXPRESSIONS[kind] = issubclass(kind, cst.BaseExpression)
@@ -377,18 +382,37 @@ def _whole(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None, path: Pa
 def _required(pattern: Pattern) -> frozenset[str]:
     """The names that code must mention for the pattern to match it."""
     roots = pattern.statements if pattern.expression is None else (pattern.expression,)
-    return frozenset().union(*map(_names_in, roots)) - {
-        name for root in roots for name in _names_in(root) if _is_hole(name)
-    }
+    return frozenset().union(*map(_needed, roots))
+
+
+@cache
+def _needed(code: cst.CSTNode) -> frozenset[str]:
+    """The same for a part of a pattern."""
+    return frozenset(name for name in _names_in(code) if not _is_hole(name))
 
 
 def _is_hole(name: str) -> bool:
     return name.startswith(tuple(_KINDS.values()))
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=65536)
 def _names_in(unit: cst.CSTNode) -> frozenset[str]:
-    return frozenset(node.value for _, node in walk(unit) if isinstance(node, cst.Name))
+    """The names in a piece of code; those of each statement in it are remembered."""
+    names: set[str] = set()
+    pending: list[Any] = [unit]
+    while pending:
+        node = pending.pop()
+        if type(node) is cst.Name:
+            names.add(node.value)
+            continue
+        for field in _child_fields(type(node)):
+            child = getattr(node, field)
+            for part in child if type(child) in _SEQUENCES else (child,):
+                if _is_statement(type(part)):
+                    names |= _names_in(part)
+                elif _is_node(type(part)):
+                    pending.append(part)
+    return frozenset(names)
 
 
 @lru_cache(maxsize=2048)
@@ -420,7 +444,11 @@ def _find_anew(pattern: Pattern, unit: cst.CSTNode) -> tuple[Match, ...]:
 def _find_runs(pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, bound: Bindings) -> list[Match]:
     runs: list[Match] = []
     start = 0 if pattern else len(block.body)
+    first = _needed(pattern[0]) if pattern and many(pattern[0]) is None else frozenset()
     while start < len(block.body):
+        if not first <= _names_in(block.body[start]):
+            start += 1
+            continue
         found = _match_prefix(pattern, block.body[start:], bound, whole=False)
         if found is None or found[1] == 0:
             start += 1
