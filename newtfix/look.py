@@ -125,7 +125,7 @@ def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat
             for at, method in _methods(root, path)
             if (not where.near or _has_any(where.near, method)) and not _has_any(where.far, method)
         ]
-    around = [match for source in where.outside for match in pat.search(source, root, {}, path)]
+    around = [match for source in where.outside for match in pat.search(source, root, bound, path)]
     matches = [
         match
         for source in patterns

@@ -119,6 +119,8 @@ ABOUT = {
     "any_std": re.compile(r"^[\w.]*?(std|stdev|stddev|sigma|spread)s?\d*$"),
     "seeding": re.compile(r"\b_?seed(ing)?_?(coef|steps)\b"),
     "whole": re.compile(r"^[\w.]+$|^torch\.cat\("),
+    "all_losses": re.compile(r"(?=[\s\S]*consistency_coef)(?=[\s\S]*reward_coef)(?=[\s\S]*value_coef)"),
+    "number": re.compile(r"^[\d.]+(e-?\d+)?$"),
     "rho_name": re.compile(r"^rho\w*$"),
     "temporal": re.compile(r"^(self\.)?rho\b|\brho$"),
 }
@@ -145,7 +147,7 @@ def _is_node(kind: type) -> bool:
 
 
 @cache
-def _is_statement(kind: type) -> bool:
+def _is_statement(kind: Any) -> bool:
     return issubclass(kind, cst.BaseStatement)
 
 
@@ -405,12 +407,14 @@ def _names_in(unit: cst.CSTNode) -> frozenset[str]:
         if type(node) is cst.Name:
             names.add(node.value)
             continue
-        for field in _child_fields(type(node)):
+        kind: Any = type(node)
+        for field in _child_fields(kind):
             child = getattr(node, field)
             for part in child if type(child) in _SEQUENCES else (child,):
-                if _is_statement(type(part)):
+                kind = type(part)
+                if _is_statement(kind):
                     names |= _names_in(part)
-                elif _is_node(type(part)):
+                elif _is_node(kind):
                     pending.append(part)
     return frozenset(names)
 

@@ -76,6 +76,7 @@ SCHEDULED = tuple(
     for test in ("self.$_ >= $_", "self.$_ > $_", "self.$_ % $_ == $_")
 )
 ONLY = Where("trainer", (*OWN, *SCHEDULED), "Trainer", absent=True)
+ONCE = Where("trainer", "self._step == $_", "Trainer", absent=True, near=SPENDING)
 
 # How the tokens of an iteration are spent, and how the metrics of its updates are kept.
 SPENDING_TOKENS = (
@@ -143,7 +144,7 @@ PATCH = Patch(
         ),
         Edit("instead-of-tokens", "trainer", "Trainer", tuple(_instead(*spends) for spends in SPENDING_TOKENS)),
         Add(
-            "method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY)
+            "method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY, ONCE)
         ),
     ),
 )

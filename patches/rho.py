@@ -27,18 +27,21 @@ NORMALISED = (
     ),
     *("self.rho * $_", "self.rho = $_.softmax($*_)", "self.rho = torch.softmax($*_)", "self.rho = F.$_($*_)"),
 )
-DIVIDED = ("$_ / self.cfg.horizon", "$_ /= self.cfg.horizon", "$_ / len($_)", "$_ /= len($_)")
+LOSSES = ("consistency", "reward", "value")
+HORIZONS = ("self.cfg.horizon", "len($_)", "($_ * $_)")
+DIVIDED = tuple(f"${name} {by} {steps}" for name in LOSSES for by in ("/", "/=") for steps in HORIZONS)
 # Trees that weigh and add up in a method of its own.
 METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
-WEIGHED = "self.cfg.consistency_coef * $consistency + self.cfg.reward_coef * $reward + self.cfg.value_coef * $value"
+WEIGHED = tuple(Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in LOSSES)
 # Every loss is a sum of steps that are weighed by rho: at once, or by a variable.
-STEPS = tuple(
-    Where("agent", f"${name} += $_ * self.rho[$_]", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")
-)
-STEPS_BY_NAME = (
-    Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn"),
-    *(Where("agent", f"${name} += $_ * $weight", "TDMPC2._loss_fn") for name in ("consistency", "reward", "value")),
-)
+def _accumulated(weight: str, more: bool) -> tuple[Where, ...]:
+    """The three losses are sums of steps with these weights, and no other is, or one."""
+    steps = tuple(f"${name} += $_ * {weight}" for name in LOSSES)
+    other = Where("agent", f"$other += $_ * {weight}", "TDMPC2._loss_fn", absent=not more, outside=steps)
+    return (*(Where("agent", step, "TDMPC2._loss_fn") for step in steps), other)
+
+
+BY_NAME = Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn")
 
 # Terms of policy losses: sums over time of what rho, or its first steps, weigh.
 TERMS = {
@@ -76,21 +79,30 @@ OF_LOSSES = (
 )
 
 
-def _total(weighed: str, steps: tuple[Where, ...]) -> Shape:
+# Losses that are weighed apart from that method.
+APART = Where("agent", "self.rho", "TDMPC2._loss_fn", absent=True, outside=MEANS)
+# Weights that go by a name of their own in a policy's loss.
+NAMED = Where(
+    "agent",
+    "$rho_name",
+    "TDMPC2",
+    absent=True,
+    near=("self.model.pi($*_)",),
+    far=("self.model.reward($*_)",),
+    outside=(*TERMS.values(), *MEANS, "$rho_name = $_"),
+)
+
+
+def _total(by_name: bool, more: bool) -> Shape:
+    """The sum of all losses, whatever other terms it has; one of them may be made as the three are."""
+    names = (*LOSSES, "other") if more else LOSSES
+    divided = "".join(f"${name} = ${name} / self.cfg.horizon\n" for name in names)
+    steps = (BY_NAME, *_accumulated("$weight", more)) if by_name else _accumulated("self.rho[$_]", more)
     return Shape(
-        f"$total = {weighed}",
-        f"""
-        $consistency = $consistency / self.cfg.horizon
-        $reward = $reward / self.cfg.horizon
-        $value = $value / self.cfg.horizon
-        $total = {weighed}
-        """,
+        "$total = $all_losses",
+        f"{divided}$total = $all_losses",
         present="$consistency = $consistency / self.cfg.horizon",
-        where=(
-            Where("agent", WEIGHED, "TDMPC2._loss_fn"),
-            *steps,
-            Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True),
-        ),
+        where=(*WEIGHED, *steps, Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True), NAMED),
     )
 
 
@@ -138,6 +150,7 @@ PATCH = Patch(
                         return ($weight * $x).mean()
                     ''',
                     present="def _mean_over_time(self, $_):\n    $$_",
+                    where=(NAMED, APART),
                 ),
             ),
             unless=(Where("agent", METHODS, "TDMPC2", absent=True),),
@@ -146,12 +159,11 @@ PATCH = Patch(
             "model-losses",
             "agent",
             "TDMPC2._loss_fn",
-            tuple(
-                _total(weighed, steps)
-                for weighed in (WEIGHED, f"{WEIGHED} + $more")
-                for steps in (STEPS, STEPS_BY_NAME)
-            ),
-            present=("$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon", "self.rho[$_] / $_"),
+            tuple(_total(by_name, more) for by_name in (False, True) for more in (False, True)),
+            present=(
+                "$_, $_ = $_ / self.cfg.horizon, $_",
+                "$_, $_, $_ = $_ / self.cfg.horizon, $_, $_",
+                "$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon", "self.rho[$_] / $_"),
             unless=(Where("agent", METHODS, "TDMPC2"),),
         ),
         Edit(
