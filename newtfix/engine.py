@@ -80,7 +80,20 @@ def plan(
     after = {file: tree.text(file) for file in sorted(tree.changed)}
     prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    return Plan(tuple(order), pulled_in, reports, before, after, _notes(tree, after))
+    notes = (*_notes(tree, after), *_undone(sources, after, order, patches))
+    return Plan(tuple(order), pulled_in, reports, before, after, notes)
+
+
+def _undone(
+    sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
+) -> Iterable[str]:
+    """Patches that follow those applied, and that the tree had by hand in code that is replaced."""
+    later = [name for name, patch in patches.items() if name not in order and set(patch.after) & set(order)]
+    trees = WorkingTree(sources), WorkingTree({**sources, **after})
+    for name in later if after else ():
+        was, now = (examine(tree, patches[name], places=False)[0].state for tree in trees)
+        if was is State.APPLIED and now in (State.AVAILABLE, State.PARTIAL):
+            yield f"The tree had {name!r} by hand, in code that is replaced now: apply {name} as well to have it again."
 
 
 def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:

@@ -192,7 +192,9 @@ def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[st
         node.value
         for part in (code if isinstance(code, (list, tuple)) else (code,))
         for path, node in pat.walk(part)
-        if isinstance(node, cst.Name) and path[-1:] not in ((("attr", None),), (("keyword", None),))
+        if isinstance(node, cst.Name)
+        and node.value not in ("True", "False", "None")
+        and path[-1:] not in ((("attr", None),), (("keyword", None),))
     ]
     return [name for name in names if name not in allowed]
 

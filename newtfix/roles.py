@@ -33,7 +33,7 @@ ROLES: Mapping[str, Role] = {
     "trainer": _role("trainer.py", "train to_td common_metrics", "Trainer"),
     "agent": _role("tdmpc2.py", "update update_pi _td_target", "TDMPC2"),
     "world_model": _role("common/world_model.py", "encode next reward pi Q", "WorldModel"),
-    "layers": _role("common/layers.py", "QEnsemble mlp"),
+    "layers": _role("common/layers.py", "NormedLinear mlp"),
     "math": _role("common/math.py", "two_hot two_hot_inv gaussian_logprob"),
     "scale": _role("common/scale.py", "RunningScale"),
     "buffer": _role("common/buffer.py", "add sample", "Buffer"),
@@ -134,7 +134,13 @@ def _best(name: str, candidates: list[tuple[int, int, str, str | None]]) -> Foun
 def _playing(role: Role, module: Outline) -> list[str | None]:
     if role.cls is None:
         return [None] if role.members <= module.names else []
-    return [cls for cls, members in module.classes.items() if role.members <= members]
+    return [cls for cls in module.classes if role.members <= _with_bases(cls, module)]
+
+
+def _with_bases(cls: str, module: Outline) -> frozenset[str]:
+    """The names that a class and those of its bases that the module defines itself define."""
+    bases = module.bases.get(cls, frozenset()) & module.classes.keys() - {cls}
+    return module.classes[cls].union(*(_with_bases(base, module) for base in bases))
 
 
 def _require(found: Mapping[str, Found], broken: Mapping[str, str]) -> None:

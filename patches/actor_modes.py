@@ -181,19 +181,22 @@ INTERFACES = (
         "TDMPC2.__init__",
         absent=True,
     ),
+    Where("world_model", ("$z = self.$_($z)", "$z = F.$_($z, $*_)"), "WorldModel.pi", absent=True),
 )
-# The loss that is replaced keeps nothing of its own.
+# The loss that is replaced keeps nothing of its own, and has no term whose weight is no setting.
 KEEPS = Where(
     "agent",
     (
         *("self.$_ = $_", "self.$_ += $_", "self.$_[$_] = $_", "self.$_[$_] += $_"),
         *(f"self.$_.{name}($*_)" for name in ("lerp_", "mul_", "add_", "copy_", "fill_", "append")),
+        *("$_ + $number * $_", "$_ - $number * $_"),
     ),
     "TDMPC2._pi_loss",
     absent=True,
 )
 MASKS = Where("world_model", ("self._action_masks", 'self.register_buffer("_action_masks", $*_)'), "WorldModel")
-POLICY = tuple(f"def pi(self, $z, $task{rest}):\n    $$_" for rest in ("", "=$_", ", $*_", "=$_, $*_"))
+OPTIONAL = ("=$_", ", $_=$_", "=$_, $_=$_", ", $_=$_, $_=$_", "=$_, $_=$_, $_=$_")
+POLICY = tuple(f"def pi(self, $z, $task{rest}):\n    $$_" for rest in ("", *OPTIONAL))
 
 
 def _checks(settings: str, fallback: bool = False, where: tuple[Where, ...] = ()) -> Shape:

@@ -144,7 +144,12 @@ PATCH = Patch(
         ),
         Edit("instead-of-tokens", "trainer", "Trainer", tuple(_instead(*spends) for spends in SPENDING_TOKENS)),
         Add(
-            "method", "trainer", "Trainer", BURST_METHOD, after="to_td", where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY, ONCE)
+            "method",
+            "trainer",
+            "Trainer",
+            BURST_METHOD,
+            after="to_td",
+            where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY, ONCE),
         ),
     ),
 )

@@ -64,6 +64,7 @@ PATCH = Patch(
             present=(
                 "self._tds[$length.long(), torch.arange($n)] = $td",
                 "self._tds[$length, torch.arange($n)] = $td",
+                "self._tds[$length[$i], $i] = $td[$i]",
                 "self._tds[$length, $_] = self.to_td($_, $_, $*_)",
                 "$td = self.to_td($_, $_, $*_)\n$$_\nself._tds[$length, $_] = $td",
             ),

@@ -98,6 +98,32 @@ MANY_STEPS = (
 )
 REPEATS = ("for $_ in range($*_):\n    $$_\n    $_, $_, $_, $_, $_ = self.env.step($_)\n    $$_",)
 EVALUATIONS = ("eval", "evaluate")  # what trees call the method
+STEPPED = "$_, $paid, $_, $_, $_ = self.env.step($_)\n$$_\n"
+CHANGED = tuple(f"{STEPPED}{changed}" for changed in ("$paid = $_", "$paid *= $_", "$paid.$_($*_)"))
+ENCODES = tuple(f"def encode(self, $_, $_{more}):\n    $$_" for more in ("", "=$_", ", $_=$_", "=$_, $_=$_"))
+PREPARED = ("obs = self.$_($*_)", "obs = self.$_.$_($*_)")
+
+
+def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
+    """What the method does, step by step; some only show an action."""
+    scope = f"Trainer.{name}"
+    begins = (
+        Where("trainer", "$obs, $_ = self.env.reset($*_)", scope),
+        Where("trainer", ("$variable = self.agent($obs, $*_)", "$variable, $*_ = self.agent($obs, $*_)"), scope),
+    )
+    steps = "$_, $_, $_, $_, $_ = self.env.step($_)"
+    return (
+        (
+            *begins,
+            Where("trainer", steps, scope),
+            Where("trainer", "self.env.step($_)", scope, absent=True, outside=("self.env.step($variable)",)),
+            Where("trainer", '"final_info"', scope),
+            Where("trainer", '"success"', scope),
+        ),
+        (*begins, Where("trainer", steps, scope, absent=True)),
+    )
+
+
 # How the methods call the environments and the agent is how the tree does.
 INTERFACES = (
     Where("trainer", "$_, $_, $_, $_, $_ = self.env.step($_)", "Trainer"),
@@ -107,7 +133,9 @@ INTERFACES = (
     *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
     Where("trainer", ("self.eval_env", '"is_success"', '$_["final_info"][$variable]'), "Trainer", absent=True),
     Where("trainer", RAW, "Trainer", absent=True),
-    Where("trainer", SCALED, "Trainer", absent=True),
+    Where("trainer", (*SCALED, *CHANGED), "Trainer", absent=True),
+    Where("agent", PREPARED, "TDMPC2.forward", absent=True),
+    Where("world_model", ENCODES, "WorldModel"),
     Where("agent", MANY_STEPS, "TDMPC2", absent=True),
     Where("trainer", REPEATS, "Trainer", absent=True),
     Where(
@@ -139,9 +167,10 @@ PATCH = Patch(
                     $metrics.update(self.eval_policy())
                     """,
                     present="$metrics.update(self.eval_policy())",
-                    where=INTERFACES,
+                    where=(*INTERFACES, *evaluates),
                 )
                 for name in EVALUATIONS
+                for evaluates in _as_the_tree_evaluates(name)
             ),
         ),
         Add("methods", "trainer", "Trainer", METHODS, after="eval"),

@@ -30,7 +30,9 @@ def _places(before: str, after: str, *where: Where, fallback: bool = False) -> t
     """The same for observations that are at hand and for those that are kept as an attribute."""
     known = (HERE, (ELSEWHERE, KEPT), (ELSEWHERE, DIRECTLY))
     return tuple(
-        Shape(before, after, where=(*at, AS_RESET, *where), fallback=fallback, untouched=KEEPS_DONE, near=COLLECTS)
+        Shape(
+            before, after, where=(*at, AS_RESET, BEGINS, *where), fallback=fallback, untouched=KEEPS_DONE, near=COLLECTS
+        )
         for at in known
     )
 
@@ -45,7 +47,10 @@ AS_RESET = Where(
     (
         "$obs[$_] = $_",
         *(f"self.to_td({made}{more})" for made in MADE for more in ("", ", $*_")),
-        *(f"$made = {made}\n$$_\n$_ = self.to_td($made, $*_)" for made in MADE),
+        *(
+            f"$made = {made}\n$$_\n$_ = self.to_td($made, $*_)"
+            for made in (*MADE[2:], "self.$_($*_)", "$variable($made)")
+        ),
         f"{STEPPING}\n$$_\n$obs = self.$_.$_($*_)",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs = $_\n    $$_",
         f"{STEPPING}\n$$_\nif $_:\n    $$_\n    $obs, $_ = $_\n    $$_",
@@ -53,6 +58,9 @@ AS_RESET = Where(
     "Trainer",
     absent=True,
 )
+BEGINS = Where(
+    "trainer", ("self.to_td($variable)", "self.to_td(obs=$variable)", "self.to_td(self.$_)"), "Trainer"
+)  # where all are reset
 KEEPS_DONE = ("before:done", "loop:done", "behind:done", "finished:done", "after:done")
 ANY_DONE = "if $done.any():\n    $$finished"
 WITH_LOOP = "if $done.any():\n    $$before\n    for $i in $environments:\n        $$loop\n    $$behind"

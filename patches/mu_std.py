@@ -37,6 +37,7 @@ DECIDED = (
         f"$mpc = {over}\n$$_\nif {condition}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_"
         for over, condition in product(OVER, WAITING)
     ),
+    *(f"$mpc = $agent = {over}" for over in OVER),
     *(f"if {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
     *(f"if $_ and {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
     *(f"if $_:\n    $$_\nelif {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
@@ -57,16 +58,16 @@ PRETRAINED = {
     "($demos and self.cfg.demo_steps > 0)": (
         Where("trainer", (RANDOM, DEMOS), "Trainer", together=True),
         Where("trainer", DEMOS, "Trainer"),
-        Where("config", "demo_steps: $_ = $_", "Config"),
+        Where("config", "demo_steps: $_ = $_"),
     ),
     "(self.cfg.use_demos and self.cfg.demo_steps > 0)": (
         Where("trainer", (RANDOM, DEMOS), "Trainer", together=True, absent=True),
-        Where("config", "use_demos: $_ = $_", "Config"),
-        Where("config", "demo_steps: $_ = $_", "Config"),
+        Where("config", "use_demos: $_ = $_"),
+        Where("config", "demo_steps: $_ = $_"),
     ),
     "": (
         Where("trainer", (RANDOM, DEMOS), "Trainer", together=True, absent=True),
-        Where("config", ("use_demos: $_ = $_",), "Config", absent=True),
+        Where("config", ("use_demos: $_ = $_",), absent=True),
     ),
 }
 
@@ -111,7 +112,7 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
     found = []
     for finetune, (demos, where) in product((True, False), PRETRAINED.items()):
         parts = (FINETUNE if finetune else "", demos, "$mpc")
-        known = Where("config", "finetune: $_ = $_", "Config", absent=not finetune)
+        known = Where("config", "finetune: $_ = $_", absent=not finetune)
         found.append((" or ".join(part for part in parts if part), (known, *where)))
     return found
 

@@ -55,11 +55,20 @@ def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = (), 
                 where=where,
             )
             for method in methods
+        )
+        + tuple(
+            Shape(
+                f"self.{method}($first=$zs, action=$action, $*task)",
+                f"self.{method}($first=$zs, action=$action, mu=mu, std=std, $*task)",
+                count=None,
+                where=where,
+            )
+            for method in methods
         ),
         present=tuple(
-            f"self.{method}($_, $_, {stats})"
+            f"self.{method}({stats})"
             for method in methods
-            for stats in ("$like_mu, $like_std, $*_", "$_, $_, $_")
+            for stats in ("$_, $_, $like_mu, $like_std, $*_", "$_, $_, $_, $_, $_", "$*_, mu=$_, std=$_, $*_")
         ),
         unless=unless,
     )
@@ -90,6 +99,16 @@ EXPLORES = Where(
         *(f"$noise = {noise}\n$$_\n$_.add_($std * $noise).clamp_($*_)" for noise in NOISE),
     ),
     "TDMPC2.plan",
+)
+# It may be scaled on the way, by a schedule, say; what is scaled is the planner's.
+SCALED = tuple(
+    Where("agent", tuple(form.format(noise=noise) for noise in NOISE), "TDMPC2.plan")
+    for form in (
+        "$_ * $std * {noise}",
+        "$std * $_ * {noise}",
+        "$wider = $std * $_\n$$_\n$_ = $_ + $wider * {noise}",
+        "$wider = $_ * $std\n$$_\n$_ = $_ + $wider * {noise}",
+    )
 )
 
 FORWARD = "def forward(self, $*parameters):"
@@ -206,10 +225,11 @@ AGENT = (
                 return {result}, mu, $std
                 """,
                 present=f"return {result}, mu, $std",
-                where=(EXPLORES, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
+                where=(explores, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
                 fallback="$variable" in result,
                 untouched=("rest:std", "rest:return"),
             )
+            for explores in (EXPLORES, *SCALED)
             for method in ("mppi", "_mppi")
             for action in (
                 "$action",

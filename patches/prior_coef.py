@@ -25,10 +25,10 @@ PATCH = Patch(
         Edit(
             "default",
             "config",
-            "Config",
+            "",
             (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0"),),
             present=("prior_coef: $type = 1", "prior_coef: $type = 1e0"),
-            unless=(Where("config", KNOWN, "Config", absent=True),),
+            unless=(Where("config", KNOWN, absent=True),),
         ),
     ),
 )

@@ -71,6 +71,14 @@ PATCH = Patch(
             after="num_q",
         ),
         Edit(
+            "default",
+            "config",
+            "",
+            tuple(Shape(f"dropout: $kind = {none}", "dropout: $kind = 0.01") for none in ("0.0", "0")),
+            optional=True,
+            supplement=True,
+        ),
+        Edit(
             "layer",
             "layers",
             "NormedLinear.forward",

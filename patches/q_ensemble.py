@@ -29,13 +29,13 @@ def _forward_impl(self, $x):
     return torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, $x)
 '''
 STACKS = ("torch.stack({})", "torch.stack({}, dim=0)", "torch.stack({}, 0)")
-OUTPUTS = "[$q($x) for $q in self._Qs]"
+OUTPUTS = ("[$q($x) for $q in self._Qs]", "list(map(lambda $q: $q($x), self._Qs))")
 ONE_BY_ONE = tuple(
     code
     for stack in STACKS
     for code in (
-        f"return {stack.format(OUTPUTS)}",
-        f"$outs = {OUTPUTS}\nreturn {stack.format('$outs')}",
+        *(f"return {stack.format(outputs)}" for outputs in OUTPUTS),
+        *(f"$outs = {outputs}\nreturn {stack.format('$outs')}" for outputs in OUTPUTS),
         f"$outs = []\nfor $q in self._Qs:\n    $outs.append($q($x))\nreturn {stack.format('$outs')}",
     )
 )

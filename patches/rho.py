@@ -33,6 +33,8 @@ DIVIDED = tuple(f"${name} {by} {steps}" for name in LOSSES for by in ("/", "/=")
 # Trees that weigh and add up in a method of its own.
 METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
 WEIGHED = tuple(Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in LOSSES)
+
+
 # Every loss is a sum of steps that are weighed by rho: at once, or by a variable.
 def _accumulated(weight: str, more: bool) -> tuple[Where, ...]:
     """The three losses are sums of steps with these weights, and no other is, or one."""
@@ -163,7 +165,10 @@ PATCH = Patch(
             present=(
                 "$_, $_ = $_ / self.cfg.horizon, $_",
                 "$_, $_, $_ = $_ / self.cfg.horizon, $_, $_",
-                "$x = $x / self.cfg.horizon", "$x /= self.cfg.horizon", "self.rho[$_] / $_"),
+                "$x = $x / self.cfg.horizon",
+                "$x /= self.cfg.horizon",
+                "self.rho[$_] / $_",
+            ),
             unless=(Where("agent", METHODS, "TDMPC2"),),
         ),
         Edit(

@@ -129,6 +129,28 @@ AS_IT_IS = Where(
     "Trainer",
     absent=True,
 )
+# The rows go to the buffer and nowhere else, and it takes any number of them.
+GOES_ON = (
+    Where("trainer", f"$episode = {STORED}.unsqueeze(0)", "Trainer"),
+    Where("trainer", "$episode", "Trainer", absent=True, outside=("self.buffer.add($episode, $*_)", "$episode = $_")),
+)
+GOES_AT_ONCE = (Where("trainer", f"$episode = {STORED}.unsqueeze(0)", "Trainer", absent=True),)
+ANY_LENGTH = (
+    Where("buffer", ("self._episode_length", "episode_length"), "Buffer", absent=True),
+    Where(
+        "buffer",
+        (
+            "$_.shape[1] == $_",
+            "$_.shape[1] != $_",
+            "$_.size(1) == $_",
+            "$_.flip($*_)",
+            "$_.cumsum($*_)",
+            "reversed($_)",
+        ),
+        "Buffer.add",
+        absent=True,
+    ),
+)
 # A step is stored before anything learns from it, and learning has no horizon of its own.
 STORED_FIRST = Where(
     "trainer",
@@ -190,6 +212,19 @@ self._episode_steps = None
     )
 
 
+def _early(threshold: str, absent: bool) -> Where:
+    """Whether the threshold has a name before what it consists of has one."""
+    return Where("trainer", f"$_ = {threshold}\n$$_\nself._update_freq = $_", "Trainer.__init__", absent=absent)
+
+
+def _by_name(threshold: str) -> Shape:
+    return Shape(threshold, "self._seed_steps", present="self._seed_steps", where=(_early(threshold, absent=True),))
+
+
+def _by_name_early(threshold: str) -> Shape:
+    return Shape(threshold, "max(1000, 5 * cfg.episode_length)", where=(_early(threshold, absent=False),))
+
+
 PATCH = Patch(
     title="Seeding ends after max(1000, 5 L) steps",
     severity=Severity.CRITICAL,
@@ -237,7 +272,7 @@ PATCH = Patch(
             "threshold-by-name",
             "trainer",
             "Trainer.__init__",
-            tuple(Shape(threshold, "self._seed_steps", present="self._seed_steps") for threshold in IN_INIT),
+            tuple(map(_by_name, IN_INIT)) + tuple(map(_by_name_early, IN_INIT)),
             optional=True,
         ),
         Edit(
@@ -300,12 +335,13 @@ PATCH = Patch(
             "segments",
             "trainer",
             "Trainer",
-            (
+            tuple(
                 Shape(
-                    "self._tds[: $ep_len[$i] + 1, $i]",
+                    STORED,
                     "self._take_segment($i, $ep_len[$i], finished=True)",
-                    where=(EVERY_EPISODE, AS_IT_IS, STORED_FIRST, ONE_HORIZON),
-                ),
+                    where=(EVERY_EPISODE, AS_IT_IS, STORED_FIRST, ONE_HORIZON, *ANY_LENGTH, *goes),
+                )
+                for goes in (GOES_ON, GOES_AT_ONCE)
             ),
         ),
         Add(
