@@ -102,6 +102,7 @@ PATCH = Patch(
                     Where("layers", OTHERWISE, "QEnsemble", portable=("test", "options"), names=("$cfg", "torch")),
                 ),
             ),
+            present=("self.target.$_ = self.target.$_",),
             given=("self.target = QEnsemble($*_)",),  # it has compiled its own
             unless=(
                 Where("layers", "torch.compile", "QEnsemble", absent=True),
