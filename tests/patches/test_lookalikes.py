@@ -218,6 +218,101 @@ CASES = {
         "            self.scale.update(qs)\n",
         "does not fit",
     ),
+    "weights of a loss apart from the method for all": (
+        "rho",
+        "tdmpc2.py",
+        "        info = dict(consistency_loss",
+        "        total_loss = total_loss + (self.rho[:-1] * zs.diff(dim=0).square().mean((1, 2))).sum()\n"
+        "        info = dict(consistency_loss",
+        "self.rho in TDMPC2._loss_fn",
+    ),
+    "a burst at the very step": (
+        "burst",
+        "trainer.py",
+        UPDATING,
+        "                if self._step == self.cfg.seed_steps:\n"
+        "                    updates = self.cfg.seed_steps\n"
+        "                    for _ in range(updates):\n"
+        f"                        self.agent.update(self.buffer)\n{UPDATING}",
+        "self._step == $_",
+    ),
+    "rewards that are clipped behind the step": (
+        "eval-modes",
+        "trainer.py",
+        "                self._step += self.cfg.num_envs",
+        "                reward = reward.clamp(-1, 1)\n                self._step += self.cfg.num_envs",
+        "$paid = $_",
+    ),
+    "observations that the agent prepares": (
+        "eval-modes",
+        "tdmpc2.py",
+        "        obs = obs.to(self.device, non_blocking=True)\n",
+        "        obs = self.stats.normalize(obs.to(self.device))\n",
+        "obs = self.$_.$_($*_)",
+    ),
+    "environments for evaluation alone": (
+        "eval-modes",
+        "trainer.py",
+        "        obs, _ = self.env.reset()\n        episode_reward",
+        "        obs, _ = self._others.reset()\n        episode_reward",
+        "self.env.reset($*_) in Trainer.eval",
+    ),
+    "actions that are cut for the environments": (
+        "eval-modes",
+        "trainer.py",
+        "            obs, reward, terminated, truncated, info = self.env.step(action)\n            episode_len",
+        "            obs, reward, terminated, truncated, info = self.env.step(action[:, :2])\n            episode_len",
+        "self.env.step($_) in Trainer.eval",
+    ),
+    "an encoder of more than observations": (
+        "eval-modes",
+        "common/world_model.py",
+        "def encode(self, obs, task):",
+        "def encode(self, obs, context, task):",
+        "def encode(self, $_, $_)",
+    ),
+    "a buffer for whole episodes": (
+        "seeding",
+        "common/buffer.py",
+        "        length = td.shape[1]\n",
+        "        length = td.shape[1]\n        if length != self._episode_length + 1:\n            return 0\n",
+        "self._episode_length in Buffer",
+    ),
+    "returns that are computed where episodes are stored": (
+        "seeding",
+        "common/buffer.py",
+        "        length = td.shape[1]\n",
+        '        length = td.shape[1]\n        td["returns"] = td["reward"].flip(1).cumsum(1).flip(1)\n',
+        "$_.flip($*_)",
+    ),
+    "episodes that go elsewhere as well": (
+        "seeding",
+        "trainer.py",
+        ADD,
+        f"{ADD}                            self.logger.save_episode(_td[0])\n",
+        "$episode in Trainer",
+    ),
+    "a term of the policy's loss with a number for its weight": (
+        "actor-modes",
+        "tdmpc2.py",
+        TOTAL,
+        "            pi_loss = q_loss + 0.05 * pi_action.diff(dim=0).square().mean()\n",
+        "$_ + $number * $_",
+    ),
+    "a policy that needs to be told more": (
+        "actor-modes",
+        "common/world_model.py",
+        "    def pi(self, z, task):",
+        "    def pi(self, z, task, temperature):",
+        "def pi(self, $z, $task)",
+    ),
+    "first rows with more than observations": (
+        "first-obs",
+        "trainer.py",
+        "self._tds[ep_len] = self.to_td(obs)",
+        "self._tds[ep_len] = self.to_td(obs, goal=self.env.goal)",
+        "self.to_td($variable)",
+    ),
     "weights of another horizon": (
         "rho",
         "tdmpc2.py",
@@ -347,3 +442,77 @@ class QEnsemble(Ensemble):
 """
     tree = {**texts("plain"), "common/layers.py": layers.replace(layers[start:end], batched)}
     assert inspect(tree, PATCHES, ["q-ensemble"])["q-ensemble"].state is State.APPLIED
+
+
+def test_another_loss_is_averaged_as_the_three_are_and_one_without_weights_is_not() -> None:
+    tree = variant(
+        texts("plain"),
+        "tdmpc2.py",
+        ("\t\treward_loss, value_loss = 0, 0\n", "\t\treward_loss, value_loss = 0, 0\n\t\tending = 0\n"),
+        ("\t\t\tfor q in qs:\n", "\t\t\tending = ending + zs[t].mean() * self.rho[t]\n\t\t\tfor q in qs:\n"),
+        (
+            "\t\t\tself.cfg.reward_coef * reward_loss +\n",
+            "\t\t\t0.5 * zs[-1].square().mean() + self.cfg.end_coef * ending +\n"
+            "\t\t\tself.cfg.reward_coef * reward_loss +\n",
+        ),
+    )
+    divided = {
+        line.split(" = ")[0].strip()
+        for line in plan(tree, ["rho"], PATCHES).after["tdmpc2.py"].splitlines()
+        if line.endswith("/ self.cfg.horizon") and " = " in line
+    }
+    assert {"consistency", "reward_loss", "value_loss", "ending"} <= divided
+    assert "zs" not in divided
+
+
+def test_noise_on_a_schedule() -> None:
+    noise = ("(action + out_std *", "(action + self._noise_scale(step) * out_std *")
+    tree = variant(texts("plain"), "tdmpc2.py", noise)
+    assert "return action, mu, out_std\n" in plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+
+
+def test_losses_that_are_called_by_keyword() -> None:
+    called = ("self.pi_loss(zs, action, task)", "self.pi_loss(zs=zs, action=action, task=task)")
+    patched = plan(variant(texts("plain"), "tdmpc2.py", called), ["planner-stats"], PATCHES).after["tdmpc2.py"]
+    assert "self.pi_loss(zs=zs, action=action, mu=mu, std=std, task=task)" in patched
+
+
+def test_dropout_that_is_there_and_off_is_switched_on() -> None:
+    tree = texts("plain")
+    on = plan(tree, ["q-dropout"], PATCHES).after
+    off = variant({**tree, **on}, "config.py", ("dropout: float = 0.01", "dropout: float = 0.0"))
+    assert plan(off, ["q-dropout"], PATCHES).after == {"config.py": on["config.py"]}
+
+
+def test_settings_that_a_base_class_has() -> None:
+    config = sources()["config.py"]
+    start = config.index("    horizon: int")
+    line = config[start : config.index("\n", start) + 1]
+    base = f"@dataclass\nclass Planning:\n{line}    prior_coef: float = 10.0\n\n\n@dataclass\nclass Config(Planning):\n"
+    text = config.replace(line, "").replace("@dataclass\nclass Config:\n", base)
+    own = next(one for one in config.splitlines(keepends=True) if one.startswith("    prior_coef:"))
+    tree = {**sources(), "config.py": text.replace(own, "")}
+    after = plan(tree, ["prior-coef", "burst"], PATCHES).after["config.py"]
+    assert "    prior_coef: float = 1.0\n" in after
+    assert "burst_updates" in after[after.index("class Config(Planning)") :]
+
+
+def test_a_threshold_that_is_named_before_what_it_is_made_of() -> None:
+    early = "cfg.seeding_coef * cfg.num_envs * cfg.episode_length * cfg.world_size"
+    tree = variant(
+        sources(),
+        "trainer.py",
+        ("        self._start_time = time()\n", f"        self._until = {early}\n        self._start_time = time()\n"),
+        ("if self._step >= self.cfg.seeding_coef * self._update_freq:", "if self._step >= self._until:"),
+    )
+    patched = plan(tree, ["seeding"], PATCHES).after["trainer.py"]
+    assert "        self._until = max(1000, 5 * cfg.episode_length)\n" in patched
+
+
+def test_a_fix_by_hand_in_code_that_is_replaced_is_pointed_out() -> None:
+    alone, both = (
+        plan(texts("planning"), wanted, PATCHES, complete=True).notes
+        for wanted in (["actor-modes"], ["actor-modes", "prior-norm"])
+    )
+    assert any("'prior-norm' by hand" in note for note in alone)
+    assert not any("'prior-norm'" in note for note in both)
