@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,8 @@ STEPS = [
     *(pytest.param((), {"constrained_planning": mode}, id=f"base-{mode}") for mode in (0, 1, 2)),
     *(pytest.param(tuple(PATCHES), {"actor_mode": mode}, id=f"patched-{mode}") for mode in MODES),
 ]
+COMPILED = ("base-2", "patched-residual", "patched-awac")  # the others take a minute more
+THOROUGH = os.environ.get("NEWTFIX_THOROUGH") == "1"
 SEVERAL = {"num_q": 5, "task_dim": 4, "action_dim": 4, "action_dims": [2, 4], "discounts": [0.98, 0.99]}
 TASKS = {"num_global_tasks": 2, "global_tasks": ["fake-task", "other-task"]}
 
@@ -69,7 +72,7 @@ def test_a_step_that_waits_is_found():
         step(agent, "meta")
 
 
-@pytest.mark.parametrize(("ids", "settings"), STEPS)
+@pytest.mark.parametrize(("ids", "settings"), STEPS if THOROUGH else [one for one in STEPS if one.id in COMPILED])
 def test_planner_and_losses_are_one_graph_each(ids, settings, monkeypatch):
     """Compiled without a break, and with the results of eager code where nothing is drawn."""
     compiler, compiled = torch.compile, []
