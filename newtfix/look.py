@@ -221,7 +221,7 @@ def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
 
 def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     place = enclosing(tree, edit.role, edit.scope)
-    usual = ROLES[edit.role].usual
+    role = ROLES[edit.role]
     found = tree.roles.get(edit.role)
     if edit.unless and found is not None and bind_where(tree, edit.unless)[0] is not None:
         return Look(State.ABSENT, found.file, edit.scope)
@@ -229,7 +229,8 @@ def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
         file = found.file if found else ""
         if isinstance(edit, Edit) and edit.optional:
             return Look(State.ABSENT, file, edit.scope)
-        thing = edit.scope if found else f"a file with the {edit.role} (usually {usual})"
+        members = f"{'a class with ' if role.cls else ''}{', '.join(sorted(role.members))}"
+        thing = edit.scope if found else f"a file with the {edit.role} (usually {role.usual}): {members}"
         return Look(State.DRIFTED, file, edit.scope, expected=thing, found="nothing of that kind")
     file, path = place
     if isinstance(edit, Add):
