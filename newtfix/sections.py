@@ -70,13 +70,12 @@ def settings(patch: Patch, there: Mapping[str, Field]) -> tuple[Setting, ...]:
     The old behaviour is the old default, or what the section "Leave it off" names as `setting=value`.
     """
     said = dict(_VALUE.findall(sections(patch.doc).get("Leave it off", "")))
-    found = (
-        replace(setting, old=said.get(setting.name, setting.old))
-        for edit in patch.edits
-        if edit.role == "config"
-        for setting in (_added(edit) if isinstance(edit, Add) else _changed(edit, there))
-    )
-    return tuple({setting.name: setting for setting in found}.values())
+    found: dict[str, Setting] = {}
+    for edit in patch.edits:
+        if edit.role == "config":
+            for setting in _added(edit) if isinstance(edit, Add) else _changed(edit, there):
+                found.setdefault(setting.name, replace(setting, old=said.get(setting.name, setting.old)))
+    return tuple(found.values())
 
 
 def _added(edit: Add) -> Iterator[Setting]:
