@@ -138,7 +138,7 @@ def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat
     if not matches:
         return None, f"no {said}"
     if unmet := _unusable(where, matches, bound):
-        return None, said + unmet
+        return None, f"no {said}{unmet}"
     return {**bound, **matches[0].bindings}, ""
 
 
@@ -247,7 +247,7 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
         return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     bound, unmet = bind_where(tree, edit.where)
     if bound is None and missing:
-        return Look(State.DRIFTED, file, edit.scope, expected=unmet, found="nothing like it")
+        return Look(State.DRIFTED, file, edit.scope, expected=f"what {', '.join(wanted)} can rely on", found=unmet)
     state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
     return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
 
