@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from newtfix import usual
 from newtfix.account import examine
 from newtfix.callers import reliances
 from newtfix.errors import Refused
@@ -13,7 +14,7 @@ from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.order import in_order, with_requirements
 from newtfix.proof import prove
 from newtfix.rewrite import apply_add, apply_edit
-from newtfix.roles import other_agents, overrides
+from newtfix.roles import find_roles, other_agents, overrides
 
 
 def inspect(
@@ -25,6 +26,10 @@ def inspect(
         sources: text of every file by its path in the tree. patches: all known patches. ids: those asked about
             (default: all).
     """
+    names = usual.names(sources, find_roles(sources))
+    if names.files:
+        found = inspect(names.usual(sources), patches, ids)
+        return {name: names.report(report) for name, report in found.items()}
     tree = WorkingTree(sources)
     asked = patches if ids is None else ids
     reports = {name: examine(tree, patches[name], places=True)[0] for name in asked}
@@ -61,6 +66,12 @@ def plan(
         Refused: an edit found neither the code to fix nor the fix, or the result is not sound.
         TreeError: no newt-style tree, or a file to edit has a syntax error.
     """
+    names = usual.names(sources, find_roles(sources))
+    if names.files:
+        try:
+            return names.plan(plan(names.usual(sources), wanted, patches, complete=complete), sources)
+        except Refused as refused:
+            raise replace(refused, where=names.own(refused.where)) from None
     ids, pulled_in = with_requirements(wanted, patches)
     order = in_order(ids, patches)
     tree = WorkingTree(sources)

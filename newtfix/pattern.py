@@ -426,6 +426,9 @@ def _names_below(root: cst.CSTNode) -> frozenset[str]:
     return frozenset().union(*(_names_in(unit) for _, unit in units)) if blocks else _names_in(root)
 
 
+_LABELS = (("attr", None), ("keyword", None))
+
+
 def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
     if not _required(pattern) <= _names_in(unit):
         return ()
@@ -433,6 +436,8 @@ def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Matc
     if pattern.expression is not None:
         kind = type(pattern.expression)
         candidates = [*nodes.get(kind, ()), *(nodes.get(cst.UnaryOperation, ()) if kind is cst.Comparison else ())]
+        if kind is cst.Name:  # a value, not what an attribute or an argument is called
+            candidates = [(here, node) for here, node in candidates if not here or here[-1] not in _LABELS]
         bindings = ((here, _match(pattern.expression, node, bound)) for here, node in candidates)
         return tuple(Match(here, caught) for here, caught in bindings if caught is not None)
     blocks = nodes.get(cst.IndentedBlock, ())

@@ -136,7 +136,7 @@ GOES_ON = (
 )
 GOES_AT_ONCE = (Where("trainer", f"$episode = {STORED}.unsqueeze(0)", "Trainer", absent=True),)
 ANY_LENGTH = (
-    Where("buffer", ("self._episode_length", "episode_length"), "Buffer", absent=True),
+    Where("buffer", ("self._episode_length", "episode_length", "$_.episode_length"), "Buffer", absent=True),
     Where(
         "buffer",
         (
