@@ -156,6 +156,8 @@ def _returns(planned: str, result: str, stats: str) -> Shape:
     )
 
 
+# How the agent gives actions away.
+GIVEN = (".cpu()", "", ".detach().cpu()", ".cpu().float()", ".float().cpu()", ".to($*there)")
 BATCH = Where("agent", "$_, $action, $*_ = $_.sample($*_)", "TDMPC2.update")
 # Under whatever names, a batch has statistics that go from the buffer to the policy.
 SAMPLED = (
@@ -170,10 +172,10 @@ AGENT = (
         "TDMPC2.forward",
         (
             *(
-                _returns(planned, result, f"{result}, {stats}")
+                _returns(planned, result, f"{result}, mu{given}, std{given}")
                 for planned in PLANS
-                for action, stats in (("$action.cpu()", "mu.cpu(), std.cpu()"), ("$action", "mu, std"))
-                for result in (action, f"{action}, $about")
+                for given in GIVEN
+                for result in (f"$action{given}", f"$action{given}, $about")
             ),
             Shape(
                 f"""

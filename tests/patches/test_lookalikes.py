@@ -516,3 +516,10 @@ def test_a_fix_by_hand_in_code_that_is_replaced_is_pointed_out() -> None:
     )
     assert any("'prior-norm' by hand" in note for note in alone)
     assert not any("'prior-norm'" in note for note in both)
+
+
+@pytest.mark.parametrize("given", [".detach().cpu()", ".cpu().float()", '.to("cpu")', ""])
+def test_actions_that_are_given_away_otherwise(given: str) -> None:
+    tree = variant(texts("plain"), "tdmpc2.py", ("return action.cpu()", f"return action{given}"))
+    patched = plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+    assert f"\t\t\treturn action{given}, mu{given}, std{given}\n" in patched
