@@ -33,7 +33,7 @@ ROLES: Mapping[str, Role] = {
     "trainer": _role("trainer.py", "train to_td common_metrics", "Trainer"),
     "agent": _role("tdmpc2.py", "update update_pi _td_target", "TDMPC2"),
     "world_model": _role("common/world_model.py", "encode next reward pi Q", "WorldModel"),
-    "layers": _role("common/layers.py", "NormedLinear mlp"),
+    "layers": _role("common/layers.py", "QOnlineTargetEnsemble mlp"),
     "math": _role("common/math.py", "two_hot two_hot_inv gaussian_logprob"),
     "scale": _role("common/scale.py", "RunningScale"),
     "buffer": _role("common/buffer.py", "add sample", "Buffer"),

@@ -76,7 +76,28 @@ SCHEDULED = tuple(
     for test in ("self.$_ >= $_", "self.$_ > $_", "self.$_ % $_ == $_")
 )
 ONLY = Where("trainer", (*OWN, *SCHEDULED), "Trainer", absent=True)
-ONCE = Where("trainer", "self._step == $_", "Trainer", absent=True, near=SPENDING)
+ONCE = (
+    Where(
+        "trainer",
+        (
+            "self._step == $_",
+            "self.agent.pretrain($*_)",
+            *(f"if self._step {over} $_ and not self.$done:\n    $$_" for over in (">=", ">")),
+            *(f"if not self.$done and self._step {over} $_:\n    $$_" for over in (">=", ">")),
+            "if not self.$done:\n    $$_\n    self.$done = $_\n    $$_",
+        ),
+        "Trainer",
+        absent=True,
+        near=SPENDING,
+    ),
+    Where(
+        "trainer",
+        "self._update_tokens = $_",
+        "Trainer.__init__",
+        absent=True,
+        outside=("self._update_tokens = 0", "self._update_tokens = 0.0"),
+    ),
+)
 
 # How the tokens of an iteration are spent, and how the metrics of its updates are kept.
 SPENDING_TOKENS = (
@@ -149,7 +170,7 @@ PATCH = Patch(
             "Trainer",
             BURST_METHOD,
             after="to_td",
-            where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY, ONCE),
+            where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY, *ONCE),
         ),
     ),
 )

@@ -90,6 +90,11 @@ SCALED = tuple(
     for before in ("$_, $_, ", "$_, $_, reward=", "$_, $_, $_, $_, ")
     for operator in ("*", "/", "+", "-")
 )
+STORED_SCALED = tuple(
+    f"{one} * {other}"
+    for reward in ('$_.get("reward")[$_]', '$_["reward"]', '$_["reward"][$_]')
+    for one, other in (("$_", reward), (reward, "$_"))
+)
 MANY_STEPS = (
     "self.discount = $_ ** $_",
     "self.discount **= $_",
@@ -101,7 +106,21 @@ EVALUATIONS = ("eval", "evaluate")  # what trees call the method
 STEPPED = "$_, $paid, $_, $_, $_ = self.env.step($_)\n$$_\n"
 CHANGED = tuple(f"{STEPPED}{changed}" for changed in ("$paid = $_", "$paid *= $_", "$paid.$_($*_)"))
 ENCODES = tuple(f"def encode(self, $_, $_{more}):\n    $$_" for more in ("", "=$_", ", $_=$_", "=$_, $_=$_"))
-PREPARED = ("obs = self.$_($*_)", "obs = self.$_.$_($*_)")
+AS_GIVEN = ("obs = obs.to($*_)", "obs = TensorDict($*_)", "obs = torch.as_tensor($*_)", "obs = {*$*_}")
+PREPARED = (
+    Where("agent", "obs = $_", "TDMPC2.forward", absent=True, outside=AS_GIVEN),
+    Where(
+        "agent",
+        "self.model.encode($_, $*_)",
+        "TDMPC2",
+        absent=True,
+        outside=("self.model.encode($variable, $*_)", "self.model.encode($variable[$*_], $*_)"),
+    ),
+    *(
+        Where("agent", ("reward = $_", "reward *= $_", "reward * $_", "$_ * reward"), f"TDMPC2.{method}", absent=True)
+        for method in ("update", "_loss_fn", "_td_target")
+    ),
+)
 
 
 def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
@@ -111,6 +130,8 @@ def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
         Where("trainer", "$obs, $_ = self.env.reset($*_)", scope),
         Where("trainer", ("$variable = self.agent($obs, $*_)", "$variable, $*_ = self.agent($obs, $*_)"), scope),
     )
+    made = ("$_($*_)", "$_ / $_", "$_ * $_", "$_ - $_")
+    begins += (Where("trainer", tuple(f"$obs = {one}" for one in made), scope, absent=True),)
     steps = "$_, $_, $_, $_, $_ = self.env.step($_)"
     return (
         (
@@ -120,7 +141,11 @@ def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
             Where("trainer", '"final_info"', scope),
             Where("trainer", '"success"', scope),
         ),
-        (*begins, Where("trainer", steps, scope, absent=True)),
+        (
+            *begins,
+            Where("trainer", steps, scope, absent=True),
+            Where("trainer", ("while $_:\n    $$_", "for $_ in $_:\n    $$_"), scope, absent=True),
+        ),
     )
 
 
@@ -134,7 +159,8 @@ INTERFACES = (
     Where("trainer", ("self.eval_env", '"is_success"', '$_["final_info"][$variable]'), "Trainer", absent=True),
     Where("trainer", RAW, "Trainer", absent=True),
     Where("trainer", (*SCALED, *CHANGED), "Trainer", absent=True),
-    Where("agent", PREPARED, "TDMPC2.forward", absent=True),
+    *PREPARED,
+    Where("buffer", STORED_SCALED, absent=True),
     Where("world_model", ENCODES, "WorldModel"),
     Where("agent", MANY_STEPS, "TDMPC2", absent=True),
     Where("trainer", REPEATS, "Trainer", absent=True),

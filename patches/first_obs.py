@@ -31,7 +31,12 @@ def _places(before: str, after: str, *where: Where, fallback: bool = False) -> t
     known = (HERE, (ELSEWHERE, KEPT), (ELSEWHERE, DIRECTLY))
     return tuple(
         Shape(
-            before, after, where=(*at, AS_RESET, BEGINS, *where), fallback=fallback, untouched=KEEPS_DONE, near=COLLECTS
+            before,
+            after,
+            where=(*at, AS_RESET, BEGINS, AT_ONCE, *where),
+            fallback=fallback,
+            untouched=KEEPS_DONE,
+            near=COLLECTS,
         )
         for at in known
     )
@@ -61,6 +66,8 @@ AS_RESET = Where(
 BEGINS = Where(
     "trainer", ("self.to_td($variable)", "self.to_td(obs=$variable)", "self.to_td(self.$_)"), "Trainer"
 )  # where all are reset
+# What a step returns is the next episode's first observation where the last one's final comes in the info.
+AT_ONCE = Where("trainer", ('"final_observation"', '"final_obs"'), "Trainer")
 KEEPS_DONE = ("before:done", "loop:done", "behind:done", "finished:done", "after:done")
 ANY_DONE = "if $done.any():\n    $$finished"
 WITH_LOOP = "if $done.any():\n    $$before\n    for $i in $environments:\n        $$loop\n    $$behind"

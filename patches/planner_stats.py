@@ -108,6 +108,8 @@ SCALED = tuple(
         "$std * $_ * {noise}",
         "$wider = $std * $_\n$$_\n$_ = $_ + $wider * {noise}",
         "$wider = $_ * $std\n$$_\n$_ = $_ + $wider * {noise}",
+        "$wider = $std * $_\n$$_\n$_ = ($_ + $wider * {noise}).clamp($*_)",
+        "$wider = $_ * $std\n$$_\n$_ = ($_ + $wider * {noise}).clamp($*_)",
     )
 )
 

@@ -14,7 +14,7 @@ Leave it off: when you set prior_coef on the command line, which wins over the d
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "1.0", "1"))
+KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "field(default=10.0)", "1.0", "1"))
 
 PATCH = Patch(
     title="Prior coefficient 1 instead of 10",
@@ -26,9 +26,9 @@ PATCH = Patch(
             "default",
             "config",
             "",
-            (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0"),),
+            (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0", where=(Where("config", KNOWN),)),),
             present=("prior_coef: $type = 1", "prior_coef: $type = 1e0"),
-            unless=(Where("config", KNOWN, absent=True),),
+            unless=(Where("config", (*KNOWN, "prior_coef: $_ = $variable"), absent=True),),
         ),
     ),
 )

@@ -28,6 +28,13 @@ ARGUMENTS = Where(
 WEIGHED = Where(
     "agent", "self.cfg.prior_coef * $prior_loss", "TDMPC2", near=("self.cfg.scale_threshold", "self._log_prior($*_)")
 )
+UNSCALED = Where(
+    "agent",
+    tuple(f"{prior} {by}= $_" for prior in ("log_prior", "prior_loss") for by in "*/")
+    + tuple(f"{prior} = {prior} {by} $_" for prior in ("log_prior", "prior_loss") for by in "*/"),
+    "TDMPC2",
+    absent=True,
+)
 # Priors that are summed up over time, the log-probabilities being [H, B, 1].
 SUMS = tuple(
     (term.format(prior="$log_prior") + mean, term.format(prior="$log_prior * prior_norm") + mean)
@@ -61,6 +68,7 @@ PATCH = Patch(
                     $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
                     """,
                     present=f"prior_norm = {DIMS.format(', keepdim=True')}",
+                    untouched=("between:prior_loss",),
                 ),
             ),
             present=("$_ / 61", "$_ / 61.0"),
@@ -84,7 +92,8 @@ PATCH = Patch(
                     $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
                     """,
                     present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
-                    where=(ARGUMENTS,),
+                    where=(ARGUMENTS, UNSCALED),
+                    untouched=("between:prior_loss",),
                 ),
                 *(
                     Shape(
@@ -93,7 +102,7 @@ PATCH = Patch(
                         prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
                         $prior_loss = {after}
                         """,
-                        where=(ARGUMENTS, WEIGHED),
+                        where=(ARGUMENTS, WEIGHED, UNSCALED),
                     )
                     for before, after in SUMS
                 ),

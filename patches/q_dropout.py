@@ -55,6 +55,9 @@ QUIET = Where(
     "TDMPC2",
     far=("self.model = $_", "self.model.load_state_dict($*_)"),
 )
+# The rate is a setting, and that of the Q networks alone.
+OWN_RATE = Where("layers", "$_.dropout", "QEnsemble")
+ALONE = Where("world_model", "$_.dropout", absent=True)
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
 PATCH = Patch(
@@ -74,7 +77,10 @@ PATCH = Patch(
             "default",
             "config",
             "",
-            tuple(Shape(f"dropout: $kind = {none}", "dropout: $kind = 0.01") for none in ("0.0", "0")),
+            tuple(
+                Shape(f"dropout: $kind = {none}", "dropout: $kind = 0.01", where=(OWN_RATE, ALONE))
+                for none in ("0.0", "0")
+            ),
             optional=True,
             supplement=True,
         ),
@@ -107,12 +113,12 @@ PATCH = Patch(
                         network[0].dropout = nn.Dropout($cfg.dropout){rate}
                     """,
                     present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
-                    where=(LEARNING, QUIET, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
+                    where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
                 for rate, where in ((".p", AS_NUMBER), ("", (AS_MODULE,)))
             ),
-            present=("mlp($*_, dropout=$_)",),
+            present=("mlp($*_, dropout=$_.dropout)",),
         ),
         Edit(
             "target",

@@ -76,7 +76,16 @@ ALIKE = Where(
     "QEnsemble.__init__",
     absent=True,
 )
-FUNCTIONAL = (WEIGHTS_ALONE, *HOOKS, ALIKE)
+STATELESS = (
+    Where("layers", "self.register_buffer($*_)", absent=True),
+    Where(
+        "layers",
+        ("self.$_ = $_", "self.$_ += $_", *(f"self.$_.{name}($*_)" for name in ("copy_", "lerp_", "mul_", "add_"))),
+        "NormedLinear.forward",
+        absent=True,
+    ),
+)
+FUNCTIONAL = (WEIGHTS_ALONE, *STATELESS, *HOOKS, ALIKE)
 
 PATCH = Patch(
     title="Q ensemble as one functional vmap",
@@ -86,6 +95,7 @@ PATCH = Patch(
     by_hand=(
         Where("layers", ("torch.vmap($*_)", "vmap($*_)")),
         Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
+        Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
     edits=(
         Edit(

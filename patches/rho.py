@@ -95,16 +95,32 @@ NAMED = Where(
 )
 
 
+# They are summed up whatever the settings say.
+ALWAYS = Where(
+    "agent",
+    (
+        "if $_:\n    $$_\n    $total = $all_losses\n    $$_",
+        "if $_:\n    $$_\nelse:\n    $$_\n    $total = $all_losses\n    $$_",
+        "if $_:\n    $$_\n    for $_ in $_:\n        $$_\n        $other += $_ * $_\n        $$_\n    $$_",
+    ),
+    "TDMPC2._loss_fn",
+    absent=True,
+)
+
+
 def _total(by_name: bool, more: bool) -> Shape:
     """The sum of all losses, whatever other terms it has; one of them may be made as the three are."""
     names = (*LOSSES, "other") if more else LOSSES
     divided = "".join(f"${name} = ${name} / self.cfg.horizon\n" for name in names)
-    steps = (BY_NAME, *_accumulated("$weight", more)) if by_name else _accumulated("self.rho[$_]", more)
+    weight = "$weight" if by_name else "self.rho[$_]"
+    known = (*(f"${name} += $_ * {weight}" for name in names), "$weight = self.rho[$_]", *TERMS.values(), *MEANS)
+    steps = (*((BY_NAME,) if by_name else ()), *_accumulated(weight, more))
+    apart = Where("agent", "self.rho", "TDMPC2._loss_fn", absent=True, outside=known)
     return Shape(
         "$total = $all_losses",
         f"{divided}$total = $all_losses",
         present="$consistency = $consistency / self.cfg.horizon",
-        where=(*WEIGHED, *steps, Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True), NAMED),
+        where=(*WEIGHED, *steps, Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True), NAMED, apart, ALWAYS),
     )
 
 

@@ -150,6 +150,13 @@ ANY_LENGTH = (
         "Buffer.add",
         absent=True,
     ),
+    Where(
+        "buffer",
+        ("$_[$_] = $_", "$_[$_][$*_] = $_", "$_.set($*_)", "if $_:\n    $$_\n    return $_"),
+        "Buffer.add",
+        absent=True,
+        outside=('$_["episode"] = $_', '$_.set("episode", $_)'),
+    ),
 )
 # A step is stored before anything learns from it, and learning has no horizon of its own.
 STORED_FIRST = Where(

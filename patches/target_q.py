@@ -105,7 +105,7 @@ PATCH = Patch(
             present=("self.target.$_ = self.target.$_",),
             given=("self.target = QEnsemble($*_)",),  # it has compiled its own
             unless=(
-                Where("layers", "torch.compile", "QEnsemble", absent=True),
+                Where("layers", "torch.compile", absent=True),
                 Where("layers", ("self.$_ = $_(self.$_)", "self.$_ = $_(self.$_, $*_)"), "QEnsemble", absent=True),
             ),
         ),

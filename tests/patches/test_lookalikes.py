@@ -248,7 +248,7 @@ CASES = {
         "tdmpc2.py",
         "        obs = obs.to(self.device, non_blocking=True)\n",
         "        obs = self.stats.normalize(obs.to(self.device))\n",
-        "obs = self.$_.$_($*_)",
+        "obs = $_ in TDMPC2.forward",
     ),
     "environments for evaluation alone": (
         "eval-modes",
@@ -312,6 +312,86 @@ CASES = {
         "self._tds[ep_len] = self.to_td(obs)",
         "self._tds[ep_len] = self.to_td(obs, goal=self.env.goal)",
         "self.to_td($variable)",
+    ),
+    "a loss that is weighed and summed up otherwise": (
+        "rho",
+        "tdmpc2.py",
+        "        info = dict(consistency_loss",
+        "        total_loss = total_loss + torch.dot(self.rho[:-1], zs.diff(dim=0).square().mean((1, 2)))\n"
+        "        info = dict(consistency_loss",
+        "self.rho in TDMPC2._loss_fn",
+    ),
+    "a burst in a method of its own": (
+        "burst",
+        "trainer.py",
+        UPDATING,
+        "                if self._step >= self.cfg.pretrain_at and not self._seeded:\n"
+        f"                    self._seeded = True\n                    self._learn_from_seeds()\n{UPDATING}",
+        "and not self.$done",
+    ),
+    "updates that wait from the start": (
+        "burst",
+        "trainer.py",
+        "        self._update_tokens = 0.0\n",
+        "        self._update_tokens = 5 * cfg.episode_length\n",
+        "self._update_tokens = $_",
+    ),
+    "episodes that are marked where they are stored": (
+        "seeding",
+        "common/buffer.py",
+        "        length = td.shape[1]\n",
+        '        length = td.shape[1]\n        td["done"][:, -1] = True\n',
+        "in Buffer.add",
+    ),
+    "observations that are normalised where they are encoded": (
+        "eval-modes",
+        "tdmpc2.py",
+        "self.model.encode(obs, task)",
+        "self.model.encode(self.normalize(obs), task)",
+        "self.model.encode($_, $*_)",
+    ),
+    "environments that are stepped by a method": (
+        "eval-modes",
+        "trainer.py",
+        "            obs, reward, terminated, truncated, info = self.env.step(action)\n            episode_len",
+        "            obs, reward, terminated, truncated, info = self._act(action)\n            episode_len",
+        "in Trainer.eval",
+    ),
+    "targets of another reward": (
+        "eval-modes",
+        "tdmpc2.py",
+        "        return reward + self.discount[task]",
+        "        return self.cfg.reward_scale * reward + self.discount[task]",
+        "in TDMPC2._td_target",
+    ),
+    "goals that are added to observations": (
+        "eval-modes",
+        "trainer.py",
+        "            use_mpc = self._step > 0 or self.cfg.finetune\n",
+        "            obs = torch.cat([obs, self.env.goal()], -1)\n"
+        "            use_mpc = self._step > 0 or self.cfg.finetune\n",
+        "$obs = $_($*_)",
+    ),
+    "layers that remember what went through": (
+        "q-ensemble",
+        "common/layers.py",
+        "        return self.act(self.ln(super().forward(x)))\n",
+        "        self.dormant = x.abs()\n        return self.act(self.ln(super().forward(x)))\n",
+        "self.$_ = $_ in NormedLinear.forward",
+    ),
+    "a rate of dropout that other networks have, too": (
+        "q-dropout",
+        "common/world_model.py",
+        "        self.cfg = cfg\n",
+        "        self.cfg = cfg\n        self._noise = nn.Dropout(cfg.dropout)\n",
+        "$_.dropout",
+    ),
+    "environments that begin an episode a step later": (
+        "first-obs",
+        "trainer.py",
+        "final_observation",
+        "last_seen",
+        "final_observation",
     ),
     "weights of another horizon": (
         "rho",
@@ -523,3 +603,34 @@ def test_actions_that_are_given_away_otherwise(given: str) -> None:
     tree = variant(texts("plain"), "tdmpc2.py", ("return action.cpu()", f"return action{given}"))
     patched = plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
     assert f"\t\t\treturn action{given}, mu{given}, std{given}\n" in patched
+
+
+def test_a_prior_that_the_tree_scales_itself() -> None:
+    text = sources()["tdmpc2.py"]
+    line = next(one for one in text.splitlines(keepends=True) if "prior_loss = self._sum_over_time(-log_prior)" in one)
+    indent = line[: len(line) - len(line.lstrip())]
+    more = f"{line}{indent}prior_loss = prior_loss * self.cfg.action_dim / 21\n"
+    with pytest.raises(Refused, match="does not fit"):
+        plan({**sources(), "tdmpc2.py": text.replace(line, more)}, ["prior-norm"], PATCHES)
+
+
+@pytest.mark.parametrize(
+    ("default", "answer"),
+    [("field(default=10.0)", "1.0"), ("PRIOR", None)],
+)
+def test_a_prior_s_default_that_is_no_number(default: str, answer: str | None) -> None:
+    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {default}"))
+    if answer is None:
+        with pytest.raises(Refused):
+            plan(tree, ["prior-coef"], PATCHES)
+    else:
+        assert f"prior_coef: float = {answer}  #" in plan(tree, ["prior-coef"], PATCHES).after["config.py"]
+
+
+def test_critics_in_a_file_of_their_own_are_not_taken_for_repaired() -> None:
+    tree = sources()
+    layers = tree["common/layers.py"]
+    start = layers.index("class QOnlineTargetEnsemble")
+    moved = {"common/layers.py": layers[:start], "common/critic.py": f"from .layers import *\n\n\n{layers[start:]}"}
+    with pytest.raises(Refused, match="does not fit"):
+        plan({**tree, **moved}, ["target-q"], PATCHES)
