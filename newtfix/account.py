@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
-
-import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
 
 from newtfix import pattern as pat
-from newtfix import render
+from newtfix.lines import line_of
 from newtfix.look import Look, WorkingTree, look_at, look_by_hand
 from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, State
 
 
-@lru_cache(maxsize=32)
-def _positions(module: cst.Module) -> Mapping[cst.CSTNode, Any]:
-    return MetadataWrapper(module, unsafe_skip_copy=True).resolve(PositionProvider)
-
-
 def _lines(tree: WorkingTree, file: str, matches: Iterable[pat.Match]) -> tuple[Place, ...]:
-    module = tree.module(file)
-    positions = _positions(module)
-    text = tree.text(file).splitlines()
-    places = []
-    for match in matches:
-        node = render.at(module, match.path)
-        if match.is_run:
-            node = node.body[match.start]
-        line = positions[node].start.line
-        places.append(Place(file, line, text[line - 1].strip()))
-    return tuple(places)
+    module, source = tree.module(file), tree.sources[file]
+    text = source.splitlines()
+    paths = [(*match.path, ("body", match.start)) if match.is_run else match.path for match in matches]
+    return tuple(Place(file, line, text[line - 1].strip()) for line in (line_of(source, module, p) for p in paths))
 
 
 def _nearest(tree: WorkingTree, look: Look) -> Place | None:
     """The line of the file most like the code that an edit looked for."""
     if not look.file or not look.expected:
         return None
-    wanted = [line.strip() for line in look.expected.splitlines() if len(line.strip()) > 8 and "$$" not in line]
-    best: tuple[float, Place] | None = None
-    for number, line in enumerate(tree.text(look.file).splitlines(), 1):
+    found = _most_alike(look.expected, tree.text(look.file))
+    return Place(look.file, *found) if found else None
+
+
+@lru_cache(maxsize=512)
+def _most_alike(expected: str, text: str) -> tuple[int, str] | None:
+    """The line of a text most like one of the lines that were looked for, and its number."""
+    wanted = [line.strip() for line in expected.splitlines() if len(line.strip()) > 8 and "$$" not in line]
+    best, found = 0.5, None
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         for want in wanted:
-            ratio = difflib.SequenceMatcher(None, want, line.strip()).ratio()
-            if ratio > 0.5 and (best is None or ratio > best[0]):
-                best = ratio, Place(look.file, number, line.strip())
-    return best[1] if best else None
+            if 2 * min(len(want), len(line)) / (len(want) + len(line)) <= best:
+                continue
+            alike = _alike(line)
+            alike.set_seq1(want)
+            if alike.quick_ratio() > best and alike.ratio() > best:
+                best, found = alike.ratio(), (number, line)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _alike(line: str) -> difflib.SequenceMatcher[str]:
+    """What compares lines with this one; it knows this one by heart."""
+    return difflib.SequenceMatcher(None, "", line)
 
 
 def _report(tree: WorkingTree, patch: Patch, edit: Edit | Add, look: Look, places: bool) -> EditReport:
@@ -70,6 +70,13 @@ def _state(looks: Sequence[Look]) -> State:
     return states.pop()
 
 
+def state_of(tree: WorkingTree, patch: Patch) -> State:
+    """The state that `examine` finds, without the account of it."""
+    if look_by_hand(tree, patch.by_hand) is not None:
+        return State.APPLIED
+    return _patch_state(patch, [look_at(tree, edit) for edit in patch.edits])
+
+
 def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport, list[Look]]:
     own = look_by_hand(tree, patch.by_hand)
     if own is not None:
@@ -78,11 +85,14 @@ def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport,
         return PatchReport(patch.id, State.APPLIED, (report,)), []
     looks = [look_at(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
+    return PatchReport(patch.id, _patch_state(patch, looks), reports), looks
+
+
+def _patch_state(patch: Patch, looks: Sequence[Look]) -> State:
     told = list(zip(patch.edits, looks, strict=True))
     telling = [one for e, one in told if not (isinstance(e, Add) and e.optional and one.state is not State.DRIFTED)]
     needed = [one for e, one in told if not e.optional and not getattr(e, "supplement", False)]
     missing = [e for e, one in told if isinstance(e, Edit) and one.state is State.AVAILABLE]
-    state = _state(telling)
     if missing and all(e.supplement for e in missing) and _state(needed) is State.APPLIED:
-        state = State.AVAILABLE
-    return PatchReport(patch.id, state, reports), looks
+        return State.AVAILABLE
+    return _state(telling)

@@ -79,7 +79,7 @@ def _classes(text: str) -> dict[str, _Class]:
 
 
 def _class(cls: ast.ClassDef) -> _Class:
-    everything = tuple(walk(cls))
+    everything = walk(cls)
     attributes = [node for node in everything if isinstance(node, ast.Attribute)]
     bases = {ast.unparse(base).rpartition(".")[2] for base in cls.bases}
     chains = {

@@ -19,12 +19,16 @@ class Reliance:
     what: str
 
 
-def reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Reliance]:
+def reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> tuple[Reliance, ...]:
     """Calls with the old parameters, uses of the old number of results, and reads of entries that nothing sets now.
 
     Args:
         sources: the tree's texts as they were. after: the texts that were patched.
     """
+    return tuple(_reliances(sources, after))
+
+
+def _reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Reliance]:
     changed: dict[str, list[_Change]] = {}
     for file, text in after.items():
         before, now = functions(sources[file]), functions(text)
@@ -171,7 +175,7 @@ def _results(function: ast.FunctionDef) -> frozenset[int]:
         if isinstance(node, ast.Return):
             found.add(_count(node.value))
         if not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
-            pending += ast.iter_child_nodes(node)
+            pending += parts(node)
     return frozenset(found)
 
 

@@ -17,14 +17,14 @@ def brought(shape: Shape) -> frozenset[str]:
     """Variables and parameters that the after-template sets and the before-pattern does not know."""
     before = pat.parse_pattern(shape.before, statements=True)
     after = pat.parse_pattern(shape.after, statements=True)
-    known = {node.value for s in before.statements for _, node in pat.walk(s) if isinstance(node, cst.Name)}
+    known = {node.value for s in before.statements for node in pat.walk(s) if isinstance(node, cst.Name)}
     names = {name for statement in after.statements for name in _bound(statement)} - known
     return frozenset(name for name in names if not name.startswith("_hole_"))
 
 
 def _bound(root: Any) -> list[str]:
     names: list[str] = []
-    for _, node in pat.walk(root):
+    for node in pat.walk(root):
         if isinstance(node, cst.Param):
             names.append(node.name.value)
         elif isinstance(node, cst.AssignTarget):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from newtfix import usual
-from newtfix.account import examine
-from newtfix.callers import reliances
+from newtfix.account import examine, state_of
+from newtfix.callers import Reliance
 from newtfix.errors import Refused
 from newtfix.look import Look, WorkingTree, look_at
 from newtfix.model import Add, Patch, PatchReport, Plan, State
@@ -33,21 +33,27 @@ def inspect(
     tree = WorkingTree(sources)
     asked = patches if ids is None else ids
     reports = {name: examine(tree, patches[name], places=True)[0] for name in asked}
+    # Once what a patch requires is in, code that only its requirements bring is not missing.
+    then: dict[tuple[str, ...], WorkingTree | None] = {}
     for name, report in reports.items():
-        if report.state in (State.DRIFTED, State.PARTIAL) and patches[name].requires:
-            reports[name] = _with_requirements_in(sources, patches, report)
+        requires = patches[name].requires
+        if report.state in (State.DRIFTED, State.PARTIAL) and requires:
+            if requires not in then:
+                then[requires] = _with_requirements_in(sources, patches, requires)
+            later = then[requires]
+            if later is not None and state_of(later, patches[name]) is State.AVAILABLE:
+                reports[name] = replace(report, state=State.AVAILABLE)
     return reports
 
 
-def _with_requirements_in(sources: Mapping[str, str], patches: Mapping[str, Patch], report: PatchReport) -> PatchReport:
-    """The state of a patch once what it requires is in: code that only its requirements bring is not missing."""
+def _with_requirements_in(
+    sources: Mapping[str, str], patches: Mapping[str, Patch], requires: Sequence[str]
+) -> WorkingTree | None:
+    """The tree with patches that another one requires; None: they don't fit."""
     try:
-        required = plan(sources, patches[report.id].requires, patches)
+        return WorkingTree({**sources, **plan(sources, requires, patches).after})
     except Refused:
-        return report
-    tree = WorkingTree({**sources, **required.after})
-    again = examine(tree, patches[report.id], places=False)[0]
-    return replace(report, state=again.state) if again.state is State.AVAILABLE else report
+        return None
 
 
 def plan(
@@ -89,9 +95,9 @@ def plan(
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
-    prove(sources, after, order, patches)
+    stale = prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    notes = (*_notes(tree, after), *_undone(sources, after, order, patches))
+    notes = (*_notes(tree, after, stale), *_undone(sources, after, order, patches))
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
 
 
@@ -100,14 +106,16 @@ def _undone(
 ) -> Iterable[str]:
     """Patches that follow those applied, and that the tree had by hand in code that is replaced."""
     later = [name for name, patch in patches.items() if name not in order and set(patch.after) & set(order)]
+    if not later or not after:
+        return
     trees = WorkingTree(sources), WorkingTree({**sources, **after})
-    for name in later if after else ():
-        was, now = (examine(tree, patches[name], places=False)[0].state for tree in trees)
+    for name in later:
+        was, now = (state_of(tree, patches[name]) for tree in trees)
         if was is State.APPLIED and now in (State.AVAILABLE, State.PARTIAL):
             yield f"The tree had {name!r} by hand, in code that is replaced now: apply {name} as well to have it again."
 
 
-def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
+def _notes(tree: WorkingTree, after: Mapping[str, str], stale: Sequence[Reliance]) -> tuple[str, ...]:
     """What a person should look at: subclasses that override methods of a patched class, and other agents."""
     agent, trainer = tree.roles["agent"], tree.roles["trainer"]
     asks = "return_stats=True" in after.get(trainer.file, "") and "return_stats=True" not in tree.sources[trainer.file]
@@ -116,7 +124,7 @@ def _notes(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
         *_overridden(tree, after),
         *(
             f"{place.file}:{place.line} {place.what}; the patches left it as it is, so look at it by hand."
-            for place in reliances(tree.sources, after)
+            for place in stale
         ),
         *(
             f"{place} can act in place of {agent.cls}, but lacks return_stats, which {trainer.cls} now asks for."

@@ -75,8 +75,10 @@ def _calls(pattern: cst.Call, node: Any) -> Iterator[cst.Call]:
     if not isinstance(node, cst.Call):
         return
     wanted = [argument.keyword.value for argument in pattern.args if argument.keyword is not None]
+    if not wanted:
+        return
     named = {argument.keyword.value: argument for argument in node.args if argument.keyword is not None}
-    if not wanted or any(name not in named for name in wanted) or list(named)[: len(wanted)] == wanted:
+    if any(name not in named for name in wanted) or list(named)[: len(wanted)] == wanted:
         return
     others = [argument for argument in node.args if argument.keyword is None or argument.keyword.value not in wanted]
     plain = [argument for argument in others if argument.keyword is None and not argument.star]

@@ -8,11 +8,10 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import re
 import runpy
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,11 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from newtfix.errors import PatchError
+from newtfix.holes import HOLE, dedented, encoded, kind_of
 from newtfix.model import Add, Edit, Patch, Shape, Where
 from newtfix.order import in_order
 from newtfix.roles import ROLES
 
-_HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
 _REFERENCE = "docs/patches.md tells how a patch is written"
 
 Problem = tuple[str, str, str]  # what, where, and what to do
@@ -130,8 +129,8 @@ def _wrong_types(name: str, record: Any) -> Iterator[Problem]:
     hints = _hints(kind)
     for field in fields(record):
         value = getattr(record, field.name)
-        if not _is_a(value, hints[field.name]):
-            alone = get_origin(hints[field.name]) is tuple and _is_a((value,), hints[field.name])
+        if not _is_a(hints[field.name])(value):
+            alone = get_origin(hints[field.name]) is tuple and _is_a(hints[field.name])((value,))
             hint = "One alone is written with a comma: (x,)." if alone else _REFERENCE
             yield f"{name}: {field.name} is {textwrap.shorten(repr(value), 60)}, not {field.type}", "", hint
 
@@ -141,12 +140,15 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _is_a(value: Any, hint: Any) -> bool:
+@cache
+def _is_a(hint: Any) -> Callable[[Any], bool]:
+    """What tells whether a value is of a type."""
+    inner = [_is_a(one) for one in get_args(hint) if one is not Ellipsis]
     if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(_is_a(part, get_args(hint)[0]) for part in value)
+        return lambda value: isinstance(value, tuple) and all(map(inner[0], value))
     if isinstance(hint, UnionType):
-        return any(_is_a(value, one) for one in get_args(hint))
-    return isinstance(value, hint)
+        return lambda value: any(test(value) for test in inner)
+    return lambda value: isinstance(value, hint)
 
 
 def _unknown_role(name: str, role: str) -> Iterator[Problem]:
@@ -197,10 +199,12 @@ def _no_pattern(name: str, pattern: str) -> Iterator[Problem]:
 
 @cache
 def _fault(pattern: str) -> tuple[str, str] | None:
-    """Why a pattern is no Python with holes, and where. LibCST matches trees, but Python's own parser is quicker."""
-    source = textwrap.dedent(pattern).strip("\n")
+    """Why a pattern is no Python with holes, and where."""
+    if kind_of(pattern) is not None:
+        return None
+    source = dedented(pattern)
     try:
-        ast.parse(_HOLE.sub(lambda hole: f"{'*' if hole[1] == '*' else ''}_hole_{hole[2]}", source))
+        ast.parse(encoded(source))
     except (SyntaxError, ValueError) as problem:
         number, lines = getattr(problem, "lineno", None) or 1, source.splitlines()
         line = lines[number - 1].strip() if number <= len(lines) else ""
@@ -208,18 +212,20 @@ def _fault(pattern: str) -> tuple[str, str] | None:
     return None
 
 
-def _unbound(name: str, template: str, bound: set[str], source: str) -> Iterator[Problem]:
+def _unbound(name: str, template: str, bound: frozenset[str], source: str) -> Iterator[Problem]:
     missing = sorted(_holes(template) - bound) or (["_"] if "_" in _names(template) else [])
     if missing:
         hint = f"Bound are: {', '.join(f'${hole}' for hole in sorted(bound))}." if bound else "No hole is bound there."
         yield f"{name} uses the hole ${missing[0]}, which nothing in {source} binds", "", hint
 
 
-def _names(pattern: str) -> set[str]:
-    return {hole[2] for hole in _HOLE.finditer(pattern)}
+@cache
+def _names(pattern: str) -> frozenset[str]:
+    return frozenset(hole[2] for hole in HOLE.finditer(pattern))
 
 
-def _holes(pattern: str) -> set[str]:
+@cache
+def _holes(pattern: str) -> frozenset[str]:
     return _names(pattern) - {"_"}
 
 
@@ -227,9 +233,11 @@ def _forms(where: Where) -> tuple[str, ...]:
     return (where.pattern,) if isinstance(where.pattern, str) else where.pattern
 
 
-def _bound(conditions: Sequence[Where]) -> set[str]:
+def _bound(conditions: Sequence[Where]) -> frozenset[str]:
     """The holes that conditions bind, whichever of their forms stands in a tree."""
     each = (
-        set.intersection(*map(_holes, _forms(where))) for where in conditions if not (where.absent or where.together)
+        frozenset.intersection(*map(_holes, _forms(where)))
+        for where in conditions
+        if not (where.absent or where.together)
     )
-    return set().union(*each)
+    return frozenset().union(*each)

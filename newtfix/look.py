@@ -191,10 +191,10 @@ def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[st
     names = [
         node.value
         for part in (code if isinstance(code, (list, tuple)) else (code,))
-        for path, node in pat.walk(part)
+        for node, _, step in pat.spots(part)
         if isinstance(node, cst.Name)
         and node.value not in ("True", "False", "None")
-        and path[-1:] not in ((("attr", None),), (("keyword", None),))
+        and step not in (("attr", None), ("keyword", None))
     ]
     return [name for name in names if name not in allowed]
 
@@ -328,7 +328,7 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bind
     if not any(pat.is_mentioned(source, root) for source in (shape.before, present_source)):
         return Look(State.DRIFTED, shape=shape)
     # Statements, or nothing, can only take the place of statements.
-    pattern = pat.parse_pattern(shape.before, statements=pat.parse_pattern(shape.after).expression is None)
+    pattern = pat.parse_pattern(shape.before, statements=not pat.is_expression(shape.after))
     run = pattern.expression is None
     places = [one for one in _methods(root, path) if _has_any(shape.near, one[1])] if shape.near else [(path, root)]
     found = [match for at, part in places for match in pat.find(pattern, part, bound, at)]

@@ -5,6 +5,7 @@ White space, comments, parentheses, quotes and trailing commas don't matter for 
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import libcst as cst
 
 from newtfix.equivalent import EQUIVALENTS
 from newtfix.errors import PatchError
+from newtfix.holes import HOLE, KINDS, dedented, encoded, kind_of
 
 Bindings = dict[str, Any]
 Step = tuple[str, int | None]
@@ -26,12 +28,11 @@ BODY: Path = (("body", None),)
 _SEQUENCES = (list, tuple)
 _STARRED = (cst.StarredElement, cst.StarredDictElement)
 _VALUES = (cst.SimpleString, cst.Integer, cst.Float)
-_HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
 # Strings and comments, with the letters before and the braces in them.
 _STRINGS = re.compile(r"\w*(\"\"\"(?:.|\n)*?\"\"\"|'''(?:.|\\n)*?'''|\"[^\"\n]*\"|'[^'\n]*')|#[^\n]*")
 _NAME = re.compile(r"(?<![\w.])\d[\w.]*|([^\W\d]\w*)")
+_PAIR = re.compile(r"(?<!\w)([^\W\d]\w*)(?=\s*\.\s*([^\W\d]\w*))")
 _KEYWORDS = frozenset(keyword.kwlist) - {"True", "False", "None"} | {"", "match", "case"}
-_KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
 _LAYOUT = frozenset(
     "lpar rpar leading_lines lines_after_decorators header footer trailing_whitespace semicolon comma "
     "equal dot colon lbracket rbracket lbrace rbrace indent newline empty_lines encoding default_indent "
@@ -53,7 +54,7 @@ class Match:
         return self.start >= 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pattern:
     """A parsed pattern: one expression, or a run of statements."""
 
@@ -62,19 +63,11 @@ class Pattern:
     statements: tuple[cst.BaseStatement, ...]
 
 
-def _encode(source: str) -> str:
-    def encoded(found: re.Match[str]) -> str:
-        star = "*" if found[1] == "*" else ""
-        return f"{star}{_KINDS[found[1]]}{found[2]}"
-
-    return _HOLE.sub(encoded, source)
-
-
 @cache
 def parse_pattern(source: str, statements: bool = False) -> Pattern:
     """Parse a pattern; one that is a single expression matches anywhere, unless `statements` is asked for."""
-    text = _encode(_dedent(source))
-    if not statements:
+    text = encoded(dedented(source))
+    if not statements and kind_of(source) in (None, ast.Expr):
         try:
             return Pattern(source, cst.parse_expression(text), ())
         except cst.ParserSyntaxError:
@@ -89,15 +82,14 @@ def parse_pattern(source: str, statements: bool = False) -> Pattern:
         line = text.splitlines()[min(problem.raw_line, text.count("\n") + 1) - 1] if text else ""
         raise PatchError(
             "a pattern of a patch is no Python with holes",
-            where=f"line {problem.raw_line}, {line.strip()!r} of:\n{_dedent(source)}",
+            where=f"line {problem.raw_line}, {line.strip()!r} of:\n{dedented(source)}",
             hint="docs/patches.md tells how a pattern is written",
         ) from problem
 
 
-def _dedent(source: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(source).strip("\n").rstrip()
+def is_expression(source: str) -> bool:
+    """Whether the text of a pattern is a single expression."""
+    return kind_of(source) in (None, ast.Expr) and parse_pattern(source).expression is not None
 
 
 # --- matching ---------------------------------------------------------------------------------------------------------
@@ -139,7 +131,7 @@ _NODES: dict[type, bool] = {}
 _EXPRESSIONS: dict[type, bool] = {}
 
 
-def _is_node(kind: type) -> bool:
+def is_node(kind: type) -> bool:
     """Whether a class is one of LibCST's nodes; asking an instance is slow, as they are abstract base classes."""
     if kind not in _NODES:
         _NODES[kind] = issubclass(kind, cst.CSTNode)
@@ -158,8 +150,8 @@ def _is_expression(kind: type) -> bool:
 
 
 def hole(node: Any, kind: str) -> str | None:
-    if type(node) is cst.Name and node.value.startswith(_KINDS[kind]):
-        return node.value.removeprefix(_KINDS[kind])
+    if type(node) is cst.Name and node.value.startswith(KINDS[kind]):
+        return node.value.removeprefix(KINDS[kind])
     return None
 
 
@@ -174,6 +166,16 @@ def many(node: Any) -> str | None:
     return None
 
 
+def value_of(literal: Any) -> Any:
+    """What a string or a number in the code amounts to."""
+    return _evaluated(literal.value)
+
+
+@cache
+def _evaluated(literal: str) -> Any:
+    return ast.literal_eval(literal)
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two nodes are the same code, whatever their layout."""
     if a is b:
@@ -183,10 +185,15 @@ def same(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return False
     if type(a) is cst.SimpleString:
-        return bool(a.evaluated_value == b.evaluated_value)
-    if not _is_node(type(a)):
+        return bool(value_of(a) == value_of(b))
+    if not is_node(type(a)):
         return bool(a == b)
     return all(same(getattr(a, name), getattr(b, name)) for name in fields_of(type(a)))
+
+
+@lru_cache(maxsize=65536)
+def _code(node: cst.CSTNode) -> str:
+    return cst.Module([]).code_for_node(node)
 
 
 def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
@@ -194,7 +201,7 @@ def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
         return bound
     if name in LIKE and not (type(node) is cst.Name and LIKE[name].search(node.value)):
         return None
-    if name in ABOUT and not ABOUT[name].search(cst.Module([]).code_for_node(node)):
+    if name in ABOUT and not ABOUT[name].search(_code(node)):
         return None
     if name in bound:
         return bound if same(bound[name], node) else None
@@ -211,7 +218,7 @@ def _match(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     if kind is cst.IndentedBlock and type(node) is cst.SimpleStatementSuite:
         node = cst.IndentedBlock([cst.SimpleStatementLine([small]) for small in node.body])
     found = _match_parts(pattern, node, bound) if kind is type(node) else None
-    if found is None and kind in EQUIVALENTS and _is_node(type(node)):
+    if found is None and kind in EQUIVALENTS and is_node(type(node)):
         for other in EQUIVALENTS[kind](pattern, node):
             found = _match_parts(pattern, other, bound)
             if found is not None:
@@ -223,22 +230,42 @@ def _match_parts(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     """Match two nodes of one type, part by part."""
     kind: Any = type(pattern)
     if kind in _VALUES:
-        return bound if pattern.evaluated_value == node.evaluated_value else None
-    if not _is_node(kind):
+        return bound if value_of(pattern) == value_of(node) else None
+    if not is_node(kind):
         return bound if pattern == node else None
     if kind is cst.Parameters and type(pattern.star_arg) is cst.Param:
         name = hole(pattern.star_arg.name, "*")
         if name is not None:
             return _match_parameters(pattern, node, name, bound)
-    for name in fields_of(kind):
-        mine = getattr(pattern, name)
-        if mine is cst.MaybeSentinel.DEFAULT or unsaid(name, mine):
+    for name, mine, plain in _said(pattern):
+        theirs = getattr(node, name)
+        if plain:
+            if mine != theirs:
+                return None
             continue
-        result = _match(mine, getattr(node, name), bound)
+        result = _match(mine, theirs, bound)
         if result is None:
             return None
         bound = result
     return bound
+
+
+_SAID: dict[int, tuple[cst.CSTNode, list[tuple[str, Any, bool]]]] = {}
+
+
+def _said(pattern: cst.CSTNode) -> list[tuple[str, Any, bool]]:
+    """The parts that a pattern names, and whether they are plain values; of an attribute first its name."""
+    known = _SAID.get(id(pattern))
+    if known is None:
+        names = reversed(fields_of(type(pattern))) if type(pattern) is cst.Attribute else fields_of(type(pattern))
+        parts = ((name, getattr(pattern, name)) for name in names)
+        said = [
+            (name, part, not (type(part) in _SEQUENCES or is_node(type(part))))
+            for name, part in parts
+            if part is not cst.MaybeSentinel.DEFAULT and not unsaid(name, part)
+        ]
+        known = _SAID[id(pattern)] = pattern, said
+    return known[1]
 
 
 def unsaid(field: str, value: Any) -> bool:
@@ -284,39 +311,65 @@ def _match_prefix(
     return None
 
 
+Spot = tuple[cst.CSTNode, Any, Step]  # a node, the spot that it is a part of, and the step from there
+
+
 @cache
 def _child_fields(kind: type) -> tuple[str, ...]:
     return tuple(n for n in fields_of(kind) if n not in ("value",) or kind not in (cst.Name, cst.Integer, cst.Float))
 
 
-def walk(root: cst.CSTNode) -> Iterator[tuple[Path, cst.CSTNode]]:
-    """Every node below `root`, itself included, in source order, with the path that leads to it."""
-    stack: list[tuple[Path, cst.CSTNode]] = [((), root)]
+@cache
+def _last_first(kind: type) -> tuple[str, ...]:
+    return _child_fields(kind)[::-1]
+
+
+def spots(root: cst.CSTNode) -> Iterator[Spot]:
+    """Every node below `root`, itself included, in source order, with what leads to it."""
+    stack: list[Spot] = [(root, None, ("", None))]
     while stack:
-        path, node = stack.pop()
-        yield path, node
-        below: list[tuple[Path, cst.CSTNode]] = []
-        for name in _child_fields(type(node)):
+        spot = stack.pop()
+        yield spot
+        node = spot[0]
+        for name in _last_first(type(node)):
             child = getattr(node, name)
             if type(child) in _SEQUENCES:
-                below += [((*path, (name, i)), part) for i, part in enumerate(child) if _is_node(type(part))]
-            elif _is_node(type(child)):
-                below.append(((*path, (name, None)), child))
-        stack += reversed(below)
+                for index in range(len(child) - 1, -1, -1):
+                    if is_node(type(child[index])):
+                        stack.append((child[index], spot, (name, index)))
+            elif is_node(type(child)):
+                stack.append((child, spot, (name, None)))
+
+
+def walk(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """Every node below `root`, itself included, in source order."""
+    return (spot[0] for spot in spots(root))
+
+
+def _path(spot: Spot) -> Path:
+    steps = []
+    while spot[1] is not None:
+        steps.append(spot[2])
+        spot = spot[1]
+    return tuple(reversed(steps))
 
 
 @lru_cache(maxsize=8192)
-def _by_type(unit: cst.CSTNode) -> dict[type, list[tuple[Path, cst.CSTNode]]]:
+def _by_type(unit: cst.CSTNode) -> dict[type, list[Spot]]:
     """The nodes of a unit by their type."""
-    nodes: dict[type, list[tuple[Path, cst.CSTNode]]] = {}
-    for path, node in walk(unit):
-        nodes.setdefault(type(node), []).append((path, node))
+    nodes: dict[type, list[Spot]] = {}
+    for spot in spots(unit):
+        nodes.setdefault(type(spot[0]), []).append(spot)
     return nodes
 
 
+_Block = tuple[Path, cst.CSTNode]
+_Unit = tuple[Path, cst.CSTNode, frozenset[str]]
+
+
 @lru_cache(maxsize=2048)
-def _units(root: cst.CSTNode) -> tuple[tuple[tuple[Path, cst.CSTNode], ...], tuple[tuple[Path, cst.CSTNode], ...]]:
-    """What `root` consists of: the blocks of modules and classes, and the statements in them.
+def _units(root: cst.CSTNode) -> tuple[tuple[_Block, ...], tuple[_Unit, ...]]:
+    """What `root` consists of: the blocks of modules and classes, and the statements in them with their names.
 
     Nodes are immutable and shared between the versions of a tree, so what is known of a statement stays known.
     """
@@ -327,13 +380,13 @@ def _units(root: cst.CSTNode) -> tuple[tuple[tuple[Path, cst.CSTNode], ...], tup
     elif isinstance(root, cst.ClassDef) and isinstance(root.body, cst.IndentedBlock):
         body, inside, blocks = root.body.body, BODY, [(BODY, root.body)]
     else:
-        return (), ((NOWHERE, root),)
-    units: list[tuple[Path, cst.CSTNode]] = []
+        return (), ((NOWHERE, root, _names_in(root)),)
+    units: list[_Unit] = []
     for index, statement in enumerate(body):
         here = (*inside, ("body", index))
         below, parts = _units(statement)
         blocks += [((*here, *path), node) for path, node in below]
-        units += [((*here, *path), node) for path, node in parts]
+        units += [((*here, *path), node, names) for path, node, names in parts]
     return tuple(blocks), tuple(units)
 
 
@@ -345,15 +398,20 @@ def search(
 
 
 def is_mentioned(source: str, root: cst.CSTNode) -> bool:
-    """Whether all names in the text of a pattern occur below `root`."""
-    return _mentioned(source) <= _names_below(root)
+    """Whether all names in the text of a pattern occur below `root`: those of a single statement, in one place."""
+    wanted = _mentioned(source)
+    if not wanted <= _names_below(root):
+        return False
+    apart = kind_of(source) in (None, ast.Module, ast.ClassDef)
+    return apart or any(wanted <= names for _, _, names in _units(root)[1])
 
 
 @cache
 def _mentioned(source: str) -> frozenset[str]:
-    """Names that code must mention for a pattern to match it, as far as its text tells."""
-    code = _STRINGS.sub(" ", _HOLE.sub(" ", source))
-    return frozenset(_NAME.findall(code)) - _KEYWORDS
+    """Names, and names with an attribute, that code must have for a pattern to match it, as far as its text tells."""
+    code = _STRINGS.sub(" ", HOLE.sub(" ", source))
+    pairs = (f"{owner}.{name}" for owner, name in _PAIR.findall(code) if owner not in _KEYWORDS)
+    return frozenset(_NAME.findall(code)).union(pairs) - _KEYWORDS
 
 
 def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, path: Path = ()) -> list[Match]:
@@ -361,11 +419,14 @@ def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, pat
 
     The bases and decorators of classes are not looked at.
     """
-    blocks, units = _units(root)
-    if not _required(pattern) <= _names_below(root):
+    required = _required(pattern)
+    if not required <= _names_below(root):
         return []
+    blocks, units = _units(root)
     matches = [match for here, block in blocks for match in _find_runs(pattern.statements, here, block, bound or {})]
-    for here, unit in units:
+    for here, unit, names in units:
+        if not required <= names:
+            continue
         found = _find_in(pattern, unit, bound) if bound else _find_anew(pattern, unit)
         matches += [replace(match, path=(*here, *match.path)) for match in found]
     return _outermost([*_whole(pattern, root, bound, path), *(replace(m, path=(*path, *m.path)) for m in matches)])
@@ -382,7 +443,7 @@ def _whole(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None, path: Pa
 
 @cache
 def _required(pattern: Pattern) -> frozenset[str]:
-    """The names that code must mention for the pattern to match it."""
+    """The names, and names with an attribute, that code must have for the pattern to match it."""
     roots = pattern.statements if pattern.expression is None else (pattern.expression,)
     return frozenset().union(*map(_needed, roots))
 
@@ -394,12 +455,12 @@ def _needed(code: cst.CSTNode) -> frozenset[str]:
 
 
 def _is_hole(name: str) -> bool:
-    return name.startswith(tuple(_KINDS.values()))
+    return any(kind in name for kind in KINDS.values())
 
 
 @lru_cache(maxsize=65536)
 def _names_in(unit: cst.CSTNode) -> frozenset[str]:
-    """The names in a piece of code; those of each statement in it are remembered."""
+    """The names in a piece of code, and those with an attribute as `a.b`; those of each statement are remembered."""
     names: set[str] = set()
     pending: list[Any] = [unit]
     while pending:
@@ -408,13 +469,17 @@ def _names_in(unit: cst.CSTNode) -> frozenset[str]:
             names.add(node.value)
             continue
         kind: Any = type(node)
+        if kind is cst.Attribute:
+            owner = node.value.attr if type(node.value) is cst.Attribute else node.value
+            if type(owner) is cst.Name:
+                names.add(f"{owner.value}.{node.attr.value}")
         for field in _child_fields(kind):
             child = getattr(node, field)
             for part in child if type(child) in _SEQUENCES else (child,):
                 kind = type(part)
                 if _is_statement(kind):
                     names |= _names_in(part)
-                elif _is_node(kind):
+                elif is_node(kind):
                     pending.append(part)
     return frozenset(names)
 
@@ -423,25 +488,23 @@ def _names_in(unit: cst.CSTNode) -> frozenset[str]:
 def _names_below(root: cst.CSTNode) -> frozenset[str]:
     """The names in a module, class or function: of its units, whose names are remembered, and of the classes."""
     blocks, units = _units(root)
-    return frozenset().union(*(_names_in(unit) for _, unit in units)) if blocks else _names_in(root)
+    return frozenset().union(*(names for _, _, names in units)) if blocks else _names_in(root)
 
 
 _LABELS = (("attr", None), ("keyword", None))
 
 
 def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
-    if not _required(pattern) <= _names_in(unit):
-        return ()
     nodes = _by_type(unit)
-    if pattern.expression is not None:
-        kind = type(pattern.expression)
-        candidates = [*nodes.get(kind, ()), *(nodes.get(cst.UnaryOperation, ()) if kind is cst.Comparison else ())]
-        if kind is cst.Name:  # a value, not what an attribute or an argument is called
-            candidates = [(here, node) for here, node in candidates if not here or here[-1] not in _LABELS]
-        bindings = ((here, _match(pattern.expression, node, bound)) for here, node in candidates)
-        return tuple(Match(here, caught) for here, caught in bindings if caught is not None)
-    blocks = nodes.get(cst.IndentedBlock, ())
-    return tuple(match for here, node in blocks for match in _find_runs(pattern.statements, here, node, bound))
+    if pattern.expression is None:
+        blocks = [spot for spot in nodes.get(cst.IndentedBlock, ()) if _required(pattern) <= _names_in(spot[0])]
+        return tuple(m for spot in blocks for m in _find_runs(pattern.statements, _path(spot), spot[0], bound))
+    kind = type(pattern.expression)
+    candidates = [*nodes.get(kind, ()), *(nodes.get(cst.UnaryOperation, ()) if kind is cst.Comparison else ())]
+    if kind is cst.Name:  # a value, not what an attribute or an argument is called
+        candidates = [spot for spot in candidates if spot[2] not in _LABELS]
+    bindings = ((spot, _match(pattern.expression, spot[0], bound)) for spot in candidates)
+    return tuple(Match(_path(spot), caught) for spot, caught in bindings if caught is not None)
 
 
 @lru_cache(maxsize=65536)
@@ -453,9 +516,11 @@ def _find_anew(pattern: Pattern, unit: cst.CSTNode) -> tuple[Match, ...]:
 def _find_runs(pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, bound: Bindings) -> list[Match]:
     runs: list[Match] = []
     start = 0 if pattern else len(block.body)
-    first = _needed(pattern[0]) if pattern and many(pattern[0]) is None else frozenset()
+    kind = type(pattern[0]) if pattern and many(pattern[0]) is None else None
     while start < len(block.body):
-        if not first <= _names_in(block.body[start]):
+        if kind is not None and (
+            type(block.body[start]) is not kind or not _needed(pattern[0]) <= _names_in(block.body[start])
+        ):
             start += 1
             continue
         found = _match_prefix(pattern, block.body[start:], bound, whole=False)

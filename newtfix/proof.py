@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from newtfix.account import examine
+from newtfix.account import state_of
 from newtfix.attributes import unknown_attributes, unread_settings
-from newtfix.callers import reliances
+from newtfix.callers import Reliance, reliances
 from newtfix.errors import Refused
 from newtfix.look import WorkingTree
 from newtfix.model import Patch, State
@@ -18,8 +18,8 @@ from newtfix.undefined import undefined_names
 
 def prove(
     sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
-) -> None:
-    """Raise Refused unless the result is sound.
+) -> tuple[Reliance, ...]:
+    """Raise Refused unless the result is sound. Returns the code elsewhere that relies on what was.
 
     It compiles; it uses no names, attributes or methods that are not there, and none before it has a value; and
     applying the same patches to it again would change nothing.
@@ -30,7 +30,8 @@ def prove(
         except (SyntaxError, ValueError) as problem:
             where = f"in {file}, line {getattr(problem, 'lineno', 0)}: {problem}"
             raise Refused("the patched text does not compile", where=where, hint="please report this") from problem
-    for place, fault in _unknown(sources, after):
+    stale = reliances(sources, after)
+    for place, fault in _unknown(sources, after, stale):
         raise Refused(
             f"{_named(order)} would {fault}",
             where=f"in {place}",
@@ -38,13 +39,16 @@ def prove(
         )
     if after:
         _recognised({**sources, **after}, order, patches)
+    return stale
 
 
 def _named(order: Sequence[str]) -> str:
     return f"patch{'es' * (len(order) > 1)} {', '.join(map(repr, order))}"
 
 
-def _unknown(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _unknown(
+    sources: Mapping[str, str], after: Mapping[str, str], stale: Sequence[Reliance]
+) -> Iterator[tuple[str, str]]:
     """Places, and what the patched code would do there that this tree does not allow."""
     for file, text in after.items():
         for place, name in sorted(undefined_names(text) - undefined_names(sources[file])):
@@ -56,7 +60,7 @@ def _unknown(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[t
     for file, name in unread_settings(sources, after):
         yield file, f"drop code that reads the setting {name!r}, which nothing else does"
     roles = {found.file for found in find_roles(sources).values()}
-    for reliance in reliances(sources, after):
+    for reliance in stale:
         if reliance.file in roles:
             yield f"{reliance.file}:{reliance.line}", f"break code that {reliance.what}"
     for file, method in _still_called(sources, after):
@@ -77,7 +81,7 @@ def _still_called(sources: Mapping[str, str], after: Mapping[str, str]) -> Itera
 def _recognised(texts: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]) -> None:
     tree = WorkingTree(texts)
     for name in order:
-        state = examine(tree, patches[name], places=False)[0].state
+        state = state_of(tree, patches[name])
         if state not in (State.APPLIED, State.ABSENT):
             raise Refused(
                 f"patch {name!r} would not be recognised after it was applied (state: {state.value})",

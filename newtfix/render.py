@@ -6,16 +6,17 @@ own bytes; new code takes on the indentation and the line endings of its surroun
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
 from typing import Any
 
 import libcst as cst
 
 from newtfix.equivalent import is_docstring
 from newtfix.errors import PatchError
-from newtfix.pattern import Match, Path, Pattern, fields_of, hole, many, same, unsaid, walk
+from newtfix.pattern import Match, Path, Pattern, fields_of, hole, is_node, many, same, unsaid, walk
 
 
 def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
@@ -81,39 +82,44 @@ class Style:
     newline: str
 
 
-class _Adapt(cst.CSTTransformer):
-    """Lays template code out as its surroundings are: indentation of blocks and continuation lines, docstrings."""
+def _laid_out(node: Any, style: Style) -> Any:
+    """Template code as its surroundings are: indentation of blocks and continuation lines, docstrings."""
+    if isinstance(node, (list, tuple)):
+        parts = [_laid_out(part, style) for part in node]
+        return node if all(map(operator.is_, parts, node)) else parts
+    if not is_node(type(node)):
+        return node
+    changes: dict[str, Any] = {}
+    for name in _all_fields(node.__class__):
+        part = getattr(node, name)
+        new = _laid_out(part, style)
+        if new is not part:
+            changes[name] = new
+    if isinstance(node, cst.IndentedBlock):
+        changes["indent"] = style.unit
+    elif isinstance(node, cst.ParenthesizedWhitespace):
+        changes["last_line"] = cst.SimpleWhitespace(_indented(node.last_line.value, style))
+    elif isinstance(node, cst.SimpleString) and "\n" in node.value:
+        first, *rest = node.value.split("\n")
+        lines = [first, *(style.indentation + _indented(line, style) if line.strip() else line for line in rest)]
+        changes["value"] = style.newline.join(lines)
+    return node.with_changes(**changes) if changes else node
 
-    def __init__(self, style: Style) -> None:
-        self.style = style
 
-    def _indent(self, text: str) -> str:
-        levels, rest = divmod(len(text) - len(text.lstrip(" ")), 4)
-        return self.style.unit * levels + " " * rest + text.lstrip(" ")
+@cache
+def _all_fields(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
-    def leave_IndentedBlock(
-        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
-    ) -> cst.IndentedBlock:
-        return updated_node.with_changes(indent=self.style.unit)
 
-    def leave_ParenthesizedWhitespace(
-        self, original_node: cst.ParenthesizedWhitespace, updated_node: cst.ParenthesizedWhitespace
-    ) -> cst.ParenthesizedWhitespace:
-        last = updated_node.last_line
-        return updated_node.with_changes(last_line=cst.SimpleWhitespace(self._indent(last.value)))
-
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
-        if "\n" not in updated_node.value:
-            return updated_node
-        first, *rest = updated_node.value.split("\n")
-        lines = [first, *(self.style.indentation + self._indent(line) if line.strip() else line for line in rest)]
-        return updated_node.with_changes(value=self.style.newline.join(lines))
+def _indented(text: str, style: Style) -> str:
+    levels, rest = divmod(len(text) - len(text.lstrip(" ")), 4)
+    return style.unit * levels + " " * rest + text.lstrip(" ")
 
 
 @lru_cache(maxsize=512)
 def adapt(template: Pattern, style: Style) -> tuple[Any, ...]:
     """The statements of a template laid out in a given style."""
-    return tuple(statement.visit(_Adapt(style)) for statement in template.statements)
+    return tuple(_laid_out(statement, style) for statement in template.statements)
 
 
 def render_new(template: Pattern, bound: Mapping[str, Any], style: Style) -> list[Any]:
@@ -135,7 +141,7 @@ def render_statements(template: Pattern, match: Match, matched: Sequence[Any], s
 def render_expression(template: Pattern, match: Match, original: cst.BaseExpression) -> cst.BaseExpression:
     """The expression that takes the place of `original`, whose parentheses it keeps, as it does its repeated parts."""
     new: cst.BaseExpression = _substitute(template.expression, match.bindings)
-    own = [node for _, node in walk(original) if node is not original and isinstance(node, _COMPOSED)]
+    own = [node for node in walk(original) if node is not original and isinstance(node, _COMPOSED)]
     new = _KeepParts(own).rebuilt(new)
     if isinstance(new, cst.Call) and isinstance(original, cst.Call) and same(new.func, original.func):
         new = _with_layout(new, original)
@@ -253,7 +259,7 @@ def _supersedes(new: Any, old: Any) -> bool:
 
 def _targets(assign: cst.Assign) -> set[str]:
     """The plain names that an assignment binds."""
-    names = (node for target in assign.targets for _, node in walk(target.target))
+    names = (node for target in assign.targets for node in walk(target.target))
     return {node.value for node in names if isinstance(node, cst.Name)}
 
 
@@ -300,7 +306,7 @@ def _own_parameters(new: cst.Parameters, old: cst.Parameters) -> cst.Parameters:
 
 def _changed_header(statement: Any, pool: list[Any], caught: set[int]) -> Any:
     """The statement of the pool whose header or body the template changes: not one that it repeats further inside."""
-    inside = [node for _, node in walk(statement) if node is not statement and type(node) is type(statement)]
+    inside = [node for node in walk(statement) if node is not statement and type(node) is type(statement)]
     for mine in pool:
         if type(mine) is not type(statement) or id(mine) in caught or not isinstance(mine.body, cst.IndentedBlock):
             continue

@@ -66,14 +66,15 @@ def _replace_run(module: cst.Module, match: pat.Match, template: pat.Pattern) ->
 
 def _lost(old: Sequence[Any], new: Sequence[Any]) -> list[cst.EmptyLine]:
     """The lines with hidden statements that are in the old code and not in the new."""
-    kept = {id(line) for line in _hidden_lines(new)}
-    return [line for line in _hidden_lines(old) if id(line) not in kept]
+    hidden = _hidden_lines(old)
+    kept = {id(line) for line in _hidden_lines(new)} if hidden else set()
+    return [line for line in hidden if id(line) not in kept]
 
 
 def _hidden_lines(statements: Sequence[Any]) -> list[cst.EmptyLine]:
     found: list[cst.EmptyLine] = []
     for statement in statements:
-        for _, node in pat.walk(statement):
+        for node in pat.walk(statement):
             for field in ("leading_lines", "footer", "header"):
                 lines = getattr(node, field, ())
                 if isinstance(lines, Sequence):
@@ -90,7 +91,7 @@ def _replaces_function(old: Sequence[Any], new: Sequence[Any]) -> bool:
     if len(old) != 1 or not isinstance(old[0], cst.FunctionDef):
         return False
     statements = {id(statement) for statement in old[0].body.body}
-    return not any(id(node) in statements for statement in new for _, node in pat.walk(statement))
+    return not any(id(node) in statements for statement in new for node in pat.walk(statement))
 
 
 def apply_add(tree: WorkingTree, edit: Add, file: str) -> None:

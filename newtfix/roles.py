@@ -88,8 +88,10 @@ def _defined(body: list[ast.stmt]) -> list[str]:
     return names
 
 
-def _mentions(text: str, role: Role) -> bool:
-    return all(name in text for name in role.members)
+@lru_cache(maxsize=1024)
+def _mentioned(text: str) -> frozenset[str]:
+    """The roles whose names all occur in a text."""
+    return frozenset(name for name, role in ROLES.items() if all(member in text for member in role.members))
 
 
 def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
@@ -103,7 +105,7 @@ def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
     for name, role in ROLES.items():
         candidates: list[tuple[int, int, str, str | None]] = []
         for file, text in sources.items():
-            if not file.endswith(".py") or not _mentions(text, role):
+            if not file.endswith(".py") or name not in _mentioned(text):
                 continue
             module = outline(text)
             if module.error:

@@ -23,7 +23,7 @@ def breaks(match: pat.Match, untouched: Sequence[str]) -> bool:
             if any(pat.search(variable.removeprefix("uses "), statement) for statement in statements):
                 return True
         elif variable == "return":
-            if any(isinstance(node, cst.Return) for statement in statements for _, node in pat.walk(statement)):
+            if any(isinstance(node, cst.Return) for statement in statements for node in pat.walk(statement)):
                 return True
         elif any(_changes(statement, match.bindings[variable]) for statement in statements):
             return True
@@ -31,7 +31,7 @@ def breaks(match: pat.Match, untouched: Sequence[str]) -> bool:
 
 
 def _changes(statement: Any, variable: Any) -> bool:
-    for _, node in pat.walk(statement):
+    for node in pat.walk(statement):
         if isinstance(node, (cst.Assign, cst.AugAssign, cst.AnnAssign)):
             if any(_is_part(target, variable) for target in _targets(node)) and not _moves(node):
                 return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from newtfix.syntax import functions, walk
+from newtfix.syntax import functions, parts, walk
 
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -73,7 +73,7 @@ class _Way:
     def _read(self, statement: ast.stmt, given: Names) -> Names:
         """Look at what a statement itself reads, not at its blocks. Returns what it sets."""
         stored: set[str] = set()
-        pending: list[ast.AST] = [part for part in ast.iter_child_nodes(statement) if not _is_block(part)]
+        pending = [part for part in parts(statement) if not _is_block(part)]
         if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
             self._reads(statement.target.id, given)
         while pending:
@@ -83,7 +83,7 @@ class _Way:
             elif isinstance(node, ast.Name):
                 stored.add(node.id)
             elif not isinstance(node, _INNER):
-                pending += ast.iter_child_nodes(node)
+                pending += parts(node)
         return frozenset(stored & self.variables)
 
     def _reads(self, name: str, given: Names) -> None:

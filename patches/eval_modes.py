@@ -126,12 +126,12 @@ PREPARED = (
 def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
     """What the method does, step by step; some only show an action."""
     scope = f"Trainer.{name}"
+    made = ("$_($*_)", "$_ / $_", "$_ * $_", "$_ - $_")
     begins = (
         Where("trainer", "$obs, $_ = self.env.reset($*_)", scope),
         Where("trainer", ("$variable = self.agent($obs, $*_)", "$variable, $*_ = self.agent($obs, $*_)"), scope),
+        Where("trainer", tuple(f"$obs = {one}" for one in made), scope, absent=True),
     )
-    made = ("$_($*_)", "$_ / $_", "$_ * $_", "$_ - $_")
-    begins += (Where("trainer", tuple(f"$obs = {one}" for one in made), scope, absent=True),)
     steps = "$_, $_, $_, $_, $_ = self.env.step($_)"
     return (
         (

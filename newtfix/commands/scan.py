@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,11 +27,7 @@ def run(
         raise UsageError("--json, --markdown and --sarif exclude each other", hint="Run the command once for each.")
     target = find_target(tree)
     must_be_whole(target)
-    gc.disable()  # among so many nodes of syntax trees, collecting garbage takes a tenth of the time
-    try:
-        found = survey(open_session(target, named), arguments)
-    finally:
-        gc.enable()
+    found = survey(open_session(target, named), arguments)
     if as_json:
         report.emit_json(record(found))
     elif as_sarif:

@@ -6,10 +6,12 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from newtfix.model import Place
 from newtfix.roles import Found
 from newtfix.scan.evaluate import ClassCode, class_code, local_values, self_attribute
+from newtfix.syntax import parse, walk
 
 _OTHER_STEPS = re.compile(r"(total_|max_|num_|train_)?steps|.*(eval|save|log_freq|constraint|warmup|demo).*")
 _DEEPEST = 4  # methods that call methods
@@ -68,7 +70,7 @@ class AgentCode:
 def read_trainer(sources: Mapping[str, str], found: Found) -> TrainerCode:
     """What the trainer's class does, from its text."""
     text = sources[found.file]
-    code = class_code(ast.parse(text.lstrip("\ufeff")), found.cls)
+    code = class_code(parse(text), found.cls)
     reader = _Reader(found.file, _lines(text), code)
     counter = reader.counter()
     comparisons = list(reader.comparisons(counter))
@@ -105,7 +107,7 @@ class _Reader:
         return "_step" if "_step" in counting or not counting else counting[0]
 
     def growth(self, attribute: str) -> Iterator[Expression]:
-        for function, node in self.nodes():
+        for function, node in self.nodes:
             grows = isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add)
             if isinstance(node, ast.AugAssign) and grows and self_attribute(node.target) == attribute:
                 yield self.expression(node.value, function, node)
@@ -121,7 +123,7 @@ class _Reader:
 
         Ends of training, and steps that evaluations, checkpoints and the like depend on, are left out.
         """
-        for function, node in self.nodes():
+        for function, node in self.nodes:
             if not isinstance(node, ast.Compare) or len(node.ops) > 1 or self.is_loop_end(function, node):
                 continue
             sides = (node.left, node.comparators[0])
@@ -140,19 +142,19 @@ class _Reader:
         return any(_OTHER_STEPS.fullmatch(word) for part in meant for word in _words(part))
 
     def is_loop_end(self, function: ast.FunctionDef, comparison: ast.Compare) -> bool:
-        loops = (node.test for node in ast.walk(function) if isinstance(node, ast.While))
-        return any(comparison in ast.walk(test) for test in loops)
+        loops = (node.test for node in walk(function) if isinstance(node, ast.While))
+        return any(comparison in walk(test) for test in loops)
 
     def updates_wait(self, function: ast.FunctionDef, comparison: ast.Compare) -> bool:
         """Whether a branch that the comparison decides, by itself or through a name, updates the agent or returns."""
         names = {
             target.id
-            for node in ast.walk(function)
-            if isinstance(node, ast.Assign) and comparison in ast.walk(node.value)
+            for node in walk(function)
+            if isinstance(node, ast.Assign) and comparison in walk(node.value)
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for node in ast.walk(function):
+        for node in walk(function):
             if isinstance(node, ast.If) and self.decides(node.test, comparison, names):
                 returns = isinstance(node.body[-1], (ast.Return, ast.Continue))
                 if returns or any(self.calls_update(part, _DEEPEST) for part in (*node.body, *node.orelse)):
@@ -160,11 +162,11 @@ class _Reader:
         return False
 
     def decides(self, test: ast.expr, comparison: ast.Compare, names: set[str]) -> bool:
-        return any(part is comparison or (isinstance(part, ast.Name) and part.id in names) for part in ast.walk(test))
+        return any(part is comparison or (isinstance(part, ast.Name) and part.id in names) for part in walk(test))
 
     def calls_update(self, node: ast.AST, depth: int) -> bool:
         """Whether the agent is updated in `node`, or in a method that is called there."""
-        for part in ast.walk(node):
+        for part in walk(node):
             if not isinstance(part, ast.Call) or not isinstance(part.func, ast.Attribute):
                 continue
             if part.func.attr == "update" and ast.unparse(part.func.value).endswith("agent"):
@@ -175,7 +177,7 @@ class _Reader:
         return False
 
     def bursts(self) -> Iterator[Expression]:
-        for function, node in self.nodes():
+        for function, node in self.nodes:
             if isinstance(node, ast.For) and any(self.calls_update(part, 0) for part in node.body):
                 count = _range(node.iter)
                 if count is not None and "demo" not in ast.unparse(node.iter):
@@ -187,21 +189,20 @@ class _Reader:
         """All that a name may stand for, or the expression itself."""
         return local_values(function, node.id) if isinstance(node, ast.Name) else [node]
 
-    def nodes(self) -> Iterator[tuple[ast.FunctionDef, ast.AST]]:
-        for function in self.code.methods.values():
-            for node in ast.walk(function):
-                yield function, node
+    @cached_property
+    def nodes(self) -> list[tuple[ast.FunctionDef, ast.AST]]:
+        return [(function, node) for function in self.code.methods.values() for node in walk(function)]
 
 
 def _words(node: ast.AST) -> list[str]:
     """The names and attributes in an expression, without the names of the records they are in."""
-    attributes = [part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)]
-    return attributes + [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+    attributes = [part.attr for part in walk(node) if isinstance(part, ast.Attribute)]
+    return attributes + [part.id for part in walk(node) if isinstance(part, ast.Name)]
 
 
 def _range(node: ast.expr) -> ast.expr | None:
     """N in `range(N)`, also inside of a progress bar."""
-    for part in ast.walk(node):
+    for part in walk(node):
         if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in ("range", "trange"):
             return part.args[-1] if part.args else None
     return None
@@ -213,7 +214,7 @@ def _range(node: ast.expr) -> ast.expr | None:
 def read_agent(sources: Mapping[str, str], found: Found) -> AgentCode:
     """What the agent's class does, from its text."""
     text = sources[found.file]
-    code = class_code(ast.parse(text.lstrip("\ufeff")), found.cls)
+    code = class_code(parse(text), found.cls)
     reader = _Reader(found.file, _lines(text), code)
     weights = tuple(reader.expression(node, function) for node, function in code.attributes.get("rho", ()))
     readers = tuple(name for name, method in code.methods.items() if _reads(method, "prior_coef"))
@@ -231,13 +232,13 @@ def read_agent(sources: Mapping[str, str], found: Found) -> AgentCode:
 def _reads(method: ast.FunctionDef, setting: str) -> bool:
     return any(
         isinstance(node, ast.Attribute) and node.attr == setting and isinstance(node.ctx, ast.Load)
-        for node in ast.walk(method)
+        for node in walk(method)
     )
 
 
 def _divides(node: ast.expr) -> bool:
     """Whether an expression divides by a sum, or makes weights that add up to 1 by other means."""
-    for part in ast.walk(node):
+    for part in walk(node):
         if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Div) and "sum" in ast.unparse(part.right):
             return True
         if isinstance(part, ast.Attribute) and part.attr in ("softmax", "normalize"):
@@ -246,7 +247,7 @@ def _divides(node: ast.expr) -> bool:
 
 
 def _entries(reader: _Reader, weights: Expression) -> Iterator[Expression]:
-    for part in ast.walk(weights.node):
+    for part in walk(weights.node):
         if (
             isinstance(part, ast.Call)
             and ast.unparse(part.func).rpartition(".")[2] in ("arange", "range")
@@ -257,7 +258,7 @@ def _entries(reader: _Reader, weights: Expression) -> Iterator[Expression]:
 
 def _zero_prior(method: ast.FunctionDef) -> bool:
     """Whether what prior_coef is multiplied with in a method is also assigned the constant 0 there."""
-    for node in ast.walk(method):
+    for node in walk(method):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             sides = (node.left, node.right)
             other = [side for side in sides if isinstance(side, ast.Name)]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from newtfix.syntax import walk
+
 SETTINGS_NAMES = frozenset({"cfg", "config", "_cfg", "_config", "args"})
 _DEEPEST = 60  # names and operators that a value may go through
 _LARGEST_EXPONENT = 64
@@ -57,7 +59,7 @@ def class_code(module: ast.Module, name: str | None) -> ClassCode:
     attributes: dict[str, list[tuple[ast.expr, ast.FunctionDef]]] = {}
     changing: set[str] = set()
     for method in methods.values():
-        for inner in ast.walk(method):
+        for inner in walk(method):
             for target, value in _assigned(inner):
                 if (attribute := self_attribute(target)) is not None:
                     attributes.setdefault(attribute, []).append((value, method))
@@ -76,7 +78,7 @@ def self_attribute(node: ast.AST) -> str | None:
 def local_values(function: ast.FunctionDef, name: str) -> list[ast.expr]:
     """Everything that a function assigns to a local name; nothing when the name changes by other means too."""
     values: list[ast.expr] = []
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, (ast.AugAssign, ast.For)) and isinstance(node.target, ast.Name) and node.target.id == name:
             return []
         values += [value for target, value in _assigned(node) if isinstance(target, ast.Name) and target.id == name]
@@ -206,7 +208,7 @@ class Evaluator:
     def _returned(self, name: str, depth: int) -> Any:
         """What a method or property without arguments returns."""
         method = self.code.methods[name]
-        returned = [node.value for node in ast.walk(method) if isinstance(node, ast.Return) and node.value is not None]
+        returned = [node.value for node in walk(method) if isinstance(node, ast.Return) and node.value is not None]
         if len(returned) != 1 or len(method.args.args) > 1:
             raise Unknown(f"self.{name}")
         return self._eval(returned[0], method, depth + 1)

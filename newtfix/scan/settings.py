@@ -13,6 +13,7 @@ from typing import Any
 from newtfix.errors import UsageError
 from newtfix.roles import Found
 from newtfix.scan.evaluate import Evaluator, Unknown
+from newtfix.syntax import parse
 
 GIVEN = "command line"
 PRESET = ", preset "
@@ -71,7 +72,7 @@ def read_settings(sources: Mapping[str, str], config: Found | None, arguments: S
             number belongs.
     """
     notes: list[str] = []
-    module = ast.parse(sources[config.file].lstrip("\ufeff")) if config else ast.Module([], [])
+    module = parse(sources[config.file]) if config else ast.Module([], [])
     names, found = _dataclass(module, config)
     for file in _yaml_files(sources):
         read = _yaml(file, sources[file], notes)

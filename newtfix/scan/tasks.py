@@ -14,6 +14,7 @@ from typing import Any
 from newtfix.roles import Found, outline
 from newtfix.scan.evaluate import ClassCode, Evaluator, Unknown
 from newtfix.scan.settings import GIVEN, PRESET, Setting, Settings, constants
+from newtfix.syntax import parse, walk
 
 _TABLE = "tasks.json"
 _SETS = "TASK_SET"
@@ -64,7 +65,7 @@ def with_derived(settings: Settings, sources: Mapping[str, str], config: Found |
     """
     if config is None:
         return settings
-    module = ast.parse(sources[config.file].lstrip("\ufeff"))
+    module = parse(sources[config.file])
     found = dict(settings.found)
     assigned = _assignments(module)
     notes = list(settings.notes)
@@ -103,7 +104,7 @@ def _sets(sources: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     for file, text in sources.items():
         if not file.endswith(".py") or _SETS not in text or outline(text).error:
             continue
-        table = constants(ast.parse(text.lstrip("\ufeff"))).get(_SETS)
+        table = constants(parse(text)).get(_SETS)
         for key, value in zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else ():
             if isinstance(key, ast.Constant):
                 found[str(key.value)] = _strings(value)
@@ -112,8 +113,8 @@ def _sets(sources: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 def _strings(node: ast.expr) -> tuple[str, ...]:
     """The strings in a list of them, or in one that is split."""
-    values = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str))
-    split = any(isinstance(part, ast.Attribute) and part.attr == "split" for part in ast.walk(node))
+    values = (part.value for part in walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    split = any(isinstance(part, ast.Attribute) and part.attr == "split" for part in walk(node))
     return tuple(name for value in values for name in (value.split() if split else [value]))
 
 

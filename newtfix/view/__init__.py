@@ -19,19 +19,29 @@ from newtfix.view import inert, shared, spelled
 def view(text: str) -> cst.Module:
     """The module that patterns are matched against; it has the same lines as `text`."""
     text = inert.hidden(text)
-    module = cst.parse_module(text)
-    found = iter(() if inert.has_odd_lines(text) else shared.surroundings(text))
     names = spelled.names(text)
+    around = [] if inert.has_odd_lines(text) else shared.surroundings(text)
+    known = [one for one in around if shared.may_be_known(one.key, spelled.holding(names, one.cls, one.name))]
+    module = cst.parse_module(shared.abridged(text, known))
+    layout = _layout(module)
+    if not all(shared.is_known((one.key, spelled.holding(names, one.cls, one.name), *layout)) for one in known):
+        module = cst.parse_module(text)
+        layout = _layout(module)
+    found = iter(around)
 
     def seen(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
-        around = next(found, None)
+        one = next(found, None)
         here = spelled.holding(names, cls, function.name.value)
-        if around is None:
+        if one is None:
             return spelled.out(function, cls, names) if here else function
-        key = (around, here, module.default_indent, module.default_newline)
+        key = (one.key, here, *layout)
         return shared.remembered(key, function, lambda: spelled.out(function, cls, names) if here else function)
 
     return shared.with_functions(module, seen)
+
+
+def _layout(module: cst.Module) -> tuple[str, str]:
+    return module.default_indent, module.default_newline
 
 
 def restored(patched: cst.Module, original: str) -> str:

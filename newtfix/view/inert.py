@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from newtfix.syntax import parse, walk
+from newtfix.syntax import dotted, parse, parts, walk
 
 _MARK, _WHOLE = "#~hidden~", "#~whole~"
 _SHOWN = re.compile(rf"^([ \t]*){re.escape(_MARK)}(.*)$", re.MULTILINE)
@@ -103,7 +103,7 @@ def _is_inert(statement: ast.stmt, unused: frozenset[str]) -> bool:
         case ast.Pass() | ast.Assert():
             return True
         case ast.Expr(value=ast.Call(func=function)):
-            return _REPORTS.fullmatch(ast.unparse(function)) is not None
+            return _REPORTS.fullmatch(dotted(function)) is not None
         case ast.If(test=test):
             return _is_harmless(test) and _all_inert((*statement.body, *statement.orelse), unused)
         case ast.For(iter=values):
@@ -137,8 +137,9 @@ def _is_harmless(expression: ast.expr) -> bool:
 
 def _unused_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
     """Names that nothing but inert statements reads."""
-    bound = {node.id for node in walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in walk(function):
+    nodes = walk(function)
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in nodes:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             bound |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
@@ -158,14 +159,14 @@ def _read_names(statements: Iterable[ast.stmt], unused: frozenset[str]) -> Itera
         if _is_inert(statement, unused):
             continue
         blocks = [id(part) for block in _inner_blocks(statement) for part in block]
-        pending: list[ast.AST] = list(ast.iter_child_nodes(statement))
+        pending = parts(statement)
         while pending:
             node = pending.pop()
             if id(node) in blocks or isinstance(node, ast.ExceptHandler):
                 continue
             if isinstance(node, ast.Name) and node.id in unused:
                 yield node.id
-            pending += ast.iter_child_nodes(node)
+            pending += parts(node)
         for block in _inner_blocks(statement):
             yield from _read_names(block, unused)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import libcst as cst
 
@@ -17,6 +18,7 @@ from newtfix.syntax import parse
 
 _KEPT = 8192
 Change = Callable[[str, cst.FunctionDef], cst.FunctionDef]
+Key = tuple[Hashable, Hashable, str, str]  # the function, its names, and the indentation and newline of the module
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,31 @@ class _Function:
     seen: cst.FunctionDef
 
 
-_FUNCTIONS: OrderedDict[Hashable, _Function] = OrderedDict()
+_FUNCTIONS: OrderedDict[Key, _Function] = OrderedDict()
 _BY_NODE: dict[int, _Function] = {}
+_IN_SOME_LAYOUT: set[tuple[Hashable, Hashable]] = set()
 
 
-def remembered(key: Hashable, plain: cst.FunctionDef, see: Callable[[], cst.FunctionDef]) -> cst.FunctionDef:
+def is_known(key: Key) -> bool:
+    return key in _FUNCTIONS
+
+
+def may_be_known(function: Hashable, names: Hashable) -> bool:
+    """Whether there is a node for a function in some layout."""
+    return (function, names) in _IN_SOME_LAYOUT
+
+
+def remembered(key: Key, plain: cst.FunctionDef, see: Callable[[], cst.FunctionDef]) -> cst.FunctionDef:
     """The one node for functions with this key, as patterns see it; `see` makes it where it is the first."""
     known = _FUNCTIONS.get(key)
     if known is None:
         known = _FUNCTIONS[key] = _Function(plain, see())
         _BY_NODE[id(known.seen)] = known
+        _IN_SOME_LAYOUT.add(key[:2])
         if len(_FUNCTIONS) > _KEPT:
-            _, oldest = _FUNCTIONS.popitem(last=False)
+            former, oldest = _FUNCTIONS.popitem(last=False)
             del _BY_NODE[id(oldest.seen)]
+            _IN_SOME_LAYOUT.discard(former[:2])
     return known.seen
 
 
@@ -67,23 +81,53 @@ def _with_functions(
     return statement
 
 
-def surroundings(text: str) -> list[tuple[str, str, bool]]:
-    """Every outermost function of a module, in order: its class or "", its text from neighbour to neighbour, and
-    whether it is the last in its block."""
+class Surrounding(NamedTuple):
+    """An outermost function of a module: its class or "", its text from neighbour to neighbour, and whether it is the
+    last in its block. Its name, and the lines of its body if it has lines of its own, differ between versions."""
+
+    cls: str
+    text: str
+    is_last: bool
+    name: str = ""
+    body: slice | None = None
+
+    @property
+    def key(self) -> Hashable:
+        return self[:3]
+
+
+def surroundings(text: str) -> list[Surrounding]:
+    """Every outermost function of a module, in order."""
     return list(_surroundings(parse(text).body, text.split("\n"), 0, None, ""))
 
 
 def _surroundings(
     body: list[ast.stmt], lines: list[str], start: int, end: int | None, cls: str
-) -> Iterator[tuple[str, str, bool]]:
+) -> Iterator[Surrounding]:
     starts = [*map(_first_line, body[1:]), None]
     for node, following in zip(body, starts, strict=True):
         after = end if following is None else following - 1
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield cls, "\n".join(lines[start:after]), following is None
+            own = lines[_first_line(node.body[0]) - 1]
+            its_lines = slice(_first_line(node.body[0]) - 1, node.end_lineno)
+            apart = len(own) - len(own.lstrip(" \t")) == node.body[0].col_offset
+            around = "\n".join(lines[start:after])
+            yield Surrounding(cls, around, following is None, node.name, its_lines if apart else None)
         elif isinstance(node, ast.ClassDef) and not cls:
             yield from _surroundings(node.body, lines, start, after, node.name)
         start = node.end_lineno or node.lineno
+
+
+def abridged(text: str, functions: Iterable[Surrounding]) -> str:
+    """The text without the bodies of these functions: parsed, it has the same layout and the same other nodes."""
+    lines = text.split("\n")
+    for function in reversed(list(functions)):
+        if function.body is None or lines[function.body.start - 1].rstrip("\r").endswith("\\"):
+            continue
+        first, last = lines[function.body.start], lines[function.body.stop - 1]
+        indent, end = first[: len(first) - len(first.lstrip(" \t"))], "\r" if last.endswith("\r") else ""
+        lines[function.body] = [f"{indent}pass{end}"]
+    return "\n".join(lines)
 
 
 def _first_line(node: ast.stmt) -> int:

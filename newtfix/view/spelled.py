@@ -18,7 +18,7 @@ from typing import Any
 
 import libcst as cst
 
-from newtfix.syntax import parse, walk
+from newtfix.syntax import dotted, parse, walk
 
 _BLANKS = 8  # more than anybody writes
 _ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
@@ -67,7 +67,7 @@ def _attributes(cls: ast.ClassDef) -> list[_Name]:
     set_to: dict[str, list[ast.expr | None]] = {}
     for node in walk(cls):
         for target, value in _settings_of(node):
-            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
+            if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
                 set_to.setdefault(target.attr, []).append(value)
     known = {"cfg": "self.cfg"} if "cfg" in set_to else {}
     names = []
@@ -115,18 +115,17 @@ def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
 
 def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -> list[_Name]:
     """Variables that are set once in the function, where nothing depends on a branch, to settings."""
-    stored = Counter(
-        node.id for node in walk(function) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-    )
-    stored.update(node.arg for node in walk(function) if isinstance(node, ast.arg))
-    for node in walk(function):
+    nodes = walk(function)
+    stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    for node in nodes:
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             stored.update(2 * node.names)
     known: dict[str, str] = {}
     for statement in _unconditional(function.body):
         for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
             if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
-                code = ast.unparse(value) if ast.unparse(value) in _PARTS else _spelled(value, known)
+                code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
                 if code is not None and "self." in code:
                     known[target.id] = code
     return [_Name(scope, name, code) for name, code in known.items()]
@@ -145,7 +144,7 @@ def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
         case ast.Name(id=name):
             return known.get(name)
         case ast.Attribute(value=owner, attr=attribute):
-            plain = ast.unparse(value)
+            plain = dotted(value)
             if plain in _ROOTS:
                 return plain
             code = _spelled(owner, known)
