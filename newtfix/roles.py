@@ -136,7 +136,8 @@ def _best(name: str, candidates: list[tuple[int, int, str, str | None]]) -> Foun
 def _playing(role: Role, module: Outline) -> list[str | None]:
     if role.cls is None:
         return [None] if role.members <= module.names else []
-    return [cls for cls in module.classes if role.members <= _with_bases(cls, module)]
+    own: list[str | None] = [cls for cls, members in module.classes.items() if role.members <= members]
+    return own or [cls for cls in module.classes if role.members <= _with_bases(cls, module)]
 
 
 def _with_bases(cls: str, module: Outline) -> frozenset[str]:

@@ -14,7 +14,15 @@ Leave it off: when you set prior_coef on the command line, which wins over the d
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "field(default=10.0)", "1.0", "1"))
+KNOWN = tuple(
+    f"prior_coef: $type = {value}"
+    for value in ("10.0", "10", "field(default=10.0, $*_)", "field(default=10.0)", "1.0", "1")
+)
+
+
+# Somebody's own choice of a number stays; a name may stand for anything.
+CHOSEN = (*KNOWN, "prior_coef: $_ = $variable")
+ONE = ("prior_coef: $type = 1", "prior_coef: $type = 1e0")
 
 PATCH = Patch(
     title="Prior coefficient 1 instead of 10",
@@ -25,10 +33,25 @@ PATCH = Patch(
         Edit(
             "default",
             "config",
+            "Config",
+            (
+                Shape(
+                    "prior_coef: $type = $value",
+                    "prior_coef: $type = 1.0",
+                    where=(Where("config", KNOWN, "Config"),),
+                ),
+            ),
+            present=ONE,
+            unless=(Where("config", CHOSEN, "Config", absent=True),),
+        ),
+        Edit(
+            "default-of-a-base",
+            "config",
             "",
             (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0", where=(Where("config", KNOWN),)),),
-            present=("prior_coef: $type = 1", "prior_coef: $type = 1e0"),
-            unless=(Where("config", (*KNOWN, "prior_coef: $_ = $variable"), absent=True),),
+            present=ONE,
+            unless=(Where("config", "prior_coef: $_ = $_", "Config"),),
+            optional=True,
         ),
     ),
 )

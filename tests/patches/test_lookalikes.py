@@ -634,3 +634,12 @@ def test_critics_in_a_file_of_their_own_are_not_taken_for_repaired() -> None:
     moved = {"common/layers.py": layers[:start], "common/critic.py": f"from .layers import *\n\n\n{layers[start:]}"}
     with pytest.raises(Refused, match="does not fit"):
         plan({**tree, **moved}, ["target-q"], PATCHES)
+
+
+def test_of_a_class_and_its_subclass_the_one_that_has_it_all_plays_the_role() -> None:
+    config = sources()["config.py"]
+    more = "\n\n@dataclass\nclass Debugging(Settings):\n    prior_coef: float = 10.0\n"
+    tree = {**sources(), "config.py": config.replace("class Config:", "class Settings:") + more}
+    after = plan(tree, ["prior-coef", "burst"], PATCHES).after["config.py"]
+    assert after.count("prior_coef: float = 1.0") == after.count("prior_coef: float = 10.0") == 1
+    assert after.index("burst_updates") < after.index("class Debugging")
