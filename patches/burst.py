@@ -43,7 +43,7 @@ UPDATES = ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(s
 KEPT = ("self._update_tokens -= $_", "$_.update($_)")
 BODIES = tuple(
     "\n".join((*more[:place], update, *more[place:]))
-    for update in UPDATES
+    for update in (*UPDATES, *(f"with $_:\n    {update}" for update in UPDATES))
     for more in ((), *((kept,) for kept in KEPT), *permutations(KEPT))
     for place in range(len(more) + 1)
 )
@@ -160,7 +160,7 @@ PATCH = Patch(
                     present="self._burst_due = self.cfg.burst_updates != 0 and self._step < $seeding",
                     where=(SEEDING_THRESHOLD,),
                 )
-                for test in ("self._step <= $steps", "self._step < $steps")
+                for test in (f"self._step {over} $steps{more}" for over in ("<=", "<") for more in ("", " and $more"))
             ),
         ),
         Edit("instead-of-tokens", "trainer", "Trainer", tuple(_instead(*spends) for spends in SPENDING_TOKENS)),

@@ -643,3 +643,18 @@ def test_of_a_class_and_its_subclass_the_one_that_has_it_all_plays_the_role() ->
     after = plan(tree, ["prior-coef", "burst"], PATCHES).after["config.py"]
     assert after.count("prior_coef: float = 1.0") == after.count("prior_coef: float = 10.0") == 1
     assert after.index("burst_updates") < after.index("class Debugging")
+
+
+def test_a_run_that_can_be_stopped_and_updates_that_are_timed_have_a_burst() -> None:
+    tree = variant(
+        sources(),
+        "trainer.py",
+        ("while self._step <= self.cfg.steps:", "while self._step <= self.cfg.steps and not self._stopped:"),
+        (
+            "                            update_metrics = self.agent.update(self.buffer)\n",
+            '                            with record_function("update"):\n'
+            "                                update_metrics = self.agent.update(self.buffer)\n",
+        ),
+    )
+    patched = plan(tree, ["burst"], PATCHES).after["trainer.py"]
+    assert patched.index("self._burst_due = self.cfg.burst_updates") < patched.index("and not self._stopped:")
