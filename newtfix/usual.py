@@ -76,8 +76,8 @@ def _renamed(text: str, pairs: tuple[tuple[str, str], ...] | list[tuple[str, str
 def _of_trainer(text: str, cls: str) -> tuple[tuple[str, str], ...]:
     methods = _methods(text, cls)
     told: dict[str, set[str]] = {}
-    for method, node in methods.items():
-        for name, value in _set(node):
+    for method, body in methods.items():
+        for name, value in _set(body):
             attributes = {part.attr for part in walk(value) if isinstance(part, ast.Attribute)}
             if method == "__init__" and _empty_rows(value):
                 told.setdefault("_tds", set()).add(name)
@@ -92,8 +92,15 @@ def _of_trainer(text: str, cls: str) -> tuple[tuple[str, str], ...]:
                 }
             ):
                 told.setdefault("_update_freq", set()).add(name)
-            if "utd" in attributes:
-                told.setdefault("_update_tokens", set()).add(name)
+        for node in walk(body):
+            match node:
+                case ast.AugAssign(target=target, op=ast.Add(), value=value) if _own(target) and _asks_for(
+                    value, "utd"
+                ):
+                    told.setdefault("_update_tokens", set()).add(_own(target))
+                case ast.Assign(targets=[target], value=ast.BinOp(left=left, op=ast.Add(), right=right)):
+                    if _own(target) and _own(left) == _own(target) and _asks_for(right, "utd"):
+                        told.setdefault("_update_tokens", set()).add(_own(target))
     for method, keyword, usual in (("common_metrics", "step", "_step"), ("to_td", "task", "_tasks")):
         for name in _handed(methods[method], keyword) if method in methods else ():
             told.setdefault(usual, set()).add(name)
@@ -126,6 +133,10 @@ def _usable(text: str, told: Mapping[str, set[str]]) -> tuple[tuple[str, str], .
         for name in found
         if len(found) == 1 and name != usual and not re.search(rf"\b(self\.|def ){usual}\b", text)
     )
+
+
+def _asks_for(value: ast.expr, attribute: str) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == attribute for part in walk(value))
 
 
 def _methods(text: str, cls: str) -> dict[str, ast.FunctionDef]:
