@@ -1,0 +1,240 @@
+"""Shapes of code that people's trees have, which patches know, each with what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+from specimens import texts
+from trees import PATCHES, sources
+
+from newtfix.engine import inspect, plan
+from newtfix.errors import Refused
+from newtfix.model import State
+from newtfix.testing import variant
+
+COMPILED = (
+    "        if cfg.compile:\n            self._forward = torch.compile(self._forward_impl)\n"
+    "        else:\n            self._forward = self._forward_impl\n"
+)
+
+
+@pytest.mark.parametrize("value", ["0.3", "5.0"])
+def test_a_prior_that_somebody_chose_stays(value: str) -> None:
+    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {value}"))
+    assert inspect(tree, PATCHES, ["prior-coef"])["prior-coef"].state is State.ABSENT
+    assert not plan(tree, ["prior-coef"], PATCHES).after
+
+
+@pytest.mark.parametrize(
+    "keys", ['KEYS = ("obs", "action", "reward", "task")', 'KEYS = ["action", "obs", "reward", "task"]']
+)
+def test_keys_by_name_are_extended(keys: str) -> None:
+    tree = texts("plain")
+    buffer = tree["common/buffer.py"]
+    call = buffer[buffer.index(".select(") : buffer.index(")", buffer.index(".select("))]
+    tree["common/buffer.py"] = buffer.replace(call, ".select(*KEYS, strict=False").replace(
+        "\ndef transform", f"\n{keys}\n\n\ndef transform", 1
+    )
+    patched = plan(tree, ["planner-stats"], PATCHES).after["common/buffer.py"]
+    assert '"action", "mu", "std"' in patched
+
+
+def test_a_method_compiled_over_itself_is_compiled_anew_for_the_copy() -> None:
+    over = "        if cfg.compile:\n            self.forward = torch.compile(self.forward)\n"
+    tree = variant(sources(), "common/layers.py", (COMPILED, over), everywhere=True)
+    patched = plan(tree, ["target-q"], PATCHES).after["common/layers.py"]
+    assert "self.target.forward = torch.compile(type(self.target).forward.__get__(self.target))\n" in patched
+
+
+@pytest.mark.parametrize("common", ["ep_len.max()", "ep_len[0]"])
+def test_one_row_for_all_becomes_each_its_own(common: str) -> None:
+    tree = variant(sources(), "trainer.py", ("self._tds[ep_len] = td", f"self._tds[{common}] = td"))
+    patched = plan(tree, ["episode-rows"], PATCHES).after["trainer.py"]
+    assert "self._tds[ep_len.long(), torch.arange(ep_len.shape[0])] = td\n" in patched
+
+
+def test_the_prior_s_weight_beside_another_loss_with_its_own() -> None:
+    scaled = ("(self.cfg.prior_coef * self.cfg.action_dim / 61) * prior_loss", "self.cfg.prior_coef * prior_loss")
+    patched = plan(variant(texts("planning"), "tdmpc2.py", scaled), ["prior-norm"], PATCHES).after["tdmpc2.py"]
+    assert "prior_loss = -(log_prior * prior_norm * self.rho[:-1, None, None]).sum(dim=(0, 2))\n" in patched
+    assert patched.count("prior_norm") == 2
+
+
+def test_noise_that_is_added_in_place() -> None:
+    noise = "out_std * torch.randn_like(action)"
+    added = (f"action = (action + {noise}).clamp(-1, 1)", f"action.add_({noise}).clamp_(-1, 1)")
+    tree = variant(texts("plain"), "tdmpc2.py", added)
+    assert "mu = action.clone()\n" in plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+
+
+FORWARD = "\tdef forward(self, x):\n\t\treturn self._forward(x)\n"
+
+
+def test_networks_in_the_forward_method_itself() -> None:
+    layers = texts("plain")["common/layers.py"]
+    start, end = layers.index("\t\tif cfg.compile:\n"), layers.index("\tdef _forward_impl(self, x):\n")
+    layers = layers.replace(layers[start:end], "\n").replace(FORWARD, "").replace("_forward_impl", "forward")
+    patched = plan({**texts("plain"), "common/layers.py": layers}, ["q-ensemble"], PATCHES).after["common/layers.py"]
+    assert 'torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, x)\n' in patched
+
+
+def test_an_ensemble_whose_base_class_is_batched() -> None:
+    layers = texts("plain")["common/layers.py"]
+    start, end = layers.index("class QEnsemble(nn.Module):\n"), layers.index("class QOnlineTargetEnsemble")
+    batched = """class Ensemble(nn.Module):
+\tdef __init__(self, modules):
+\t\tsuper().__init__()
+\t\tself.params = from_modules(*modules, as_module=True)
+\t\tself.module = deepcopy(modules[0])
+
+\tdef _call(self, params, x):
+\t\twith params.to_module(self.module):
+\t\t\treturn self.module(x)
+
+\tdef forward(self, x):
+\t\treturn torch.vmap(self._call, (0, None), randomness="different")(self.params, x)
+
+
+class QEnsemble(Ensemble):
+\tdef __init__(self, cfg):
+\t\tsuper().__init__([mlp(cfg.latent_dim + cfg.action_dim, 2 * [cfg.mlp_dim], cfg.num_bins) for _ in range(cfg.num_q)])
+
+
+"""
+    tree = {**texts("plain"), "common/layers.py": layers.replace(layers[start:end], batched)}
+    assert inspect(tree, PATCHES, ["q-ensemble"])["q-ensemble"].state is State.APPLIED
+
+
+def test_another_loss_is_averaged_as_the_three_are_and_one_without_weights_is_not() -> None:
+    tree = variant(
+        texts("plain"),
+        "tdmpc2.py",
+        ("\t\treward_loss, value_loss = 0, 0\n", "\t\treward_loss, value_loss = 0, 0\n\t\tending = 0\n"),
+        ("\t\t\tfor q in qs:\n", "\t\t\tending = ending + zs[t].mean() * self.rho[t]\n\t\t\tfor q in qs:\n"),
+        (
+            "\t\t\tself.cfg.reward_coef * reward_loss +\n",
+            "\t\t\t0.5 * zs[-1].square().mean() + self.cfg.end_coef * ending +\n"
+            "\t\t\tself.cfg.reward_coef * reward_loss +\n",
+        ),
+    )
+    divided = {
+        line.split(" = ")[0].strip()
+        for line in plan(tree, ["rho"], PATCHES).after["tdmpc2.py"].splitlines()
+        if line.endswith("/ self.cfg.horizon") and " = " in line
+    }
+    assert {"consistency", "reward_loss", "value_loss", "ending"} <= divided
+    assert "zs" not in divided
+
+
+def test_noise_on_a_schedule() -> None:
+    noise = ("(action + out_std *", "(action + self._noise_scale(step) * out_std *")
+    tree = variant(texts("plain"), "tdmpc2.py", noise)
+    assert "return action, mu, out_std\n" in plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+
+
+def test_losses_that_are_called_by_keyword() -> None:
+    called = ("self.pi_loss(zs, action, task)", "self.pi_loss(zs=zs, action=action, task=task)")
+    patched = plan(variant(texts("plain"), "tdmpc2.py", called), ["planner-stats"], PATCHES).after["tdmpc2.py"]
+    assert "self.pi_loss(zs=zs, action=action, mu=mu, std=std, task=task)" in patched
+
+
+def test_dropout_that_is_there_and_off_is_switched_on() -> None:
+    tree = texts("plain")
+    on = plan(tree, ["q-dropout"], PATCHES).after
+    off = variant({**tree, **on}, "config.py", ("dropout: float = 0.01", "dropout: float = 0.0"))
+    assert plan(off, ["q-dropout"], PATCHES).after == {"config.py": on["config.py"]}
+
+
+def test_settings_that_a_base_class_has() -> None:
+    config = sources()["config.py"]
+    start = config.index("    horizon: int")
+    line = config[start : config.index("\n", start) + 1]
+    base = f"@dataclass\nclass Planning:\n{line}    prior_coef: float = 10.0\n\n\n@dataclass\nclass Config(Planning):\n"
+    text = config.replace(line, "").replace("@dataclass\nclass Config:\n", base)
+    own = next(one for one in config.splitlines(keepends=True) if one.startswith("    prior_coef:"))
+    tree = {**sources(), "config.py": text.replace(own, "")}
+    after = plan(tree, ["prior-coef", "burst"], PATCHES).after["config.py"]
+    assert "    prior_coef: float = 1.0\n" in after
+    assert "burst_updates" in after[after.index("class Config(Planning)") :]
+
+
+def test_a_threshold_that_is_named_before_what_it_is_made_of() -> None:
+    early = "cfg.seeding_coef * cfg.num_envs * cfg.episode_length * cfg.world_size"
+    tree = variant(
+        sources(),
+        "trainer.py",
+        ("        self._start_time = time()\n", f"        self._until = {early}\n        self._start_time = time()\n"),
+        ("if self._step >= self.cfg.seeding_coef * self._update_freq:", "if self._step >= self._until:"),
+    )
+    patched = plan(tree, ["seeding"], PATCHES).after["trainer.py"]
+    assert "        self._until = max(1000, 5 * cfg.episode_length)\n" in patched
+
+
+def test_a_fix_by_hand_in_code_that_is_replaced_is_pointed_out() -> None:
+    alone, both = (
+        plan(texts("planning"), wanted, PATCHES, complete=True).notes
+        for wanted in (["actor-modes"], ["actor-modes", "prior-norm"])
+    )
+    assert any("'prior-norm' by hand" in note for note in alone)
+    assert not any("'prior-norm'" in note for note in both)
+
+
+@pytest.mark.parametrize("given", [".detach().cpu()", ".cpu().float()", '.to("cpu")', ""])
+def test_actions_that_are_given_away_otherwise(given: str) -> None:
+    tree = variant(texts("plain"), "tdmpc2.py", ("return action.cpu()", f"return action{given}"))
+    patched = plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+    assert f"\t\t\treturn action{given}, mu{given}, std{given}\n" in patched
+
+
+def test_a_prior_that_the_tree_scales_itself() -> None:
+    text = sources()["tdmpc2.py"]
+    line = next(one for one in text.splitlines(keepends=True) if "prior_loss = self._sum_over_time(-log_prior)" in one)
+    indent = line[: len(line) - len(line.lstrip())]
+    more = f"{line}{indent}prior_loss = prior_loss * self.cfg.action_dim / 21\n"
+    with pytest.raises(Refused, match="does not fit"):
+        plan({**sources(), "tdmpc2.py": text.replace(line, more)}, ["prior-norm"], PATCHES)
+
+
+@pytest.mark.parametrize(
+    ("default", "answer"),
+    [("field(default=10.0)", "1.0"), ("PRIOR", None)],
+)
+def test_a_prior_s_default_that_is_no_number(default: str, answer: str | None) -> None:
+    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {default}"))
+    if answer is None:
+        with pytest.raises(Refused):
+            plan(tree, ["prior-coef"], PATCHES)
+    else:
+        assert f"prior_coef: float = {answer}  #" in plan(tree, ["prior-coef"], PATCHES).after["config.py"]
+
+
+def test_critics_in_a_file_of_their_own_are_not_taken_for_repaired() -> None:
+    tree = sources()
+    layers = tree["common/layers.py"]
+    start = layers.index("class QOnlineTargetEnsemble")
+    moved = {"common/layers.py": layers[:start], "common/critic.py": f"from .layers import *\n\n\n{layers[start:]}"}
+    with pytest.raises(Refused, match="does not fit"):
+        plan({**tree, **moved}, ["target-q"], PATCHES)
+
+
+def test_of_a_class_and_its_subclass_the_one_that_has_it_all_plays_the_role() -> None:
+    config = sources()["config.py"]
+    more = "\n\n@dataclass\nclass Debugging(Settings):\n    prior_coef: float = 10.0\n"
+    tree = {**sources(), "config.py": config.replace("class Config:", "class Settings:") + more}
+    after = plan(tree, ["prior-coef", "burst"], PATCHES).after["config.py"]
+    assert after.count("prior_coef: float = 1.0") == after.count("prior_coef: float = 10.0") == 1
+    assert after.index("burst_updates") < after.index("class Debugging")
+
+
+def test_a_run_that_can_be_stopped_and_updates_that_are_timed_have_a_burst() -> None:
+    tree = variant(
+        sources(),
+        "trainer.py",
+        ("while self._step <= self.cfg.steps:", "while self._step <= self.cfg.steps and not self._stopped:"),
+        (
+            "                            update_metrics = self.agent.update(self.buffer)\n",
+            '                            with record_function("update"):\n'
+            "                                update_metrics = self.agent.update(self.buffer)\n",
+        ),
+    )
+    patched = plan(tree, ["burst"], PATCHES).after["trainer.py"]
+    assert patched.index("self._burst_due = self.cfg.burst_updates") < patched.index("and not self._stopped:")
