@@ -11,6 +11,7 @@ import libcst as cst
 
 from newtfix import pattern as pat
 from newtfix import render
+from newtfix.matching import Bindings, same
 from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.roles import ROLES, Found, find_roles
 from newtfix.touched import breaks
@@ -26,7 +27,7 @@ class WorkingTree:
         self.modules: dict[str, cst.Module] = {}
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.
-        self.known: dict[tuple[Where, ...], tuple[pat.Bindings | None, str]] = {}
+        self.known: dict[tuple[Where, ...], tuple[Bindings | None, str]] = {}
         self.seen: dict[int, tuple[Edit | Add, Look]] = {}
 
     def module(self, file: str) -> cst.Module:
@@ -95,7 +96,7 @@ def enclosing(tree: WorkingTree, role: str, scope: str) -> tuple[str, pat.Path] 
     return None if path is None else (found.file, path)
 
 
-def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bindings | None, str]:
+def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[Bindings | None, str]:
     """The holes that the conditions bind, or None and the condition that does not hold."""
     if not conditions:
         return {}, ""
@@ -105,7 +106,7 @@ def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[pat.Bi
     return tree.known[conditions]
 
 
-def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat.Bindings | None, str]:
+def _bind_one(tree: WorkingTree, where: Where, bound: Bindings) -> tuple[Bindings | None, str]:
     """The holes bound so far and those that one more condition binds, or None and what does not hold."""
     place = enclosing(tree, where.role, where.scope)
     if place is None:
@@ -142,16 +143,16 @@ def _bind_one(tree: WorkingTree, where: Where, bound: pat.Bindings) -> tuple[pat
     return {**bound, **matches[0].bindings}, ""
 
 
-def _first(where: Where, patterns: Sequence[str], roots: Sequence[tuple[pat.Path, Any]], bound: pat.Bindings) -> str:
+def _first(where: Where, patterns: Sequence[str], roots: Sequence[tuple[pat.Path, Any]], bound: Bindings) -> str:
     """The first of the patterns that occurs, and where it was looked for."""
     found = next(one for one in patterns if any(pat.search(one, part, bound, at) for at, part in roots))
     return f"{found.strip()} in {where.scope or where.role}"
 
 
-def _unusable(where: Where, matches: Sequence[pat.Match], bound: pat.Bindings) -> str:
+def _unusable(where: Where, matches: Sequence[pat.Match], bound: Bindings) -> str:
     """Why what the occurrences of a pattern caught cannot be used; "": it can."""
     first = matches[0].bindings
-    if not all(pat.same(match.bindings[name], value) for match in matches[1:] for name, value in first.items()):
+    if not all(same(match.bindings[name], value) for match in matches[1:] for name, value in first.items()):
         return " to mean the same everywhere"
     allowed = [_allowed(one, bound) for one in where.names]
     for name in where.portable:
@@ -160,7 +161,7 @@ def _unusable(where: Where, matches: Sequence[pat.Match], bound: pat.Bindings) -
     return ""
 
 
-def _allowed(name: str, bound: pat.Bindings) -> str:
+def _allowed(name: str, bound: Bindings) -> str:
     """A name that moved code may mention; `$name` is the one that an earlier condition caught."""
     caught = bound.get(name.removeprefix("$")) if name.startswith("$") else None
     return caught.value if isinstance(caught, cst.Name) else name
@@ -323,7 +324,7 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
     return Look(state, file, edit.scope, expected=expected, found=found, roots=(path,))
 
 
-def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: pat.Bindings) -> Look:
+def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: Bindings) -> Look:
     present_source = shape.after if shape.present is None else shape.present
     if not any(pat.is_mentioned(source, root) for source in (shape.before, present_source)):
         return Look(State.DRIFTED, shape=shape)

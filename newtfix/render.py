@@ -16,7 +16,8 @@ import libcst as cst
 
 from newtfix.equivalent import is_docstring
 from newtfix.errors import PatchError
-from newtfix.pattern import Match, Path, Pattern, fields_of, hole, is_node, many, same, unsaid, walk
+from newtfix.matching import fields_of, hole, is_node, many, same, unsaid
+from newtfix.pattern import Match, Path, Pattern, walk
 
 
 def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix import pattern as pat
+from newtfix.matching import same
 
 # A variable may go to another device on its way: it is the same afterwards.
 _MOVES = re.compile(r"\.(to|cuda|contiguous|clone|pin_memory)\(")
@@ -37,7 +38,7 @@ def _changes(statement: Any, variable: Any) -> bool:
                 return True
         elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
             in_place = node.func.attr.value.endswith("_") and not node.func.attr.value.startswith("_")
-            if in_place and pat.same(node.func.value, variable):
+            if in_place and same(node.func.value, variable):
                 return True
     return False
 
@@ -54,7 +55,7 @@ def _targets(node: Any) -> list[Any]:
 def _is_part(target: Any, variable: Any) -> bool:
     while isinstance(target, cst.Subscript):
         target = target.value
-    return pat.same(target, variable)
+    return same(target, variable)
 
 
 def _moves(node: Any) -> bool:
