@@ -276,7 +276,8 @@ def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Matc
         return tuple(m for spot in blocks for m in _find_runs(pattern.statements, _path(spot), spot[0], bound))
     kind = type(pattern.expression)
     candidates = [*nodes.get(kind, ()), *(nodes.get(cst.UnaryOperation, ()) if kind is cst.Comparison else ())]
-    if kind is cst.Name:  # a value, not what an attribute or an argument is called
+    if type(pattern.expression) is cst.Name and _is_hole(pattern.expression.value):
+        # a value, not what an attribute or an argument is called
         candidates = [spot for spot in candidates if spot[2] not in _LABELS]
     bindings = ((spot, matched(pattern.expression, spot[0], bound)) for spot in candidates)
     return tuple(Match(_path(spot), caught) for spot, caught in bindings if caught is not None)

@@ -202,7 +202,7 @@ def test_half_a_fix_says_what_is_there_and_what_is_missing(
     )
     result = scan("--json", "--tree", str(copy(patched, common__layers=layers)))
     dropout = result.patch("q-dropout")
-    assert (dropout["state"], dropout["there"]) == ("partial", ["default", "layer"])
+    assert (dropout["state"], dropout["there"]) == ("partial", ["layer"])
     assert [(gap["edit"], gap["state"]) for gap in dropout["missing"]] == [("ensemble", "available")]
     assert "nn.ModuleList" in dropout["missing"][0]["nearest"]["text"]
     assert dropout["consequence"].startswith("The fix is there in part")

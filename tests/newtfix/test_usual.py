@@ -55,7 +55,7 @@ def test_a_policy_loss_by_another_name() -> None:
 
 
 def test_what_is_said_of_the_tree_is_in_its_own_words() -> None:
-    own = texts("plain")
+    own = dict(texts("plain"))
     text = renamed(own["trainer.py"], {"_tds": "_episodes"})
     own["trainer.py"] = text.replace("self._episodes[ep_len] = td", "self._episodes.set_at_(ep_len, td)")
     with pytest.raises(Refused) as refused:
@@ -72,7 +72,7 @@ def test_what_is_said_of_the_tree_is_in_its_own_words() -> None:
     ],
 )
 def test_names_that_cannot_be_told_stay(more: str) -> None:
-    own = texts("plain")
+    own = dict(texts("plain"))
     text = renamed(own["trainer.py"], {"_tds": "_episodes"})
     made = next(line for line in text.splitlines(keepends=True) if "self._episodes = TensorDict(" in line)
     own["trainer.py"] = text.replace(made, made + more)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ def raw(name: str) -> Mapping[str, bytes]:
 @cache
 def texts(name: str) -> Mapping[str, str]:
     """The files of a specimen as the engine gets them; one that is not UTF-8 is read as Latin-1."""
-    return {file: _decode(content) for file, content in raw(name).items()}
+    return MappingProxyType({file: _decode(content) for file, content in raw(name).items()})
 
 
 def _decode(content: bytes) -> str:

@@ -28,7 +28,7 @@ def test_a_prior_that_somebody_chose_stays(value: str) -> None:
     "keys", ['KEYS = ("obs", "action", "reward", "task")', 'KEYS = ["action", "obs", "reward", "task"]']
 )
 def test_keys_by_name_are_extended(keys: str) -> None:
-    tree = texts("plain")
+    tree = dict(texts("plain"))
     buffer = tree["common/buffer.py"]
     call = buffer[buffer.index(".select(") : buffer.index(")", buffer.index(".select("))]
     tree["common/buffer.py"] = buffer.replace(call, ".select(*KEYS, strict=False").replace(
@@ -138,7 +138,7 @@ def test_losses_that_are_called_by_keyword() -> None:
 
 
 def test_dropout_that_is_there_and_off_is_switched_on() -> None:
-    tree = texts("plain")
+    tree = dict(texts("plain"))
     on = plan(tree, ["q-dropout"], PATCHES).after
     off = variant({**tree, **on}, "config.py", ("dropout: float = 0.01", "dropout: float = 0.0"))
     assert plan(off, ["q-dropout"], PATCHES).after == {"config.py": on["config.py"]}
