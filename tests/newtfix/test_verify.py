@@ -141,7 +141,7 @@ def test_probes_that_hang_or_end_the_process_leave_the_others(tmp_path):
     tree = written(
         tmp_path / "tree",
         (),
-        endless=("common/layers.py", "return self._forward(x)", "\n        while True:\n            pass"),
+        endless=("common/layers.py", "return self._forward(x, drawn)", "\n        while True:\n            pass"),
         stubborn=("trainer.py", "use_demos = self.cfg.get", f"{stubborn}        use_demos = self.cfg.get"),
         ending=("common/math.py", "num = max(0, step - start)", "__import__('os')._exit(7)"),
     )
