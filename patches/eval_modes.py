@@ -90,10 +90,10 @@ SCALED = tuple(
     for before in ("$_, $_, ", "$_, $_, reward=", "$_, $_, $_, $_, ")
     for operator in ("*", "/", "+", "-")
 )
-STORED_SCALED = tuple(
-    f"{one} * {other}"
-    for reward in ('$_.get("reward")[$_]', '$_["reward"]', '$_["reward"][$_]')
-    for one, other in (("$_", reward), (reward, "$_"))
+STORED_SCALED = (
+    *("reward = $_ * $_", "reward = $_ / $_", "reward *= $_", "reward /= $_"),
+    *('$_["reward"] = $_ * $_', '$_["reward"] *= $_'),
+    *('$_.get("reward")[$*_] * $_', '$_ * $_.get("reward")[$*_]', '$_["reward"][$*_] * $_', '$_ * $_["reward"][$*_]'),
 )
 MANY_STEPS = (
     "self.discount = $_ ** $_",

@@ -434,3 +434,11 @@ def test_updates_before_the_step_is_stored() -> None:
     moved = text.replace(updating, "").replace(STORE, updating + STORE)
     with pytest.raises(Refused, match="does not fit"):
         plan({**sources(), "trainer.py": moved}, ["seeding"], PATCHES)
+
+
+def test_rewards_that_are_scaled_where_they_are_drawn() -> None:
+    tree = texts("plain")
+    scaled = "\n\ndef scaled(td):\n\treward = 0.1 * td.get('reward')[1:].unsqueeze(-1)\n\treturn reward\n"
+    with pytest.raises(Refused) as refused:
+        plan({**tree, "common/buffer.py": tree["common/buffer.py"] + scaled}, ["eval-modes"], PATCHES)
+    assert "reward = $_ * $_" in refused.value.where
