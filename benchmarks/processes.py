@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,17 @@ class Finished:
     output: str
 
 
-def finish(arguments: Sequence[str], fine: Sequence[int] = (0,)) -> Finished:
-    """Run `python ARGUMENTS` in the repository. Raises Failed unless its exit status is one of `fine`."""
+def finish(arguments: Sequence[str], fine: Sequence[int] = (0,), more: Mapping[str, str] | None = None) -> Finished:
+    """Run `python ARGUMENTS` in the repository, with `more` in its environment.
+
+    Raises Failed unless its exit status is one of `fine`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result.json")
         command = [sys.executable, "-I", "-S", "-c", _STARTER, str(result), sys.executable, *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=_environment() | dict(more or {}), capture_output=True, text=True, check=False
+        )
         status, seconds, peak = json.loads(result.read_text())
     if status not in fine or "Traceback" in done.stderr:
         raise Failed(f"{' '.join(arguments[:4])} exited with {status}: {done.stderr[-500:]}")

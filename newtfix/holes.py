@@ -21,13 +21,20 @@ def encoded(source: str) -> str:
 
 
 @cache
-def kind_of(source: str) -> type[ast.AST] | None:
-    """What the text of a pattern is: the kind of its one statement, or that of a module; None: no Python with holes.
+def tree_of(source: str) -> ast.Module | None:
+    """The syntax tree of the text of a pattern; None: no Python with holes.
 
     LibCST matches trees, but Python's own parser is ten times as quick.
     """
     try:
-        module = ast.parse(encoded(dedented(source)))
+        return ast.parse(encoded(dedented(source)))
     except (SyntaxError, ValueError):
+        return None
+
+
+def kind_of(source: str) -> type[ast.AST] | None:
+    """What the text of a pattern is: the kind of its one statement, or that of a module; None: no Python with holes."""
+    module = tree_of(source)
+    if module is None:
         return None
     return type(module.body[0] if len(module.body) == 1 else module)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from newtfix import __version__
+from newtfix import __version__, kept
 from newtfix.errors import TreeError
 from newtfix.model import Patch
 from newtfix.tree import OWN_FOLDER
@@ -178,9 +178,14 @@ def edited_files(ledger: Ledger, raw: Mapping[str, bytes]) -> tuple[str, ...]:
 def fingerprint(patch: Patch) -> str:
     """What tells a changed patch: its code, whatever its comments, layout and docstring."""
     try:
-        module = ast.parse(Path(patch.origin).read_bytes())
+        source = Path(patch.origin).read_bytes()
+        return kept.value("fingerprint", [source.decode("latin-1")], lambda: _fingerprint(source))
     except (OSError, ValueError, SyntaxError):
         return ""
+
+
+def _fingerprint(source: bytes) -> str:
+    module = ast.parse(source)
     if ast.get_docstring(module, clean=False) is not None:
         module.body = module.body[1:]
     return digest(ast.dump(module).encode())

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from newtfix import kept
 from newtfix.errors import PatchError
 from newtfix.holes import HOLE, dedented, encoded, kind_of
 from newtfix.model import Add, Edit, Patch, Shape, Where
@@ -50,6 +51,7 @@ def load_patches(directories: Sequence[Path]) -> dict[str, Patch]:
                     hint="Rename one of the files.",
                 )
             patches[patch.id] = patch
+    kept.value("sound", map(repr, patches.values()), lambda: _must_be_sound(patches.values()))
     for patch in patches.values():
         _must_have_what_it_requires(patch, patches)
     return {name: patches[name] for name in in_order(patches, patches)}
@@ -79,14 +81,12 @@ def _load(path: Path) -> Patch:
             f"{path} defines no PATCH record",
             hint="A patch file assigns PATCH = Patch(...); files whose names begin with _ are not read as patches.",
         )
-    patch = replace(
+    return replace(
         patch,
         id=path.stem.replace("_", "-"),
         doc=inspect.cleandoc(namespace.get("__doc__") or ""),
         origin=str(path),
     )
-    _must_be_sound(patch)
-    return patch
 
 
 def _line(path: Path, problem: BaseException) -> str:
@@ -104,10 +104,11 @@ def _line(path: Path, problem: BaseException) -> str:
 # --- what may be wrong in a record ------------------------------------------------------------------------------------
 
 
-def _must_be_sound(patch: Patch) -> None:
+def _must_be_sound(patches: Iterable[Patch]) -> None:
     """Raise PatchError for what no tree can make right."""
-    for problem in _problems(patch):
-        raise PatchError(f"{patch.origin}: {problem[0]}", where=problem[1], hint=problem[2])
+    for patch in patches:
+        for problem in _problems(patch):
+            raise PatchError(f"{patch.origin}: {problem[0]}", where=problem[1], hint=problem[2])
 
 
 def _problems(patch: Patch) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from newtfix import kept
 from newtfix.errors import Refused, TreeError
 from newtfix.ledger import Entry, Ledger, fingerprint, ledger_changes
 from newtfix.merge import merge_files
@@ -156,12 +157,10 @@ def save(session: Session, outcome: Outcome) -> None:
 
 def plan_for(session: Session, wanted: Sequence[str], complete: bool) -> Plan:
     """The plan for the pristine tree. What was completed once stays so; of others, only `complete` fills in parts."""
-    from newtfix.engine import plan
-
     before = session.ledger.completed if session.ledger else ()
     sources = pristine_sources(session)
     try:
-        done = plan(sources, wanted, session.patches, complete=complete or bool(before))
+        done = kept.plan(sources, wanted, session.patches, complete=complete or bool(before))
     except Refused as problem:
         broken = sorted(session.tree.sources.keys() - session.pristine.keys() - sources.keys())
         said = "\n".join((problem.where, *(f"{path} is no Python, so it was left out" for path in broken)))

@@ -6,8 +6,6 @@ White space, comments, parentheses, quotes and trailing commas don't matter for 
 from __future__ import annotations
 
 import ast
-import keyword
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -16,19 +14,15 @@ from typing import Any
 import libcst as cst
 
 from newtfix.errors import PatchError
-from newtfix.holes import HOLE, KINDS, dedented, encoded, kind_of
+from newtfix.holes import dedented, encoded, kind_of
 from newtfix.matching import SEQUENCES, Bindings, fields_of, is_node, is_statement, many, matched, matched_prefix
+from newtfix.traits import NONE, Traits, asked, asked_by_all, is_hole, shown
 
 Step = tuple[str, int | None]
 Path = tuple[Step, ...]
 
 NOWHERE: Path = ()
 BODY: Path = (("body", None),)
-# Strings and comments, with the letters before and the braces in them.
-_STRINGS = re.compile(r"\w*(\"\"\"(?:.|\n)*?\"\"\"|'''(?:.|\\n)*?'''|\"[^\"\n]*\"|'[^'\n]*')|#[^\n]*")
-_NAME = re.compile(r"(?<![\w.])\d[\w.]*|([^\W\d]\w*)")
-_PAIR = re.compile(r"(?<!\w)([^\W\d]\w*)(?=\s*\.\s*([^\W\d]\w*))")
-_KEYWORDS = frozenset(keyword.kwlist) - {"True", "False", "None"} | {"", "match", "case"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +138,7 @@ _Unit = tuple[Path, cst.CSTNode, frozenset[str]]
 
 @lru_cache(maxsize=2048)
 def _units(root: cst.CSTNode) -> tuple[tuple[_Block, ...], tuple[_Unit, ...]]:
-    """What `root` consists of: the blocks of modules and classes, and the statements in them with their names.
+    """What `root` consists of: the blocks of modules and classes, and the statements in them with their traits.
 
     Nodes are immutable and shared between the versions of a tree, so what is known of a statement stays known.
     """
@@ -155,38 +149,30 @@ def _units(root: cst.CSTNode) -> tuple[tuple[_Block, ...], tuple[_Unit, ...]]:
     elif isinstance(root, cst.ClassDef) and isinstance(root.body, cst.IndentedBlock):
         body, inside, blocks = root.body.body, BODY, [(BODY, root.body)]
     else:
-        return (), ((NOWHERE, root, _names_in(root)),)
+        return (), ((NOWHERE, root, _traits_of(root)),)
     units: list[_Unit] = []
     for index, statement in enumerate(body):
         here = (*inside, ("body", index))
         below, parts = _units(statement)
         blocks += [((*here, *path), node) for path, node in below]
-        units += [((*here, *path), node, names) for path, node, names in parts]
+        units += [((*here, *path), node, traits) for path, node, traits in parts]
     return tuple(blocks), tuple(units)
 
 
 def search(
     source: str, root: cst.CSTNode, bound: Bindings | None = None, path: Path = (), statements: bool = False
 ) -> list[Match]:
-    """`find` for the text of a pattern, which is not even parsed where a name in it does not occur."""
+    """`find` for the text of a pattern, which is not even parsed where a trait of it does not occur."""
     return find(parse_pattern(source, statements), root, bound, path) if is_mentioned(source, root) else []
 
 
 def is_mentioned(source: str, root: cst.CSTNode) -> bool:
-    """Whether all names in the text of a pattern occur below `root`: those of a single statement, in one place."""
-    wanted = _mentioned(source)
-    if not wanted <= _names_below(root):
+    """Whether all that the text of a pattern asks for is below `root`: what a single statement does, in one place."""
+    wanted = asked_by_all(source)
+    if not wanted <= _traits_below(root):
         return False
     apart = kind_of(source) in (None, ast.Module, ast.ClassDef)
-    return apart or any(wanted <= names for _, _, names in _units(root)[1])
-
-
-@cache
-def _mentioned(source: str) -> frozenset[str]:
-    """Names, and names with an attribute, that code must have for a pattern to match it, as far as its text tells."""
-    code = _STRINGS.sub(" ", HOLE.sub(" ", source))
-    pairs = (f"{owner}.{name}" for owner, name in _PAIR.findall(code) if owner not in _KEYWORDS)
-    return frozenset(_NAME.findall(code)).union(pairs) - _KEYWORDS
+    return apart or any(wanted <= traits for _, _, traits in _units(root)[1])
 
 
 def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, path: Path = ()) -> list[Match]:
@@ -194,13 +180,13 @@ def find(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None = None, pat
 
     The bases and decorators of classes are not looked at.
     """
-    required = _required(pattern)
-    if not required <= _names_below(root):
+    wanted = asked_by_all(pattern.source)
+    if not wanted <= _traits_below(root):
         return []
     blocks, units = _units(root)
-    matches = [match for here, block in blocks for match in _find_runs(pattern.statements, here, block, bound or {})]
-    for here, unit, names in units:
-        if not required <= names:
+    matches = [match for here, block in blocks for match in _find_runs(pattern, here, block, bound or {})]
+    for here, unit, traits in units:
+        if not wanted <= traits:
             continue
         found = _find_in(pattern, unit, bound) if bound else _find_anew(pattern, unit)
         matches += [replace(match, path=(*here, *match.path)) for match in found]
@@ -216,54 +202,34 @@ def _whole(pattern: Pattern, root: cst.CSTNode, bound: Bindings | None, path: Pa
     return [] if found is None or index is None else [Match(path[:-1], found, index, index + 1)]
 
 
-@cache
-def _required(pattern: Pattern) -> frozenset[str]:
-    """The names, and names with an attribute, that code must have for the pattern to match it."""
-    roots = pattern.statements if pattern.expression is None else (pattern.expression,)
-    return frozenset().union(*map(_needed, roots))
-
-
-@cache
-def _needed(code: cst.CSTNode) -> frozenset[str]:
-    """The same for a part of a pattern."""
-    return frozenset(name for name in _names_in(code) if not _is_hole(name))
-
-
-def _is_hole(name: str) -> bool:
-    return any(kind in name for kind in KINDS.values())
-
-
 @lru_cache(maxsize=65536)
-def _names_in(unit: cst.CSTNode) -> frozenset[str]:
-    """The names in a piece of code, and those with an attribute as `a.b`; those of each statement are remembered."""
-    names: set[str] = set()
+def _traits_of(unit: cst.CSTNode) -> Traits:
+    """The traits of a piece of code; those of each statement are remembered."""
+    traits: set[str] = set()
     pending: list[Any] = [unit]
     while pending:
         node = pending.pop()
-        if type(node) is cst.Name:
-            names.add(node.value)
-            continue
         kind: Any = type(node)
-        if kind is cst.Attribute:
-            owner = node.value.attr if type(node.value) is cst.Attribute else node.value
-            if type(owner) is cst.Name:
-                names.add(f"{owner.value}.{node.attr.value}")
+        if kind is cst.Name:
+            traits.add(node.value)
+            continue
+        traits.update(shown(node))
         for field in _child_fields(kind):
             child = getattr(node, field)
             for part in child if type(child) in SEQUENCES else (child,):
                 kind = type(part)
                 if is_statement(kind):
-                    names |= _names_in(part)
+                    traits |= _traits_of(part)
                 elif is_node(kind):
                     pending.append(part)
-    return frozenset(names)
+    return frozenset(traits)
 
 
 @lru_cache(maxsize=2048)
-def _names_below(root: cst.CSTNode) -> frozenset[str]:
-    """The names in a module, class or function: of its units, whose names are remembered, and of the classes."""
+def _traits_below(root: cst.CSTNode) -> Traits:
+    """The traits of a module, class or function: of its units, which are remembered, and of the classes."""
     blocks, units = _units(root)
-    return frozenset().union(*(names for _, _, names in units)) if blocks else _names_in(root)
+    return NONE.union(*(traits for _, _, traits in units)) if blocks else _traits_of(root)
 
 
 _LABELS = (("attr", None), ("keyword", None))
@@ -272,11 +238,12 @@ _LABELS = (("attr", None), ("keyword", None))
 def _find_in(pattern: Pattern, unit: cst.CSTNode, bound: Bindings) -> tuple[Match, ...]:
     nodes = _by_type(unit)
     if pattern.expression is None:
-        blocks = [spot for spot in nodes.get(cst.IndentedBlock, ()) if _required(pattern) <= _names_in(spot[0])]
-        return tuple(m for spot in blocks for m in _find_runs(pattern.statements, _path(spot), spot[0], bound))
+        required = asked_by_all(pattern.source)
+        blocks = [spot for spot in nodes.get(cst.IndentedBlock, ()) if required <= _traits_of(spot[0])]
+        return tuple(m for spot in blocks for m in _find_runs(pattern, _path(spot), spot[0], bound))
     kind = type(pattern.expression)
     candidates = [*nodes.get(kind, ()), *(nodes.get(cst.UnaryOperation, ()) if kind is cst.Comparison else ())]
-    if type(pattern.expression) is cst.Name and _is_hole(pattern.expression.value):
+    if type(pattern.expression) is cst.Name and is_hole(pattern.expression.value):
         # a value, not what an attribute or an argument is called
         candidates = [spot for spot in candidates if spot[2] not in _LABELS]
     bindings = ((spot, matched(pattern.expression, spot[0], bound)) for spot in candidates)
@@ -289,23 +256,29 @@ def _find_anew(pattern: Pattern, unit: cst.CSTNode) -> tuple[Match, ...]:
     return _find_in(pattern, unit, {})
 
 
-def _find_runs(pattern: tuple[cst.BaseStatement, ...], path: Path, block: Any, bound: Bindings) -> list[Match]:
+def _find_runs(pattern: Pattern, path: Path, block: Any, bound: Bindings) -> list[Match]:
     runs: list[Match] = []
-    start = 0 if pattern else len(block.body)
-    kind = type(pattern[0]) if pattern and many(pattern[0]) is None else None
+    statements = pattern.statements
+    start = 0 if statements else len(block.body)
+    kind = type(statements[0]) if statements and many(statements[0]) is None else None
+    required = _of_first(pattern) if kind is not None else NONE
     while start < len(block.body):
-        if kind is not None and (
-            type(block.body[start]) is not kind or not _needed(pattern[0]) <= _names_in(block.body[start])
-        ):
+        if kind is not None and (type(block.body[start]) is not kind or not required <= _traits_of(block.body[start])):
             start += 1
             continue
-        found = matched_prefix(pattern, block.body[start:], bound, whole=False)
+        found = matched_prefix(statements, block.body[start:], bound, whole=False)
         if found is None or found[1] == 0:
             start += 1
             continue
         runs.append(Match(path, found[0], start, start + found[1]))
         start += found[1]
     return runs
+
+
+def _of_first(pattern: Pattern) -> Traits:
+    """What the first statement of a pattern asks of code."""
+    each = asked(pattern.source)
+    return each[0] if len(each) == len(pattern.statements) else NONE
 
 
 def _outermost(matches: list[Match]) -> list[Match]:

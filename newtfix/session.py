@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from newtfix import kept
 from newtfix.errors import Refused, TreeError, UsageError
 from newtfix.ledger import (
     Ledger,
@@ -170,9 +171,7 @@ def seen(session: Session, ids: Iterable[str], texts: Mapping[str, str] | None =
 
     A patched file that cannot be read counts as the patches made it, which is all that is known of it.
     """
-    from newtfix.engine import inspect
-
-    return inspect(usable({**_known(session), **(texts or {})}), session.patches, ids)
+    return kept.inspect(usable({**_known(session), **(texts or {})}), session.patches, ids)
 
 
 def changed_patches(session: Session) -> tuple[str, ...]:

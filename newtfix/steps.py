@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from newtfix import engine
+from newtfix import kept
 from newtfix.errors import Refused, TreeError
 from newtfix.model import Patch
 from newtfix.order import in_order, with_requirements
@@ -28,7 +28,7 @@ def steps(
     if (quick := _quick(pristine, start, new, patches, complete)) and quick[-1] == _changed(pristine, final):
         return quick
     sets = ([*present, *new[: number + 1]] for number in range(len(new)))
-    return [_changed(pristine, engine.plan(pristine, names, patches, complete=complete).after) for names in sets]
+    return [_changed(pristine, kept.plan(pristine, names, patches, complete=complete).after) for names in sets]
 
 
 def fitting(
@@ -49,7 +49,7 @@ def fitting(
     for name in in_order(with_requirements((*present, *wanted), patches)[0], patches):
         try:
             _must_be_there(patches[name].requires, refused)
-            after = engine.plan(texts, [name], patches, complete=complete).after
+            after = kept.plan(texts, [name], patches, complete=complete).after
             _must_be_text(after, foreign)
         except Refused as problem:
             refused[name] = problem
@@ -70,7 +70,7 @@ def _quick(
     found = []
     for name in new:
         try:
-            texts |= engine.plan(texts, [name], patches, complete=complete).after
+            texts |= kept.plan(texts, [name], patches, complete=complete).after
         except (Refused, TreeError):
             return []
         found.append(_changed(pristine, texts))

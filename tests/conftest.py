@@ -1,7 +1,14 @@
 """One thread per worker: small tensors gain nothing from more, and two workers on two cores lose a lot."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
+if "NEWTFIX_CACHE" not in os.environ:  # what commands keep; a worker has it from the process that started it
+    _CACHE = tempfile.mkdtemp(prefix="newtfix-cache-")
+    os.environ["NEWTFIX_CACHE"] = _CACHE
+    atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 

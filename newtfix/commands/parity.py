@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from newtfix import report
+from newtfix import kept, report
 from newtfix.errors import NewtfixError, UsageError
 from newtfix.model import State
 from newtfix.order import with_requirements
@@ -59,10 +59,8 @@ def _lacking(session: Session, asked: Set[str], states: Mapping[str, State]) -> 
     """The patches that have something to fix in the tree, or will have once others of them are in."""
     lacking = {name for name in asked if states[name] in _LACKING}
     if lacking and any(states[name] is State.ABSENT for name in asked):
-        from newtfix.engine import plan
-
         with suppress(NewtfixError):  # what does not fit is for `apply` to say
-            lacking |= asked & {*applied_by(plan(session.tree.sources, asked, session.patches))}
+            lacking |= asked & {*applied_by(kept.plan(session.tree.sources, asked, session.patches))}
     return lacking
 
 

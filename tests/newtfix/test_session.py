@@ -75,6 +75,7 @@ def fake_inspect(
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NEWTFIX_CACHE", "")
     monkeypatch.setattr(newtfix.engine, "plan", fake_plan)
     monkeypatch.setattr(newtfix.engine, "inspect", fake_inspect)
     monkeypatch.setattr(newtfix.load, "load_patches", lambda directories: PATCHES)
