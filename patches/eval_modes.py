@@ -47,7 +47,7 @@ def eval_policy(self):
         action = action[0] if isinstance(action, tuple) else action
         if self.cfg.eval_value and first.any():
             first_q = torch.where(first, self._q_value(obs, action, tasks), first_q)
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        obs, reward, terminated, truncated, info = self.env.step(action.cpu())
         reward_sum += reward
         discounted_sum += discount**steps * reward
         steps += 1
@@ -84,6 +84,7 @@ RETURN_TYPE = tuple(f"def Q(self, $_, $_, $_, return_type=$_{more}):\n    $$_" f
 CALLS = ("self.agent({}, $*_)", "self.env.step({})")
 MADE = ("self.$_($*_)", "$variable($*_)", "$variable.$_($*_)", "$_ * $_", "$_ / $_", "torch.$_($*_)")
 RAW = tuple(call.format(made) for call in CALLS for made in MADE)
+ON_CPU = "self.env.step($variable.cpu())"
 # Rewards that are learned from, and the discount per step, are those of the environment.
 SCALED = tuple(
     f"self.to_td({before}$_ {operator} $_, $*_)"
@@ -103,6 +104,19 @@ MANY_STEPS = (
 )
 REPEATS = ("for $_ in range($*_):\n    $$_\n    $_, $_, $_, $_, $_ = self.env.step($_)\n    $$_",)
 EVALUATIONS = ("eval", "evaluate")  # what trees call the method
+# How the metrics of an evaluation are used, and how those of the policy join them.
+USES = (
+    (
+        "$metrics = self.{0}()",
+        """
+        $metrics = self.{0}()
+        $metrics.update(self.eval_policy())
+        """,
+        "$metrics.update(self.eval_policy())",
+    ),
+    ("{{**self.{0}(), **$more}}", "{{**self.{0}(), **self.eval_policy(), **$more}}", None),
+    ("self.{0}() | $more", "self.{0}() | self.eval_policy() | $more", None),
+)
 STEPPED = "$_, $paid, $_, $_, $_ = self.env.step($_)\n$$_\n"
 CHANGED = tuple(f"{STEPPED}{changed}" for changed in ("$paid = $_", "$paid *= $_", "$paid.$_($*_)"))
 ENCODES = tuple(f"def encode(self, $_, $_{more}):\n    $$_" for more in ("", "=$_", ", $_=$_", "=$_, $_=$_"))
@@ -137,7 +151,7 @@ def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
         (
             *begins,
             Where("trainer", steps, scope),
-            Where("trainer", "self.env.step($_)", scope, absent=True, outside=("self.env.step($variable)",)),
+            Where("trainer", "self.env.step($_)", scope, absent=True, outside=("self.env.step($variable)", ON_CPU)),
             Where("trainer", '"final_info"', scope),
             Where("trainer", '"success"', scope),
         ),
@@ -157,7 +171,7 @@ INTERFACES = (
     Where("agent", "self.discount[$_]", "TDMPC2"),
     *(Where("trainer", "$variable = self.$_($variable)", f"Trainer.{name}", absent=True) for name in EVALUATIONS),
     Where("trainer", ("self.eval_env", '"is_success"', '$_["final_info"][$variable]'), "Trainer", absent=True),
-    Where("trainer", RAW, "Trainer", absent=True),
+    Where("trainer", RAW, "Trainer", absent=True, outside=(ON_CPU,)),
     Where("trainer", (*SCALED, *CHANGED), "Trainer", absent=True),
     *PREPARED,
     Where("buffer", STORED_SCALED, absent=True),
@@ -187,14 +201,12 @@ PATCH = Patch(
             "Trainer",
             tuple(
                 Shape(
-                    f"$metrics = self.{name}()",
-                    f"""
-                    $metrics = self.{name}()
-                    $metrics.update(self.eval_policy())
-                    """,
-                    present="$metrics.update(self.eval_policy())",
+                    before.format(name),
+                    after.format(name),
+                    present=present,
                     where=(*INTERFACES, *evaluates),
                 )
+                for before, after, present in USES
                 for name in EVALUATIONS
                 for evaluates in _as_the_tree_evaluates(name)
             ),

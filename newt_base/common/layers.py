@@ -32,8 +32,13 @@ class Mish(nn.Module):
     """
 
     def forward(self, x):
-        if x.device.type != "cpu" or torch.compiler.is_compiling():
+        if x.device.type != "cpu" or x.dtype is torch.bfloat16:
             return F.mish(x)
+        if torch.compiler.is_compiling():  # one kernel; of the two forms of m / (m + 1) each has its exact slope
+            e = x.clamp(max=20).exp()
+            m = e + 0.5 * e * e
+            rest = 1 / (m + 1)
+            return x * torch.where(x > 0, 1 - rest, m * rest)
         if not torch.is_grad_enabled():
             e = x.exp()  # where it overflows, the reciprocal is 0 and the output x
             return x / torch.addcmul(e, e, e, value=0.5).reciprocal_().add_(_ONE)

@@ -238,3 +238,25 @@ def test_a_run_that_can_be_stopped_and_updates_that_are_timed_have_a_burst() -> 
     )
     patched = plan(tree, ["burst"], PATCHES).after["trainer.py"]
     assert patched.index("self._burst_due = self.cfg.burst_updates") < patched.index("and not self._stopped:")
+
+
+@pytest.mark.parametrize(
+    ("used", "extended"),
+    [
+        ("{**self.eval(), **self.common_metrics()}", "{**self.eval(), **self.eval_policy(), **self.common_metrics()}"),
+        ("self.eval() | self.common_metrics()", "self.eval() | self.eval_policy() | self.common_metrics()"),
+    ],
+)
+def test_metrics_of_an_evaluation_that_are_joined_at_once(used: str, extended: str) -> None:
+    tree = variant(sources(), "trainer.py", ("eval_metrics = self.eval()\n", f"eval_metrics = {used}\n"))
+    patched = plan(tree, ["eval-modes"], PATCHES)
+    assert f"eval_metrics = {extended}\n" in patched.after["trainer.py"]
+    again = inspect({**tree, **patched.after}, PATCHES, ["eval-modes"])
+    assert again["eval-modes"].state is State.APPLIED
+
+
+def test_actions_that_the_trainer_brings_to_the_cpu() -> None:
+    tree = variant(sources(), "trainer.py", ("self.env.step(action)", "self.env.step(action.cpu())"), everywhere=True)
+    assert (
+        "self.env.step(action.cpu())" in plan(tree, ["eval-modes"], PATCHES).after["trainer.py"].split("eval_policy")[1]
+    )
