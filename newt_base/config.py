@@ -4,7 +4,10 @@ import dataclasses
 import difflib
 import hashlib
 import math
+import os
 import re
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union, get_args, get_origin
@@ -35,7 +38,7 @@ class Config:
     seed: int = 1  # seed of the agent and of the first environment
     device: str = "auto"  # auto, cpu, cuda, cuda:N or mps
     buffer_device: str = "auto"  # where replay is kept: auto, cpu, pinned, mmap (a file), cuda, cuda:N or mps
-    compile: Union[bool, str] = False  # compile the planner and the update: true, false, or auto: on CUDA
+    compile: Union[bool, str] = False  # compile the planner and the update: true, false, or auto: where it pays
     tf32: bool = True  # CUDA: round what float32 matrix products multiply to TF32
     bf16: bool = False  # matrix products of the networks in bfloat16; weights, losses and actions stay in float32
     threads: Optional[int] = None  # CPU threads of torch; none: torch's own choice
@@ -186,6 +189,7 @@ PRESET_HELP = {
     "tdmpc-square": "one environment, one update per step; add iterations=8 for 20 action dimensions or more",
 }
 
+_LONG_RUN = 50_000  # updates; on a CPU compiling takes as long as 5,000 to 30,000 of them gain (docs/performance.md)
 _INTERNAL = [
     "work_dir",
     "task_title",
@@ -638,11 +642,15 @@ def _fill_demos(cfg: Config) -> None:
 
 
 def _fill_compile(cfg: Config) -> None:
-    """compile=auto: on CUDA, as newt does; on a CPU few runs are long enough to make up for compiling."""
+    """compile=auto: on CUDA, as newt does; on a CPU in runs that are long enough to make up for compiling."""
     import torch
 
-    if cfg.compile == "auto":
-        cfg.compile = cfg.device.startswith("cuda") or (cfg.device == "auto" and torch.cuda.is_available())
+    if cfg.compile != "auto":
+        return
+    on_cuda = cfg.device.startswith("cuda") or (cfg.device == "auto" and torch.cuda.is_available())
+    on_cpu = cfg.device == "cpu" or (cfg.device == "auto" and not on_cuda)
+    can_compile = shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")) is not None
+    cfg.compile = on_cuda or (on_cpu and can_compile and cfg.steps * cfg.utd >= _LONG_RUN)
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -157,9 +157,24 @@ def test_get():
 )
 def test_compile_auto_is_decided_by_the_device(device, there, compiled, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    given = load_cfg(["task=cartpole-swingup", f"device={device}", "compile=auto"])
+    given = load_cfg(["task=cartpole-swingup", f"device={device}", "compile=auto", "steps=100_000"])
     assert parse_cfg(given).compile is compiled
     assert given.compile == "auto"
+
+
+@pytest.mark.parametrize(
+    ("settings", "compiler", "compiled"),
+    [
+        (["steps=100_000", "utd=0.5"], True, True),
+        (["steps=100_000", "utd=0.4"], True, False),
+        (["steps=100_000", "utd=0.5"], False, False),
+        (["steps=100_000", "utd=0.5", "device=mps"], True, False),
+    ],
+)
+def test_compile_auto_on_a_cpu_is_for_long_runs(settings, compiler, compiled, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(config.shutil, "which", lambda name: f"/usr/bin/{name}" if compiler else None)
+    assert parse_cfg(load_cfg(["task=cartpole-swingup", "compile=auto", *settings])).compile is compiled
 
 
 def test_choices_are_spelled_as_they_are_typed():
