@@ -10,8 +10,24 @@ from newtfix.model import Where
 _TESTS = tuple(
     f"self._step {over} $seeding{more}" for over in (">=", ">") for more in ("", " and $_", " and $_ and $_")
 )
-_SPENDING = ("self._update_tokens += $_", "if self._burst_due:\n    $$_\nelse:\n    $$_")
+_SPENDING = ("self._update_tokens += $_", "if self._burst_due:\n    $$_\nelse:\n    $$_", "$_.update(self.$_())")
 
+# A method of its own that spends the update tokens and returns metrics, and where it is called.
+SPENT_BY_A_METHOD = (
+    Where("trainer", "def $spend(self):\n    $$_\n    self._update_tokens += $_\n    $$_", "Trainer"),
+    Where(
+        "trainer",
+        tuple(
+            f"if {test}:\n    $$_\n{indent(spending, '    ')}\n    $$_"
+            for test in _TESTS
+            for spending in (
+                "$_.update(self.$spend())",
+                "if self._burst_due:\n    $$_\nelse:\n    $_.update(self.$spend())",
+            )
+        ),
+        "Trainer",
+    ),
+)
 # The threshold that ends seeding: the one that the block spending the update tokens asks for, which mentions the
 # setting it comes from, whatever else compares the step with something. Its code moves to other methods.
 SEEDING_THRESHOLD = Where(

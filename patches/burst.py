@@ -16,7 +16,7 @@ in.
 from itertools import permutations
 from textwrap import indent
 
-from newtfix.conditions import SEEDING_THRESHOLD
+from newtfix.conditions import SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 BURST_METHOD = '''
@@ -163,7 +163,25 @@ PATCH = Patch(
                 for test in (f"self._step {over} $steps{more}" for over in ("<=", "<") for more in ("", " and $more"))
             ),
         ),
-        Edit("instead-of-tokens", "trainer", "Trainer", tuple(_instead(*spends) for spends in SPENDING_TOKENS)),
+        Edit(
+            "instead-of-tokens",
+            "trainer",
+            "Trainer",
+            (
+                *(_instead(*spends) for spends in SPENDING_TOKENS),
+                Shape(
+                    "$metrics.update(self.$spend())",
+                    """
+                    if self._burst_due:
+                        $metrics.update(self._burst())
+                    else:
+                        $metrics.update(self.$spend())
+                    """,
+                    present="$metrics.update(self._burst())",
+                    where=SPENT_BY_A_METHOD,
+                ),
+            ),
+        ),
         Add(
             "method",
             "trainer",

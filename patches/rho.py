@@ -51,9 +51,15 @@ TERMS = {
     "-by-name": "($x * $rho_name).sum($*dimensions)",
 }
 MEANS = ("($_ * $temporal[$*_]).mean($*_)", "$weight = $_\n$$_\n$_ = ($weight * $_).mean($*_)")
+# Losses are sums over the horizon, not over the first steps of it.
+WHOLE = tuple(
+    Where("agent", ("obs[:$_]", "action[:$_]", "reward[:$_]"), f"TDMPC2.{method}", absent=True)
+    for method in ("update", "_loss_fn")
+)
 # The weights are those of the losses, and of nothing else; the policy's are sums or means that are known.
 OF_LOSSES = (
     ONE_HORIZON,
+    *WHOLE,
     Where("agent", "self.model.pi($*_)", "TDMPC2", near=("self.scale($_)", "self.scale($_, $*_)")),
     Where(
         "agent",

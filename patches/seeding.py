@@ -17,7 +17,7 @@ first update. `seeding_coef` has no effect with this patch.
 
 from itertools import product
 
-from newtfix.conditions import ONE_HORIZON, SEEDING_THRESHOLD
+from newtfix.conditions import ONE_HORIZON, SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
 
 # How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
@@ -28,6 +28,11 @@ SPENT_WHERE_STORED = (Where("trainer", SPENDING, "Trainer", together=True), STOR
 SPENT_ELSEWHERE = (
     Where("trainer", SPENDING, "Trainer", together=True, absent=True),
     Where("trainer", STORED, "Trainer", portable=("ep_len",), names=("self",)),
+)
+CALLED_WHERE_STORED = (
+    *SPENT_BY_A_METHOD,
+    Where("trainer", "$_.update(self.$spend())", "Trainer", near=(STORED,)),
+    STORED_BY,
 )
 OVER = ("self._step >= $seeding", "self._step > $seeding")
 
@@ -161,7 +166,10 @@ ANY_LENGTH = (
 # A step is stored before anything learns from it, and learning has no horizon of its own.
 STORED_FIRST = Where(
     "trainer",
-    "if $_:\n    $$_\n    self._update_tokens += $_\n    $$_\n$$_\nself._tds[$*_] = $_",
+    tuple(
+        f"if {test}:\n    $$_\n    {spending}\n    $$_\n$$_\nself._tds[$*_] = $_"
+        for test, spending in (("$_", "self._update_tokens += $_"), ("self._step >= $seeding", "$_.update(self.$_())"))
+    ),
     "Trainer",
     absent=True,
 )
@@ -177,6 +185,10 @@ TESTS = ("self._step >= $seeding", "self._step > $seeding", *(f"{over} and $more
 SPENDERS = (
     "    self._update_tokens += $tokens\n",
     "    if self._burst_due:\n        $$burst\n    else:\n        $$tokens\n",
+)
+CALLERS = (
+    "    $metrics.update(self.$spend())\n",
+    "    if self._burst_due:\n        $$burst\n    else:\n        $metrics.update(self.$spend())\n",
 )
 
 
@@ -335,7 +347,10 @@ PATCH = Patch(
             "hand-over",
             "trainer",
             "Trainer",
-            tuple(_handing_over(*case) for case in product(TESTS, SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
+            (
+                *(_handing_over(*case) for case in product(TESTS, SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
+                *(_handing_over(test, spending, CALLED_WHERE_STORED) for test in TESTS for spending in CALLERS),
+            ),
             present=("self._hand_over_segments($_)",),
         ),
         Edit(

@@ -442,3 +442,13 @@ def test_rewards_that_are_scaled_where_they_are_drawn() -> None:
     with pytest.raises(Refused) as refused:
         plan({**tree, "common/buffer.py": tree["common/buffer.py"] + scaled}, ["eval-modes"], PATCHES)
     assert "reward = $_ * $_" in refused.value.where
+
+
+@pytest.mark.parametrize("cut", ["obs, action = obs[: h + 1], action[:h]", "reward = reward[: self._unrolled]"])
+def test_losses_over_the_first_steps_of_the_horizon(cut: str) -> None:
+    text = texts("plain")["tdmpc2.py"]
+    start = text.index("\tdef _loss_fn(")
+    end = text.index("\n", start) + 1
+    tree = {**texts("plain"), "tdmpc2.py": f"{text[:end]}\t\t{cut}\n{text[end:]}"}
+    with pytest.raises(Refused, match="'rho' does not fit"):
+        plan(tree, ["rho"], PATCHES)

@@ -260,3 +260,57 @@ def test_actions_that_the_trainer_brings_to_the_cpu() -> None:
     assert (
         "self.env.step(action.cpu())" in plan(tree, ["eval-modes"], PATCHES).after["trainer.py"].split("eval_policy")[1]
     )
+
+
+TOKENS = """\
+				self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+				if self._update_tokens >= 1.0:
+					rounds = int(self._update_tokens)
+					for _ in range(rounds):
+						_metrics = self.agent.update(self.buffer)
+					train_metrics.update(_metrics)
+					self._update_tokens -= rounds
+"""
+SPENDER = """\
+	def _spend(self) -> dict:
+		self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
+		metrics = {}
+		if self._update_tokens >= 1.0:
+			rounds = int(self._update_tokens)
+			for _ in range(rounds):
+				metrics = self.agent.update(self.buffer)
+			self._update_tokens -= rounds
+		return metrics
+
+"""
+
+
+def spent_by_a_method() -> dict[str, str]:
+    changes = (
+        (TOKENS, "\t\t\t\ttrain_metrics.update(self._spend())\n"),
+        ("\tdef eval(self):\n", f"{SPENDER}\tdef eval(self):\n"),
+    )
+    return variant(texts("plain"), "trainer.py", *changes)
+
+
+def test_tokens_that_a_method_of_its_own_spends() -> None:
+    tree = spent_by_a_method()
+    patched = plan(tree, ["seeding", "burst"], PATCHES).after["trainer.py"]
+    assert (
+        "\t\t\tif self._step >= self._seed_steps and self._hand_over_segments(ep_len):\n"
+        "\t\t\t\tif self._burst_due:\n"
+        "\t\t\t\t\ttrain_metrics.update(self._burst())\n"
+        "\t\t\t\telse:\n"
+        "\t\t\t\t\ttrain_metrics.update(self._spend())\n"
+    ) in patched
+    assert SPENDER in patched
+    for first, second in (("seeding", "burst"), ("burst", "seeding")):
+        texts_then = {**tree, **plan(tree, [first], PATCHES).after}
+        assert plan(texts_then, [second], PATCHES).after["trainer.py"].split() == patched.split()
+
+
+def test_a_method_that_spends_nothing_is_no_place_for_a_burst() -> None:
+    tree = spent_by_a_method()
+    tree["trainer.py"] = tree["trainer.py"].replace("\t\tself._update_tokens += self.cfg", "\t\ttokens = self.cfg")
+    with pytest.raises(Refused, match="'burst' does not fit"):
+        plan(tree, ["burst"], PATCHES)
