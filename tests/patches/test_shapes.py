@@ -295,18 +295,18 @@ def spent_by_a_method() -> dict[str, str]:
 
 def test_tokens_that_a_method_of_its_own_spends() -> None:
     tree = spent_by_a_method()
-    patched = plan(tree, ["seeding", "burst"], PATCHES).after["trainer.py"]
-    assert (
+    loop = (
         "\t\t\tif self._step >= self._seed_steps and self._hand_over_segments(ep_len):\n"
         "\t\t\t\tif self._burst_due:\n"
         "\t\t\t\t\ttrain_metrics.update(self._burst())\n"
         "\t\t\t\telse:\n"
         "\t\t\t\t\ttrain_metrics.update(self._spend())\n"
-    ) in patched
-    assert SPENDER in patched
-    for first, second in (("seeding", "burst"), ("burst", "seeding")):
-        texts_then = {**tree, **plan(tree, [first], PATCHES).after}
-        assert plan(texts_then, [second], PATCHES).after["trainer.py"].split() == patched.split()
+    )
+    for first, second in ((["seeding", "burst"], []), (["seeding"], ["burst"]), (["burst"], ["seeding"])):
+        then = {**tree, **plan(tree, first, PATCHES).after}
+        patched = {**then, **plan(then, second, PATCHES).after}["trainer.py"]
+        assert loop in patched
+        assert SPENDER in patched
 
 
 def test_a_method_that_spends_nothing_is_no_place_for_a_burst() -> None:
