@@ -15,6 +15,8 @@ Leave it off: when the policy shall be trained without the planner's distributio
 statistics, and replay is smaller without them. `mu-std` and `actor-modes` cannot do without it.
 """
 
+from textwrap import indent
+
 from newtfix.conditions import ACTS_AT_RANDOM
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
@@ -158,6 +160,50 @@ def _returns(planned: str, result: str, stats: str) -> Shape:
     )
 
 
+# How one of the two gives its action away, where each returns for itself.
+PLAN_GIVEN = ("return self.plan($*plan).cpu()", "$action = self.plan($*plan)\nreturn $action.cpu()")
+PRIOR_GIVEN = {
+    "return $action.cpu()": "",
+    "return ($yes if $chosen else $no).cpu()": "$action = $yes if $chosen else $no\n",
+}
+
+
+def _guarded(planned: str, given: str, not_mpc: bool = False) -> Shape:
+    """One of planner and policy returns first; then they meet, as both have statistics."""
+    prior = f"$action, $info = $prior\n$$rest\n{given}\n"
+    plan = f"$$device\n{planned}\n"
+    first, second = (prior, plan) if not_mpc else (plan, prior)
+    before = f"$$head\nif {'not ' * not_mpc}$mpc:\n{indent(first, '    ')}{second}"
+    after = (
+        "$$head\n"
+        "if $mpc:\n"
+        "    $$device\n"
+        "    $action, mu, std = self.plan($*plan)\n"
+        "else:\n"
+        "    $action, $info = $prior\n"
+        '    mu, std = $info["mean"], $info["log_std"].exp()\n'
+        "    $$rest\n"
+        f"{indent(PRIOR_GIVEN[given], '    ')}"
+        "if return_stats:\n"
+        "    return $action.cpu(), mu.cpu(), std.cpu()\n"
+        "return $action.cpu()\n"
+    )
+    return Shape(
+        f"{FORWARD}\n{indent(before, '    ')}",
+        f"{FORWARD_STATS}\n{indent(after, '    ')}",
+        present="return $action.cpu(), mu.cpu(), std.cpu()",
+        untouched=("head:return", "device:return", "rest:return"),
+    )
+
+
+# A plan is made for every step.
+ALWAYS_PLANS = Where(
+    "agent",
+    "return $_",
+    "TDMPC2.plan",
+    absent=True,
+    outside=tuple(f"$_, $_, $_ = self.{method}($*_)\n$$_\nreturn $_" for method in ("mppi", "_mppi")),
+)
 # How the agent gives actions away.
 GIVEN = (".cpu()", "", ".detach().cpu()", ".cpu().float()", ".float().cpu()", ".to($*there)")
 BATCH = Where("agent", "$_, $action, $*_ = $_.sample($*_)", "TDMPC2.update")
@@ -179,34 +225,8 @@ AGENT = (
                 for given in GIVEN
                 for result in (f"$action{given}", f"$action{given}, $about")
             ),
-            Shape(
-                f"""
-                {FORWARD}
-                    $$head
-                    if $mpc:
-                        $$device
-                        return self.plan($*plan).cpu()
-                    $action, $info = $prior
-                    $$rest
-                    return $action.cpu()
-                """,
-                f"""
-                {FORWARD_STATS}
-                    $$head
-                    if $mpc:
-                        $$device
-                        $action, mu, std = self.plan($*plan)
-                    else:
-                        $action, $info = $prior
-                        mu, std = $info["mean"], $info["log_std"].exp()
-                        $$rest
-                    if return_stats:
-                        return $action.cpu(), mu.cpu(), std.cpu()
-                    return $action.cpu()
-                """,
-                present="return $action.cpu(), mu.cpu(), std.cpu()",
-                untouched=("head:return", "rest:return"),
-            ),
+            *(_guarded(planned, chosen) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
+            *(_guarded(planned, chosen, not_mpc=True) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
         ),
         present=("return $action.cpu(), $mu.cpu(), $std.cpu()", "return $action, $like_mu, $like_std"),
         unless=ALREADY_RETURNED,
@@ -229,7 +249,7 @@ AGENT = (
                 return {result}, mu, $std
                 """,
                 present=f"return {result}, mu, $std",
-                where=(explores, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
+                where=(explores, ALWAYS_PLANS, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
                 fallback="$variable" in result,
                 untouched=("rest:std", "rest:return"),
             )

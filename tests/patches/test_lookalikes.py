@@ -452,3 +452,14 @@ def test_losses_over_the_first_steps_of_the_horizon(cut: str) -> None:
     tree = {**texts("plain"), "tdmpc2.py": f"{text[:end]}\t\t{cut}\n{text[end:]}"}
     with pytest.raises(Refused, match="'rho' does not fit"):
         plan(tree, ["rho"], PATCHES)
+
+
+def test_plans_that_are_kept_for_some_steps() -> None:
+    """The early return would stay an action alone, where the caller asks for statistics as well."""
+    kept = "\t\tif self._held is not None:\n\t\t\treturn self._held\n"
+    text = texts("plain")["tdmpc2.py"]
+    start = text.index("\tdef plan(")
+    place = text.index("\t\t", start)
+    with pytest.raises(Refused) as refused:
+        plan({**texts("plain"), "tdmpc2.py": text[:place] + kept + text[place:]}, ["planner-stats"], PATCHES)
+    assert "return $_ in TDMPC2.plan, which does not go with it" in refused.value.where

@@ -314,3 +314,39 @@ def test_a_method_that_spends_nothing_is_no_place_for_a_burst() -> None:
     tree["trainer.py"] = tree["trainer.py"].replace("\t\tself._update_tokens += self.cfg", "\t\ttokens = self.cfg")
     with pytest.raises(Refused, match="'burst' does not fit"):
         plan(tree, ["burst"], PATCHES)
+
+
+PLANNING = "action = self.plan(obs, t0=t0, step=step, eval_mode=eval_mode, task=task)\n"
+BRANCHES = f"""\
+		if mpc:
+			{PLANNING}\
+		else:
+			action, info = self.pi(obs, task)
+			if eval_mode:
+				action = info["mean"]
+		return action.cpu()
+"""
+POLICY = '\t\t\taction, info = self.pi(obs, task)\n\t\t\treturn (info["mean"] if eval_mode else action).cpu()\n'
+
+
+@pytest.mark.parametrize(
+    "returns",
+    [
+        f"\t\tif not mpc:\n{POLICY}\t\treturn {PLANNING.strip().removeprefix('action = ')}.cpu()\n",
+        f"\t\tif not mpc:\n{POLICY}\t\t{PLANNING}\t\treturn action.cpu()\n",
+        f"\t\tif mpc:\n\t\t\t{PLANNING}\t\t\treturn action.cpu()\n{POLICY.replace(3 * chr(9), 2 * chr(9))}",
+    ],
+)
+def test_planner_and_policy_that_each_return(returns: str) -> None:
+    tree = variant(texts("plain"), "tdmpc2.py", (BRANCHES, returns))
+    assert (
+        "\t\tif mpc:\n"
+        "\t\t\taction, mu, std = self.plan(obs, t0=t0, step=step, eval_mode=eval_mode, task=task)\n"
+        "\t\telse:\n"
+        "\t\t\taction, info = self.pi(obs, task)\n"
+        '\t\t\tmu, std = info["mean"], info["log_std"].exp()\n'
+        '\t\t\taction = info["mean"] if eval_mode else action\n'
+        "\t\tif return_stats:\n"
+        "\t\t\treturn action.cpu(), mu.cpu(), std.cpu()\n"
+        "\t\treturn action.cpu()\n"
+    ) in plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
