@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from newtfix.roles import find_roles
 from newtfix.syntax import nodes, parsed, walk, words
 
 # Objects whose attributes are the tree's own; those of tensors and the like are not.
@@ -25,24 +26,39 @@ def unknown_attributes(sources: Mapping[str, str], after: Mapping[str, str]) -> 
     """File, class and attribute of what patched code reads anew and nothing in the tree, or in the patches, defines.
 
     An attribute of `self` must occur in the class; where that is derived, and for the attributes of its parts, such as
-    `self.model`, it must occur in the tree; one of `self.cfg` must be a setting there.
+    `self.model`, it must occur in the tree; one of `self.cfg` must be a setting there, not one of a part of them.
     """
+    config = find_roles(sources).get("config")
     texts = [text for file, text in sources.items() if file.endswith(".py")]
     defined = frozenset().union(_INHERITED, *map(_defined, after.values()))
-    fields = frozenset().union(*map(_fields, after.values()))
+    now = [text for file, text in {**sources, **after}.items() if file.endswith(".py")]
+    fields = _fields_of(config.cls, now) if config and config.cls else frozenset()
     for file, text in after.items():
         before = _classes(sources[file])
         for name, cls in _classes(text).items():
             old = before.get(name, _NO_CLASS)
             for owner, attribute in sorted(cls.chains - old.chains):
                 if owner == "self.cfg":
-                    known = attribute in fields or _any_has(texts, attribute, _settings)
+                    known = attribute in fields or _any_has(texts, attribute, _settings_read)
                 elif owner == "self" and not cls.derived:
                     known = attribute in old.read | old.defined | cls.defined | _INHERITED
                 else:
                     known = attribute in defined or _any_has(texts, attribute, _read, _defined)
                 if not known:
                     yield file, name, f"{owner}.{attribute}"
+
+
+def _fields_of(cls: str, texts: Sequence[str]) -> frozenset[str]:
+    """Names that the bodies of a class, and of those that it is derived from, set."""
+    known = {node.name: node for text in texts for node in parsed(text).body if isinstance(node, ast.ClassDef)}
+    found: dict[str, ast.ClassDef] = {}
+    pending = [cls]
+    while pending:
+        name = pending.pop()
+        if name in known and name not in found:
+            found[name] = known[name]
+            pending += [ast.unparse(base).rpartition(".")[2] for base in known[name].bases]
+    return _fields_in(list(found.values()))
 
 
 def _any_has(texts: Sequence[str], name: str, *kinds: Callable[[str], frozenset[str]]) -> bool:
@@ -127,11 +143,6 @@ def _defined_in(everything: Sequence[ast.AST]) -> frozenset[str]:
     return frozenset(found) | _fields_in(everything)
 
 
-@lru_cache(maxsize=512)
-def _fields(text: str) -> frozenset[str]:
-    return _fields_in(nodes(text))
-
-
 def _fields_in(everything: Sequence[ast.AST]) -> frozenset[str]:
     """Names that the bodies of classes set."""
     found: set[str] = set()
@@ -140,12 +151,6 @@ def _fields_in(everything: Sequence[ast.AST]) -> frozenset[str]:
             targets = part.targets if isinstance(part, ast.Assign) else [getattr(part, "target", None)]
             found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return frozenset(found)
-
-
-@lru_cache(maxsize=512)
-def _settings(text: str) -> frozenset[str]:
-    """Names of fields, and of the attributes of what is called cfg, args or the like."""
-    return _fields(text) | _settings_read(text)
 
 
 @lru_cache(maxsize=512)

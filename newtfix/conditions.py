@@ -39,7 +39,11 @@ SEEDING_THRESHOLD = Where(
 # How a trainer acts at random.
 ACTS_AT_RANDOM = ("$_ = self.env.rand_act()", "$_, $_, $_ = self.env.rand_act(), $_, $_")
 # How the target Q networks are made.
-TARGET_COPIES = ("self.target = deepcopy(self.online)", "self.target = copy.deepcopy(self.online)")
+TARGET_COPIES = tuple(
+    f"self.target = {copied}(self.online){more}"
+    for copied in ("deepcopy", "copy.deepcopy")
+    for more in ("", ".requires_grad_(False)", ".eval()", ".eval().requires_grad_(False)")
+)
 
 # Planning and learning look equally far ahead.
 ONE_HORIZON = Where(

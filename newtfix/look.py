@@ -244,6 +244,8 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
     wanted = defined(pat.parse_pattern(edit.code, statements=True).statements)
     there = set(defined(_body(render.at(module, path))))
     missing = [name for name in wanted if name not in there]
+    if clash := _other_function(edit, _body(render.at(module, path))):
+        return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     if clash := _other_import(edit, _body(render.at(module, path)), missing):
         return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     bound, unmet = bind_where(tree, edit.where)
@@ -251,6 +253,21 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
         return Look(State.DRIFTED, file, edit.scope, expected=f"what {', '.join(wanted)} can rely on", found=unmet)
     state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
     return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
+
+
+def _other_function(edit: Add, body: Sequence[Any]) -> str:
+    """A function of the tree's own by the name of one that is to be added, which cannot be called as that is."""
+    template = pat.parse_pattern(edit.code, statements=True).statements
+    wanted = {one.name.value: one for one in template if isinstance(one, cst.FunctionDef)}
+    for one in body:
+        if isinstance(one, cst.FunctionDef) and (new := wanted.get(one.name.value)) is not None:
+            given = len(new.params.params)
+            needed = [param for param in one.params.params if param.default is None]
+            some = [param for param in one.params.kwonly_params if param.default is None]
+            many = isinstance(one.params.star_arg, cst.Param)
+            if some or len(needed) > given or (len(one.params.params) < given and not many):
+                return f"another {one.name.value}, with other parameters"
+    return ""
 
 
 def _other_import(edit: Add, body: Sequence[Any], missing: Sequence[str]) -> str:

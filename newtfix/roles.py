@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from newtfix.errors import Refused, TreeError
-from newtfix.syntax import parse
+from newtfix.syntax import functions, parse
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,9 @@ def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
             for cls in _playing(role, module):
                 unusual = (PurePosixPath(file) != PurePosixPath(role.usual)) + (cls != role.cls)
                 candidates.append((unusual, len(PurePosixPath(file).parts), file, cls))
+        if len(candidates) > 1:
+            used = _imported(sources, [file for *_, file, _ in candidates])
+            candidates = [one for one in candidates if one[2] in used] or candidates
         if candidates:
             found[name] = _best(name, candidates)
     _require(found, broken)
@@ -131,6 +134,24 @@ def _best(name: str, candidates: list[tuple[int, int, str, str | None]]) -> Foun
             hint=f"call the one that is used {ROLES[name].cls or ROLES[name].usual}, or move the other out of the tree",
         )
     return Found(first[2], first[3])
+
+
+def _imported(sources: Mapping[str, str], files: list[str]) -> frozenset[str]:
+    """Those of some files that a module of the tree imports; none where it is not said which of them."""
+    dotted = {file.removesuffix(".py").replace("/", "."): file for file in files}
+    found: set[str] = set()
+    for file, text in sources.items():
+        if not file.endswith(".py") or not any(name.rpartition(".")[2] in text for name in dotted):
+            continue
+        for node in ast.walk(parse(text)) if not outline(text).error else ():
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
+            else:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                fitting = [known for known in dotted if f".{name}".endswith(f".{known}") and dotted[known] != file]
+                found |= {dotted[max(fitting, key=len)]} if fitting else set()
+    return frozenset(found)
 
 
 def _playing(role: Role, module: Outline) -> list[str | None]:
@@ -171,13 +192,25 @@ def overrides(sources: Mapping[str, str], role: str, found: Found, after: Mappin
         sources: the texts as they were. after: the texts that were patched.
     """
     places = []
+    methods = ROLES[role].members | _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
     for file, text in sources.items():
         module = outline(text) if found.cls and file.endswith(".py") and found.cls in text else None
         for cls, bases in (module.bases if module else {}).items():
-            again = sorted(module.classes[cls] & ROLES[role].members) if module and found.cls in bases else []
+            again = sorted(module.classes[cls] & methods) if module and found.cls in bases else []
             if again and _class_code(text, cls) == _class_code(after.get(file, text), cls):
                 places.append(f"{file}: {cls} has its own {', '.join(again)}")
     return places
+
+
+def _changed_methods(before: str, now: str, cls: str | None) -> frozenset[str]:
+    """The methods of a class that have another code now."""
+    was = functions(before)
+    changed = (
+        name.rpartition(".")[2]
+        for name, function in (functions(now) if now else {}).items()
+        if function.cls == cls and name in was and was[name].lines != function.lines
+    )
+    return frozenset(changed) - {"__init__"}
 
 
 def other_agents(sources: Mapping[str, str], found: Found) -> list[str]:

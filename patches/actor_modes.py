@@ -183,13 +183,15 @@ INTERFACES = (
     ),
     Where("world_model", ("$z = self.$_($z)", "$z = F.$_($z, $*_)"), "WorldModel.pi", absent=True),
 )
-# The loss that is replaced keeps nothing of its own, and has no term whose weight is no setting.
+# The loss that is replaced keeps nothing of its own, and has no term that the modes do not have.
 KEEPS = Where(
     "agent",
     (
         *("self.$_ = $_", "self.$_ += $_", "self.$_[$_] = $_", "self.$_[$_] += $_"),
         *(f"self.$_.{name}($*_)" for name in ("lerp_", "mul_", "add_", "copy_", "fill_", "append")),
         *("$_ + $number * $_", "$_ - $number * $_"),
+        *("$variable = $variable + $_", "$variable += $_", "$_ = ($_ + $_).mean() + $_", "$_ = $_.sum() / $_"),
+        "with torch.autocast($*_):\n    $$_",
     ),
     "TDMPC2._pi_loss",
     absent=True,

@@ -54,7 +54,8 @@ def eval_policy(self):
         done = terminated | truncated
         for i in done.nonzero().flatten().tolist():
             if finished[i] < self.cfg.eval_episodes:
-                success = info["final_info"]["success"][i]
+                final = info["final_info"]
+                success = final["success"][i] if "success" in final else float("nan")
                 ended = (reward_sum[i], success, discounted_sum[i], first_q[i])
                 for values, value in zip(results.values(), ended, strict=True):
                     values.append(float(value))
@@ -86,10 +87,14 @@ MADE = ("self.$_($*_)", "$variable($*_)", "$variable.$_($*_)", "$_ * $_", "$_ / 
 RAW = tuple(call.format(made) for call in CALLS for made in MADE)
 ON_CPU = "self.env.step($variable.cpu())"
 # Rewards that are learned from, and the discount per step, are those of the environment.
-SCALED = tuple(
-    f"self.to_td({before}$_ {operator} $_, $*_)"
-    for before in ("$_, $_, ", "$_, $_, reward=", "$_, $_, $_, $_, ")
-    for operator in ("*", "/", "+", "-")
+SCALED = (
+    *tuple(
+        f"self.to_td({before}$_ {operator} $_, $*_)"
+        for before in ("$_, $_, ", "$_, $_, reward=", "$_, $_, $_, $_, ")
+        for operator in ("*", "/", "+", "-")
+    ),
+    "self.to_td($_, $_, $_.$_($*_), $*_)",
+    "self.to_td($_, $_, $_.$_.$_($*_), $*_)",
 )
 STORED_SCALED = (
     *("reward = $_ * $_", "reward = $_ / $_", "reward *= $_", "reward /= $_"),
@@ -118,10 +123,22 @@ USES = (
     ("self.{0}() | $more", "self.{0}() | self.eval_policy() | $more", None),
 )
 STEPPED = "$_, $paid, $_, $_, $_ = self.env.step($_)\n$$_\n"
-CHANGED = tuple(f"{STEPPED}{changed}" for changed in ("$paid = $_", "$paid *= $_", "$paid.$_($*_)"))
+CHANGED = tuple(
+    f"{STEPPED}{changed}"
+    for changed in (
+        *("$paid = $_", "$paid *= $_", "$paid.$_($*_)"),
+        *("$_ = $_($paid)", "$_ = $_($paid) if $_ else $paid", "$_ = $paid * $_", "$_ = $paid / $_"),
+    )
+)
 ENCODES = tuple(f"def encode(self, $_, $_{more}):\n    $$_" for more in ("", "=$_", ", $_=$_", "=$_, $_=$_"))
+# The agent sees what it is given, and learns from what the environment paid.
+SEEN = tuple(
+    Where("agent", f"self.{method}($_, $*_)", "TDMPC2.forward", absent=True, outside=(f"self.{method}(obs, $*_)",))
+    for method in ("plan", "pi", "_pi")
+)
 AS_GIVEN = ("obs = obs.to($*_)", "obs = TensorDict($*_)", "obs = torch.as_tensor($*_)", "obs = {*$*_}")
 PREPARED = (
+    *SEEN,
     Where("agent", "obs = $_", "TDMPC2.forward", absent=True, outside=AS_GIVEN),
     Where(
         "agent",
@@ -142,7 +159,7 @@ def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
     scope = f"Trainer.{name}"
     made = ("$_($*_)", "$_ / $_", "$_ * $_", "$_ - $_")
     begins = (
-        Where("trainer", "$obs, $_ = self.env.reset($*_)", scope),
+        Where("trainer", "$obs, $_ = self.env.reset()", scope),
         Where("trainer", ("$variable = self.agent($obs, $*_)", "$variable, $*_ = self.agent($obs, $*_)"), scope),
         Where("trainer", tuple(f"$obs = {one}" for one in made), scope, absent=True),
     )

@@ -196,6 +196,11 @@ def _guarded(planned: str, given: str, not_mpc: bool = False) -> Shape:
     )
 
 
+# What is stored is what was done.
+ACTIONS_STAY = tuple(
+    Where(role, ('$_["action"] = $_', '$_.set("action", $_)'), scope, absent=True)
+    for role, scope in (("trainer", "Trainer"), ("buffer", "Buffer.add"))
+)
 # A plan is made for every step.
 ALWAYS_PLANS = Where(
     "agent",
@@ -249,7 +254,12 @@ AGENT = (
                 return {result}, mu, $std
                 """,
                 present=f"return {result}, mu, $std",
-                where=(explores, ALWAYS_PLANS, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
+                where=(
+                    explores,
+                    ALWAYS_PLANS,
+                    *ACTIONS_STAY,
+                    Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True),
+                ),
                 fallback="$variable" in result,
                 untouched=("rest:std", "rest:return"),
             )
@@ -567,7 +577,20 @@ BOTH = "EnsembleBuffer.sample"
 HALVES = ("self.$offline.sample($*arguments)", "super().sample($*online)")
 NO_HALVES = (
     Where("buffer", tuple(f"$_, $_, $*_ = {half}" for half in HALVES), BOTH, absent=True),
+    Where("buffer", ("$variable[$number]", "$_, $_, $_, $_ = $_"), BOTH, absent=True),
 )  # it hands the batches on as they are
+
+
+# Each half is joined with the other as it was drawn.
+AS_DRAWN = (
+    Where(
+        "buffer",
+        ("$_, $_, $*_ = $_", "$action0 = $_", "$action1 = $_"),
+        BOTH,
+        absent=True,
+        outside=(*(f"$_, $_, $*_ = {half}" for half in HALVES), "$_[:, :$_], $_[:, $_:] = $_, $_"),
+    ),
+)
 
 
 def _half(edit: str, call: str, number: int) -> Edit:
@@ -593,6 +616,7 @@ def _joined(way: str, dim: str = "$dim") -> Shape:
         where=(
             Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
             Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
+            *AS_DRAWN,
             Where("buffer", way, BOTH),
         ),
     )
@@ -616,6 +640,7 @@ def _in_pairs(joining: str) -> Shape:
         where=(
             Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
             Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
+            *AS_DRAWN,
         ),
     )
 
@@ -645,6 +670,21 @@ DEMOS = (
 )
 
 
+# A batch that is handed on as it is, however many parts it has.
+HANDED_ON = (
+    Where(
+        "buffer",
+        "self._buffer.sample($*_)",
+        "Buffer.sample",
+        absent=True,
+        outside=(
+            "return self._buffer.sample($*_)",
+            *(f"return {kind}($_ for $_ in self._buffer.sample($*_))" for kind in ("tuple", "list")),
+            "return [$_ for $_ in self._buffer.sample($*_)]",
+        ),
+    ),
+    Where("buffer", "$_, $_, $_, $_ = $_", "Buffer.sample", absent=True),
+)
 ACTION_KEY, STATS_KEYS = '"action"', '"action", "mu", "std"'
 SELECTED = ("$_.select(*$keys, $*_)", "$_.select(*$keys)")
 BUFFER = (
@@ -756,7 +796,7 @@ BUFFER = (
             ),
         ),
         present=("return $_, $_, $like_mu, $like_std, $*_", "return $_, $_, $_, $_, $like_mu, $like_std"),
-        unless=(Where("buffer", "$_, $_, $*_ = self._buffer.sample()", "Buffer.sample", absent=True),),
+        unless=HANDED_ON,
     ),
     *DEMOS,
 )

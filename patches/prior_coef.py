@@ -14,14 +14,19 @@ Leave it off: when you set prior_coef on the command line, which wins over the d
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-KNOWN = tuple(
-    f"prior_coef: $type = {value}"
-    for value in ("10.0", "10", "field(default=10.0, $*_)", "field(default=10.0)", "1.0", "1")
-)
+KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "1.0", "1"))
+# More is said of the field than its default.
+FIELDS = ("field(default={}, $*about)", "Field({}, $*about)", "Field(default={}, $*about)")
+UNANNOTATED = "prior_coef = 10.0"
 
 
 # Somebody's own choice of a number stays; a name may stand for anything.
-CHOSEN = (*KNOWN, "prior_coef: $_ = $variable")
+CHOSEN = (
+    *KNOWN,
+    "prior_coef: $_ = $variable",
+    UNANNOTATED,
+    *(f"prior_coef: $_ = {field.format(value)}" for field in FIELDS for value in ("10.0", "10", "1.0", "1")),
+)
 ONE = ("prior_coef: $type = 1", "prior_coef: $type = 1e0")
 
 PATCH = Patch(
@@ -40,6 +45,12 @@ PATCH = Patch(
                     "prior_coef: $type = 1.0",
                     where=(Where("config", KNOWN, "Config"),),
                 ),
+                *(
+                    Shape(f"prior_coef: $type = {field.format(value)}", f"prior_coef: $type = {field.format('1.0')}")
+                    for field in FIELDS
+                    for value in ("10.0", "10")
+                ),
+                Shape(UNANNOTATED, "prior_coef = 1.0", fallback=True),
             ),
             present=ONE,
             unless=(Where("config", CHOSEN, "Config", absent=True),),

@@ -28,11 +28,18 @@ NORMALISED = (
     *("self.rho * $_", "self.rho = $_.softmax($*_)", "self.rho = torch.softmax($*_)", "self.rho = F.$_($*_)"),
 )
 LOSSES = ("consistency", "reward", "value")
-HORIZONS = ("self.cfg.horizon", "len($_)", "($_ * $_)")
-DIVIDED = tuple(f"${name} {by} {steps}" for name in LOSSES for by in ("/", "/=") for steps in HORIZONS)
+# On the way to the total they are averaged over the Q networks at most.
+SCALED = tuple(f"${name} {by} $_" for name in LOSSES for by in ("/", "/=", "*", "*="))
+NETWORKS = ("self.cfg.num_q", "cfg.num_q", "len($_)", "qs.shape[0]", "qs.size(0)", "num_q", "self.model.num_q")
+AVERAGED = (
+    *(f"self.cfg.{name}_coef * ${name}" for name in LOSSES),
+    *(f"$value {by} {networks}" for by in ("/", "/=") for networks in NETWORKS),
+)
 # Trees that weigh and add up in a method of its own.
 METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
 WEIGHED = tuple(Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in LOSSES)
+
+UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAGED)
 
 
 # Every loss is a sum of steps that are weighed by rho: at once, or by a variable.
@@ -126,7 +133,7 @@ def _total(by_name: bool, more: bool) -> Shape:
         "$total = $all_losses",
         f"{divided}$total = $all_losses",
         present="$consistency = $consistency / self.cfg.horizon",
-        where=(*WEIGHED, *steps, Where("agent", DIVIDED, "TDMPC2._loss_fn", absent=True), NAMED, apart, ALWAYS),
+        where=(*WEIGHED, *steps, UNSCALED, NAMED, apart, ALWAYS),
     )
 
 

@@ -135,11 +135,22 @@ AS_IT_IS = Where(
     absent=True,
 )
 # The rows go to the buffer and nowhere else, and it takes any number of them.
+TAILS = ("", ".clone()", ".unsqueeze(0)", ".clone().unsqueeze(0)", ".unsqueeze(0).clone()", "[None]", ".clone()[None]")
 GOES_ON = (
-    Where("trainer", f"$episode = {STORED}.unsqueeze(0)", "Trainer"),
-    Where("trainer", "$episode", "Trainer", absent=True, outside=("self.buffer.add($episode, $*_)", "$episode = $_")),
+    Where("trainer", tuple(f"$episode = {STORED}{tail}" for tail in TAILS), "Trainer"),
+    Where(
+        "trainer",
+        "$episode",
+        "Trainer",
+        absent=True,
+        outside=(*(f"self.buffer.add($episode{tail}, $*_)" for tail in TAILS), "$episode = $_"),
+    ),
 )
-GOES_AT_ONCE = (Where("trainer", f"$episode = {STORED}.unsqueeze(0)", "Trainer", absent=True),)
+GOES_AT_ONCE = (
+    Where(
+        "trainer", (*(f"self.buffer.add({STORED}{tail}, $*_)" for tail in TAILS), "self._take_segment($*_)"), "Trainer"
+    ),
+)
 ANY_LENGTH = (
     Where("buffer", ("self._episode_length", "episode_length", "$_.episode_length"), "Buffer", absent=True),
     Where(
@@ -181,6 +192,8 @@ ACTS_FROM = Where(
     together=True,
     absent=True,
 )
+# The agent does not ask on its own whether seeding is over.
+NO_OTHER = Where("agent", "self.cfg.seeding_coef", "TDMPC2", absent=True)
 TESTS = ("self._step >= $seeding", "self._step > $seeding", *(f"{over} and $more" for over in OVER))
 SPENDERS = (
     "    self._update_tokens += $tokens\n",
@@ -270,7 +283,7 @@ PATCH = Patch(
                         present="self._step >= self._seed_steps",
                         count=None,
                         every="self.cfg.seeding_coef",
-                        where=(ACTS_FROM,),
+                        where=(ACTS_FROM, NO_OTHER),
                     )
                     for threshold in THRESHOLDS
                 ),
@@ -279,7 +292,7 @@ PATCH = Patch(
                         over,
                         "self._step >= self._seed_steps",
                         count=None,
-                        where=(SEEDING_THRESHOLD, ACTS_FROM),
+                        where=(SEEDING_THRESHOLD, ACTS_FROM, NO_OTHER),
                         every="self.cfg.seeding_coef",
                         fallback=True,
                     )

@@ -106,7 +106,15 @@ PATCH = Patch(
             given=("self.target = QEnsemble($*_)",),  # it has compiled its own
             unless=(
                 Where("layers", "torch.compile", absent=True),
-                Where("layers", ("self.$_ = $_(self.$_)", "self.$_ = $_(self.$_, $*_)"), "QEnsemble", absent=True),
+                Where(
+                    "layers",
+                    (
+                        *("self.$_ = $_(self.$_)", "self.$_ = $_(self.$_, $*_)"),
+                        *("self.$_ = $_(self.$_) if $_ else self.$_", "self.$_ = self.$_ if $_ else $_(self.$_)"),
+                    ),
+                    "QEnsemble",
+                    absent=True,
+                ),
             ),
         ),
     ),

@@ -254,7 +254,7 @@ CASES = {
         "trainer.py",
         "        obs, _ = self.env.reset()\n        episode_reward",
         "        obs, _ = self._others.reset()\n        episode_reward",
-        "self.env.reset($*_) in Trainer.eval",
+        "self.env.reset() in Trainer.eval",
     ),
     "actions that are cut for the environments": (
         "eval-modes",
@@ -463,3 +463,154 @@ def test_plans_that_are_kept_for_some_steps() -> None:
     with pytest.raises(Refused) as refused:
         plan({**texts("plain"), "tdmpc2.py": text[:place] + kept + text[place:]}, ["planner-stats"], PATCHES)
     assert "return $_ in TDMPC2.plan, which does not go with it" in refused.value.where
+
+
+STEPPED = "\t\t\tobs, reward, terminated, truncated, info = self.env.step(action)\n"
+HALVES = "\t\tself._out_obs = torch.cat([obs0, obs1], dim=1)\n"
+BATCH = "\t\tobs, action, reward, task = self._buffer.sample()\n"
+STORED = "\t\t\t\t_td = self._tds[:ep_len[i]+1, i].unsqueeze(0)\n"
+AVERAGED = "\t\tvalue_loss = value_loss / self.cfg.num_q\n"
+POLICY_LOSS = "\t\tloss = (clone + best).mean()\n"
+ACTS = "\t\tmpc = mpc if mpc is not None else self.cfg.mpc\n"
+PLANS = "action = self.plan(obs, "
+
+# What is different, the patch, the file of the specimen, its code, what a tree has instead, words of the refusal.
+FORKS = {
+    "a mask of the tree's own": (
+        "actor-modes",
+        "common/world_model.py",
+        "class WorldModel(nn.Module):\n",
+        "class WorldModel(nn.Module):\n\tdef action_mask(self, task):\n\t\treturn self._action_masks[task]\n\n",
+        "another action_mask, with other parameters",
+    ),
+    "a burst of the tree's own": (
+        "burst",
+        "trainer.py",
+        "\tdef eval(self):\n",
+        "\tdef _burst(self, n):\n\t\treturn n\n\n\tdef eval(self):\n",
+        "another _burst, with other parameters",
+    ),
+    "halves that are shuffled": (
+        "planner-stats",
+        "common/buffer.py",
+        HALVES,
+        f"\t\torder = torch.randperm(4)\n\t\tobs1, action1 = obs1[:, order], action1[:, order]\n{HALVES}",
+        "EnsembleBuffer.sample, which does not go with it",
+    ),
+    "batches with weights": (
+        "planner-stats",
+        "common/buffer.py",
+        BATCH,
+        "\t\t(obs, action, reward, task), info = self._buffer.sample(return_info=True)\n",
+        "edit 'sample-device'",
+    ),
+    "batches that are fetched ahead": (
+        "planner-stats",
+        "common/buffer.py",
+        BATCH,
+        "\t\tobs, action, reward, task = self._ahead()\n",
+        "edit 'sample-device'",
+    ),
+    "actions that are mirrored": (
+        "planner-stats",
+        "trainer.py",
+        STORED,
+        f'{STORED}\t\t\t\tself.buffer.add(self._mirrored(_td))\n\t\t\t\t_td["action"] = -_td["action"]\n',
+        '$_["action"] = $_ in Trainer, which does not go with it',
+    ),
+    "losses that are averages": (
+        "rho",
+        "tdmpc2.py",
+        AVERAGED,
+        f"{AVERAGED}\t\treward_loss = reward_loss / action.shape[0]\n",
+        "which does not go with it",
+    ),
+    "losses that are averaged by a factor": (
+        "rho",
+        "tdmpc2.py",
+        AVERAGED,
+        f"{AVERAGED}\t\treward_loss = reward_loss * self._share\n",
+        "which does not go with it",
+    ),
+    "episodes that are also written down": (
+        "seeding",
+        "trainer.py",
+        STORED,
+        f"{STORED}\t\t\t\ttorch.save(_td.clone(), 'episode.pt')\n",
+        "which does not go with it",
+    ),
+    "an agent that waits for the end of seeding itself": (
+        "seeding",
+        "tdmpc2.py",
+        ACTS,
+        f"{ACTS}\t\tmpc = mpc and step >= self.cfg.seeding_coef * self.cfg.num_envs * self.cfg.episode_length\n",
+        "self.cfg.seeding_coef in TDMPC2, which does not go with it",
+    ),
+    "observations that are normalised on the way": (
+        "eval-modes",
+        "tdmpc2.py",
+        PLANS,
+        "action = self.plan(self.normalised(obs), ",
+        "self.plan($_, $*_) in TDMPC2.forward, which does not go with it",
+    ),
+    "rewards under another name": (
+        "eval-modes",
+        "trainer.py",
+        STEPPED,
+        f"{STEPPED}\t\t\tpaid = symlog(reward)\n",
+        "which does not go with it",
+    ),
+    "a policy loss with a term more": (
+        "actor-modes",
+        "tdmpc2.py",
+        POLICY_LOSS,
+        f"{POLICY_LOSS}\t\tloss = loss + SMOOTH * pi_action.diff(dim=0).square().mean()\n",
+        "which does not go with it",
+    ),
+    "a policy loss in low precision": (
+        "actor-modes",
+        "tdmpc2.py",
+        POLICY_LOSS,
+        f"\t\twith torch.autocast('cuda'):\n\t{POLICY_LOSS}",
+        "which does not go with it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORKS)
+def test_what_forks_do_is_not_overwritten(case: str) -> None:
+    patch, file, code, instead, words = FORKS[case]
+    tree = variant(texts("plain"), file, (code, instead))
+    assert plan(texts("plain"), [patch], PATCHES).after
+    with pytest.raises(Refused) as refused:
+        plan(tree, [patch], PATCHES)
+    assert words in f"{refused.value}\n{refused.value.where}"
+
+
+def test_settings_in_a_part_of_the_settings_are_no_settings() -> None:
+    config = sources()["config.py"]
+    line = next(line for line in config.splitlines(keepends=True) if line.startswith("    eval_episodes: int"))
+    nested = "@dataclass\nclass Evaluation:\n" + line + "\n\n@dataclass\nclass Config:\n"
+    config = config.replace(line, "    evaluation: Evaluation = dataclasses.field(default_factory=Evaluation)\n")
+    config = config.replace("@dataclass\nclass Config:\n", nested, 1).replace('after="eval_episodes"', "")
+    trainer = sources()["trainer.py"].replace("cfg.eval_episodes", "cfg.evaluation.eval_episodes")
+    with pytest.raises(Refused, match="eval_episodes, which this tree does not have"):
+        plan({**sources(), "config.py": config, "trainer.py": trainer}, ["eval-modes"], PATCHES)
+
+
+def test_the_trainer_that_is_imported_is_the_one() -> None:
+    tree = sources()
+    kept = {**tree, "own_trainer.py": tree["trainer.py"].replace("class Trainer", "class OwnTrainer")}
+    kept["archive/trainer.py"] = kept.pop("trainer.py")
+    kept["train.py"] = "from .own_trainer import OwnTrainer\n"
+    assert "own_trainer.py" in plan(kept, ["seeding"], PATCHES).after
+    kept["train.py"] = "from .archive.trainer import Trainer\n"
+    assert "archive/trainer.py" in plan(kept, ["seeding"], PATCHES).after
+
+
+def test_a_subclass_with_a_patched_method_of_its_own_is_pointed_out() -> None:
+    tree = {
+        **texts("plain"),
+        "agents.py": "from tdmpc2 import TDMPC2\n\n\nclass Soft(TDMPC2):\n\tdef plan(self, obs):\n\t\tpass\n",
+    }
+    assert any("agents.py: Soft has its own plan" in note for note in plan(tree, ["planner-stats"], PATCHES).notes)

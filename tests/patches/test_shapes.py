@@ -196,7 +196,7 @@ def test_a_prior_that_the_tree_scales_itself() -> None:
 
 @pytest.mark.parametrize(
     ("default", "answer"),
-    [("field(default=10.0)", "1.0"), ("PRIOR", None)],
+    [("field(default=10.0)", "field(default=1.0)"), ("PRIOR", None)],
 )
 def test_a_prior_s_default_that_is_no_number(default: str, answer: str | None) -> None:
     tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {default}"))
@@ -350,3 +350,25 @@ def test_planner_and_policy_that_each_return(returns: str) -> None:
         "\t\t\treturn action.cpu(), mu.cpu(), std.cpu()\n"
         "\t\treturn action.cpu()\n"
     ) in plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+
+
+@pytest.mark.parametrize("more", [".requires_grad_(False)", ".eval()"])
+def test_copies_that_do_not_learn(more: str) -> None:
+    tree = variant(sources(), "common/layers.py", ("deepcopy(self.online)", f"deepcopy(self.online){more}"))
+    assert "self.target._forward = torch.compile(" in plan(tree, ["target-q"], PATCHES).after["common/layers.py"]
+
+
+@pytest.mark.parametrize(
+    ("default", "patched"),
+    [
+        ("prior_coef: float = Field(10.0, ge=0)", "prior_coef: float = Field(1.0, ge=0)"),
+        (
+            'prior_coef: float = field(default=10, metadata={"a": 1})',
+            'prior_coef: float = field(default=1.0, metadata={"a": 1})',
+        ),
+        ("prior_coef = 10.0", "prior_coef = 1.0"),
+    ],
+)
+def test_defaults_of_the_prior_s_weight_in_other_words(default: str, patched: str) -> None:
+    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", default))
+    assert patched in plan(tree, ["prior-coef"], PATCHES).after["config.py"]
