@@ -681,6 +681,10 @@ HANDED_ON = (
             "return self._buffer.sample($*_)",
             *(f"return {kind}($_ for $_ in self._buffer.sample($*_))" for kind in ("tuple", "list")),
             "return [$_ for $_ in self._buffer.sample($*_)]",
+            *(
+                f"$batch = self._buffer.sample($*_)\n$$_\nreturn {parts}"
+                for parts in ("tuple($_ for $_ in $batch)", "[$_ for $_ in $batch]", "$batch")
+            ),
         ),
     ),
     Where("buffer", "$_, $_, $_, $_ = $_", "Buffer.sample", absent=True),

@@ -75,11 +75,29 @@ def _attributes(cls: ast.ClassDef) -> list[_Name]:
         code = _spelled(values[0], known) if len(values) == 1 and values[0] is not None else None
         if code is not None and any(word in code for word in _THRESHOLDS):
             names.append(_Name(cls.name, f"self.{name}", code, attribute=True))
-    return names + [question for node in cls.body if (question := _question(cls.name, node)) is not None]
+    thresholds = [one for node in cls.body if (one := _threshold(cls.name, node)) is not None]
+    bounds = {one.name: one.code for one in thresholds}
+    questions = (_question(cls.name, node, bounds) for node in cls.body)
+    return [*names, *thresholds, *(question for question in questions if question is not None)]
 
 
-def _question(cls: str, node: ast.stmt) -> _Name | None:
-    """A property, or a method without arguments, that says nothing but whether seeding is over."""
+def _threshold(cls: str, node: ast.stmt) -> _Name | None:
+    """A property that says nothing but what the threshold of seeding is."""
+    match node:
+        case ast.FunctionDef(decorator_list=[ast.Name(id="property")], body=[*others, ast.Return(value=value)]):
+            documented = all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others)
+            code = _spelled(value, {}) if documented and value is not None else None
+            if code is not None and any(word in code for word in _THRESHOLDS):
+                return _Name(cls, f"self.{node.name}", code, attribute=True)
+    return None
+
+
+def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> _Name | None:
+    """A property, or a method without arguments, that says nothing but whether seeding is over.
+
+    Args:
+        bounds: what properties say that the threshold is.
+    """
     match node:
         case ast.FunctionDef(args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None)):
             *others, last = node.body
@@ -89,12 +107,15 @@ def _question(cls: str, node: ast.stmt) -> _Name | None:
     documented = all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others)
     match last:
         case ast.Return(value=ast.Compare(left=left, ops=[operator], comparators=[right])) if documented:
-            bound = _spelled(right, {})
+            named = bounds.get(dotted(right))
+            bound = named or _spelled(right, {})
             asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
-            seeding = bound == ast.unparse(right) and any(word in bound for word in _THRESHOLDS)
-            if asks and seeding and last.value is not None and decorators in ([], ["property"]):
+            said = named is not None or bound == ast.unparse(right)
+            seeding = said and bound is not None and any(word in bound for word in _THRESHOLDS)
+            if asks and seeding and bound is not None and decorators in ([], ["property"]):
                 name = f"self.{node.name}" + ("()" if not decorators else "")
-                return _Name(cls, name, ast.unparse(last.value), attribute=True)
+                compared = ast.Compare(left, [operator], [ast.parse(bound, mode="eval").body])
+                return _Name(cls, name, ast.unparse(compared), attribute=True)
     return None
 
 

@@ -372,3 +372,20 @@ def test_copies_that_do_not_learn(more: str) -> None:
 def test_defaults_of_the_prior_s_weight_in_other_words(default: str, patched: str) -> None:
     tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", default))
     assert patched in plan(tree, ["prior-coef"], PATCHES).after["config.py"]
+
+
+def test_a_property_that_asks_another_whether_seeding_is_over() -> None:
+    threshold = "self._step >= self.cfg.seeding_coef * self._update_freq"
+    properties = (
+        "\t@property\n\tdef seeding_steps(self) -> int:\n\t\t'''Steps at random.'''\n"
+        "\t\treturn self.cfg.seeding_coef * self._update_freq\n\n"
+        "\t@property\n\tdef is_seeding(self):\n\t\treturn self._step < self.seeding_steps\n\n"
+    )
+    trainer = texts("plain")["trainer.py"].replace(threshold, "not self.is_seeding")
+    trainer = trainer.replace("\tdef eval(self):\n", f"{properties}\tdef eval(self):\n")
+    tree = {**texts("plain"), "trainer.py": trainer}
+    patched = plan(tree, ["seeding", "burst"], PATCHES).after["trainer.py"]
+    assert "\t\treturn self._seed_steps\n" in patched
+    assert "\t\treturn self._step < self.seeding_steps\n" in patched
+    assert "\t\t\tuse_mpc = not self.is_seeding\n" in patched
+    assert "\t\t\tif self._step >= self._seed_steps and self._hand_over_segments(ep_len):\n" in patched
