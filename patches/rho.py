@@ -30,7 +30,7 @@ NORMALISED = (
 LOSSES = ("consistency", "reward", "value")
 # On the way to the total they are averaged over the Q networks at most.
 SCALED = tuple(f"${name} {by} $_" for name in LOSSES for by in ("/", "/=", "*", "*="))
-NETWORKS = ("self.cfg.num_q", "cfg.num_q", "len($_)", "qs.shape[0]", "qs.size(0)", "num_q", "self.model.num_q")
+NETWORKS = ("self.cfg.num_q", "cfg.num_q", "len(qs)", "qs.shape[0]", "qs.size(0)", "num_q", "self.model.num_q")
 AVERAGED = (
     *(f"self.cfg.{name}_coef * ${name}" for name in LOSSES),
     *(f"$value {by} {networks}" for by in ("/", "/=") for networks in NETWORKS),
@@ -38,7 +38,6 @@ AVERAGED = (
 # Trees that weigh and add up in a method of its own.
 METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
 WEIGHED = tuple(Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in LOSSES)
-
 UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAGED)
 
 

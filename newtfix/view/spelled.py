@@ -83,13 +83,11 @@ def _attributes(cls: ast.ClassDef) -> list[_Name]:
 
 def _threshold(cls: str, node: ast.stmt) -> _Name | None:
     """A property that says nothing but what the threshold of seeding is."""
-    match node:
-        case ast.FunctionDef(decorator_list=[ast.Name(id="property")], body=[*others, ast.Return(value=value)]):
-            documented = all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others)
-            code = _spelled(value, {}) if documented and value is not None else None
-            if code is not None and any(word in code for word in _THRESHOLDS):
-                return _Name(cls, f"self.{node.name}", code, attribute=True)
-    return None
+    read, value = _answer(node)
+    code = _spelled(value, {}) if value is not None else None
+    if code is None or read.endswith("()") or not any(word in code for word in _THRESHOLDS):
+        return None
+    return _Name(cls, read, code, attribute=True)
 
 
 def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> _Name | None:
@@ -98,25 +96,31 @@ def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> _Name | No
     Args:
         bounds: what properties say that the threshold is.
     """
-    match node:
-        case ast.FunctionDef(args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None)):
-            *others, last = node.body
+    match _answer(node):
+        case read, ast.Compare(left=left, ops=[operator], comparators=[right]):
+            bound = bounds.get(dotted(right)) or _spelled(right, {})
         case _:
             return None
-    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-    documented = all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others)
-    match last:
-        case ast.Return(value=ast.Compare(left=left, ops=[operator], comparators=[right])) if documented:
-            named = bounds.get(dotted(right))
-            bound = named or _spelled(right, {})
-            asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
-            said = named is not None or bound == ast.unparse(right)
-            seeding = said and bound is not None and any(word in bound for word in _THRESHOLDS)
-            if asks and seeding and bound is not None and decorators in ([], ["property"]):
-                name = f"self.{node.name}" + ("()" if not decorators else "")
-                compared = ast.Compare(left, [operator], [ast.parse(bound, mode="eval").body])
-                return _Name(cls, name, ast.unparse(compared), attribute=True)
-    return None
+    asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+    if not asks or bound is None or not any(word in bound for word in _THRESHOLDS):
+        return None
+    if dotted(right) not in bounds and bound != ast.unparse(right):
+        return None
+    compared = ast.Compare(left, [operator], [ast.parse(bound, mode="eval").body])
+    return _Name(cls, read, ast.unparse(compared), attribute=True)
+
+
+def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """How a property, or a method without arguments, is read, and the expression that is all it consists of."""
+    match node:
+        case ast.FunctionDef(
+            args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None),
+            body=[*others, ast.Return(value=value)],
+        ) if all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others):
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if decorators in ([], ["property"]):
+                return f"self.{node.name}{'' if decorators else '()'}", value
+    return "", None
 
 
 def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:

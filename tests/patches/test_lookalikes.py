@@ -525,6 +525,13 @@ FORKS = {
         f"{AVERAGED}\t\treward_loss = reward_loss / action.shape[0]\n",
         "which does not go with it",
     ),
+    "values that are averages": (
+        "rho",
+        "tdmpc2.py",
+        AVERAGED,
+        f"{AVERAGED}\t\tvalue_loss = value_loss / len(action)\n",
+        "which does not go with it",
+    ),
     "losses that are averaged by a factor": (
         "rho",
         "tdmpc2.py",

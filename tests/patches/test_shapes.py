@@ -262,27 +262,13 @@ def test_actions_that_the_trainer_brings_to_the_cpu() -> None:
     )
 
 
-TOKENS = """\
-				self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
-				if self._update_tokens >= 1.0:
-					rounds = int(self._update_tokens)
-					for _ in range(rounds):
-						_metrics = self.agent.update(self.buffer)
-					train_metrics.update(_metrics)
-					self._update_tokens -= rounds
-"""
-SPENDER = """\
-	def _spend(self) -> dict:
-		self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd
-		metrics = {}
-		if self._update_tokens >= 1.0:
-			rounds = int(self._update_tokens)
-			for _ in range(rounds):
-				metrics = self.agent.update(self.buffer)
-			self._update_tokens -= rounds
-		return metrics
-
-"""
+SPENT = "\t\t\t\tself._update_tokens += ", "self._update_tokens -= rounds\n"
+TOKENS = texts("plain")["trainer.py"][slice(*(texts("plain")["trainer.py"].index(part) for part in SPENT))] + SPENT[1]
+SPENDER = (
+    "\tdef _spend(self) -> dict:\n\t\t_metrics = {}\n"
+    + TOKENS.replace("\t\t\t\t\ttrain_metrics.update(_metrics)\n", "").replace("\t\t\t\t", "\t\t")
+    + "\t\treturn _metrics\n\n"
+)
 
 
 def spent_by_a_method() -> dict[str, str]:
