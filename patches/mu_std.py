@@ -17,8 +17,8 @@ loaded without `finetune`, or to compare with runs that were seeded by the untra
 
 from itertools import product
 
-from newtfix.conditions import SEEDING_THRESHOLD
 from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import SEEDING_THRESHOLD
 
 RANDOM = "$_ = self.env.rand_act()"
 ACTING = """
