@@ -156,8 +156,11 @@ PATCH = Patch(
     after=("seeding",),
     only_where=(
         Fact("unchanged", ("trainer", "random actions", "stored")),
+        Fact("unchanged", ("trainer", "actions", "put into a row")),
         Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
+        Fact("taken_as_given", ("buffer", "add"), keys=ROW),
+        Fact("not_under", ("log_std_max", "log", "log2", "log10", "sqrt")),
     ),
     edits=(
         Edit(

@@ -21,7 +21,7 @@ def unchanged(
     Args:
         keys: where given, the entries of the value that count. what: what happens there, in words.
     """
-    others = [start.statement for start in starts]
+    others = [start.statement for start in starts if start.statement is not None]
     for start in starts:
         for broken in _follow(tree, role, start, ends, others, keys, what, _CALLS):
             return broken
