@@ -193,8 +193,8 @@ def overrides(sources: Mapping[str, str], found: Found, after: Mapping[str, str]
         sources: the texts as they were. after: the texts that were patched. relied_on: whether those methods that the
             class itself or its users call with what they know now are meant, or those that stand alone.
     """
-    methods = _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
-    methods = {name for name in methods if _is_relied_on(name, sources, after, found) is relied_on}
+    changed = _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
+    methods = {name for name in changed if _is_relied_on(name, sources, after, found) is relied_on}
     places = []
     for file, text in sources.items():
         module = outline(text) if methods and found.cls and file.endswith(".py") and found.cls in text else None
@@ -216,8 +216,10 @@ def _is_relied_on(name: str, sources: Mapping[str, str], after: Mapping[str, str
     return returned[0] != returned[1] or re.search(rf"\bself\.{name}\(", after[found.file]) is not None
 
 
-def _returned(function: ast.AST) -> list[ast.expr]:
-    return [node.value for node in walk(function) if isinstance(node, ast.Return) and node.value is not None]
+def _sizes(function: ast.AST) -> set[int]:
+    """How many values a function returns."""
+    returned = (node.value for node in walk(function) if isinstance(node, ast.Return))
+    return {len(value.elts) for value in returned if isinstance(value, ast.Tuple)}
 
 
 def _changed_methods(before: str, now: str, cls: str | None) -> frozenset[str]:
