@@ -43,6 +43,7 @@ KINDS = {
     "harmless": {
         "context manager", "cast", "guard", "moved", "unpacked later", "factor", "renamed", "logging", "assert",
         "annotation", "comment", "setting", "helper", "reordered", "local", "f-string", "try", "debug", "metrics",
+        "unrelated",
     },
 }  # fmt: skip
 

@@ -24,6 +24,10 @@ def test_the_patch_is_right_or_refused(edit: Edit):
         )
 
 
+def test_every_patch_has_edits_of_both_classes():
+    assert {(edit.patch, edit.breaking) for edit in ENTRIES} == {(name, b) for name in PATCHES for b in (True, False)}
+
+
 def test_entries_have_names_of_their_own_and_reasons():
     ids = [edit.id for edit in ENTRIES]
     assert len(set(ids)) == len(ids)
