@@ -31,7 +31,7 @@ class TookTooLong(BaseException):
 def main(folder: Path) -> None:
     """Do the job in `folder`."""
     job = json.loads((folder / "job.json").read_text("utf-8"))
-    say = _Diary(folder / "seen.jsonl")
+    say = Diary(folder / "seen.jsonl")
     say(notes=[])
     torch.set_num_threads(1)
     with without_cuda():
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     say(end=True)
 
 
-class _Diary:
+class Diary:
     """A file of JSON lines, each on the disk before the next thing happens."""
 
     def __init__(self, path: Path) -> None:
