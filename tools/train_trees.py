@@ -128,7 +128,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         seen = {check["what"]: check["seen"] for check in row["checks"]}
         bad = [check["what"] + ": " + check["seen"] for check in row["checks"] if not check["good"]]
-        cells = [seen.get(name, "-") for name in ("updates counted", "scale moves", "prior above its threshold")]
+        cells = [seen.get(name, "-") for name in ("updates counted", "scale moves", "prior")]
         lines.append(f"| {row['tree']} | {_named(row)} | {' | '.join(cells)} | {'; '.join(bad) or 'trains'} |")
     return "\n".join(lines)
 
