@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from newtfix.parity.standin import place_in_tree
-from newtfix.verify.observation import Observation, unseen
+from newtfix.verify.observation import Observation, judged, unseen
 from newtfix.verify.probes import PROBES
 from newtfix.verify.subject import Subject, Unobservable, seed, words
 from newtfix.verify.world import without_cuda
@@ -74,8 +74,16 @@ def observe(subject: Subject, patch: str, limit: float, begin: Callable[[], None
             raise
         except BaseException as problem:  # a tree may call exit()
             traceback.print_exc()
-            found.append(unseen(patch, words(problem, subject.root)))
+            found.append(_crash(patch, problem, subject.root))
     return found or [unseen(patch, "its probes found nothing to look at")]
+
+
+def _crash(patch: str, problem: BaseException, root: Path) -> Observation:
+    """An error that ended a probe: where the tree's own code reads a name that it never set, that is what it does."""
+    said = words(problem, root)
+    if isinstance(problem, NameError) and place_in_tree(problem, root, innermost=True):
+        return judged(patch, "all of it", "no error", said)
+    return unseen(patch, said)
 
 
 @contextmanager

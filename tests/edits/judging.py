@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from newtfix.engine import plan
+
 from newtfix.errors import Refused
 from newtfix.model import State
 from newtfix.testing import base, load

@@ -33,7 +33,7 @@ class Practice:
     length: int = 30
     steps: int = 1_600
     padding: int = 2
-    reward_scale: float = 1.0
+    reward_scale: float = 10.0
     seed: int = 1
     seconds: float = 600.0
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Practice:
         """What the tree is configured with: it evaluates, all that it can, in the beginning and when it has learned."""
         every = self.num_envs * self.length
         often = {"eval_freq": 5 * every, "save_freq": 10**9, "eval_episodes": 1, "eval_pi": True, "eval_value": True}
-        fast = {"utd": 0.25, "burst_updates": 100, "seeding_coef": 5, "tau": 0.1, "lr": 1e-3}
+        fast = {"utd": 0.5, "burst_updates": 100, "seeding_coef": 5, "tau": 0.1, "lr": 1e-3}
         return {**often, **fast, **self.settings}
 
 
@@ -150,7 +150,7 @@ def _scale(trained: Trained) -> Check:
 
 
 def _prior(trained: Trained) -> Sequence[Check]:
-    """Where the tree has a threshold: 0 below, something else above, both seen; a tree without modes may do otherwise."""
+    """Where the tree has a threshold: 0 below, not above, both seen; a tree without actor modes may do otherwise."""
     settings = trained.end["settings"]
     threshold, mode = settings.get("scale_threshold"), settings.get("actor_mode")
     known = [one for one in trained.updates if _PRIOR in one.metrics and one.scale[0] is not None]
