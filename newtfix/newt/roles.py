@@ -210,10 +210,7 @@ def _is_relied_on(name: str, sources: Mapping[str, str], after: Mapping[str, str
     was, now = (functions(texts[found.file]).get(f"{found.cls}.{name}") for texts in (sources, after))
     if was is None or now is None or ast.dump(was.node.args) != ast.dump(now.node.args):
         return True
-    returned = [
-        {len(value.elts) for value in _returned(one.node) if isinstance(value, ast.Tuple)} for one in (was, now)
-    ]
-    return returned[0] != returned[1] or re.search(rf"\bself\.{name}\(", after[found.file]) is not None
+    return _sizes(was.node) != _sizes(now.node) or re.search(rf"\bself\.{name}\(", after[found.file]) is not None
 
 
 def _sizes(function: ast.AST) -> set[int]:
