@@ -8,7 +8,7 @@ from dataclasses import replace
 from newtfix.errors import Refused
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.newt import usual
-from newtfix.newt.roles import find_roles, other_agents, overrides
+from newtfix.newt.roles import find_roles, other_agents, overrides, without_rivals
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
 from newtfix.plan.callers import Reliance
@@ -26,6 +26,7 @@ def inspect(
         sources: text of every file by its path in the tree. patches: all known patches. ids: those asked about
             (default: all).
     """
+    sources = without_rivals(sources)
     names = usual.names(sources, find_roles(sources))
     if names.files:
         found = inspect(names.usual(sources), patches, ids)
@@ -72,6 +73,7 @@ def plan(
         Refused: an edit found neither the code to fix nor the fix, or the result is not sound.
         TreeError: no newt-style tree, or a file to edit has a syntax error.
     """
+    sources = without_rivals(sources)
     names = usual.names(sources, find_roles(sources))
     if names.files:
         try:
