@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from newtfix import report
-from newtfix.errors import TreeError
+from newtfix.errors import Refused, TreeError
 from newtfix.model import PatchReport, State
 from newtfix.newt.roles import Found, find_roles
+from newtfix.newt.tdmpc2 import Told
+from newtfix.scan import tdmpc2
 from newtfix.work.session import (
     Session,
     find_target,
@@ -26,9 +29,11 @@ from newtfix.work.session import (
 
 def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     session = open_session(find_target(tree), named)
+    if other := tdmpc2.answers(session):
+        return _of_tdmpc2(session, other, as_json)
     found = _reports(session)
     gone = tuple(lost(session, found))
-    roles = find_roles(usable(session.tree.sources))
+    roles = _roles(session)
     if as_json:
         report.emit_json(_as_json(session, found, gone, roles))
         return 0
@@ -55,6 +60,17 @@ def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     return 0
 
 
+def _of_tdmpc2(session: Session, found: Mapping[str, Told], as_json: bool) -> int:
+    if as_json:
+        report.emit_json(tdmpc2.record(session, found))
+        return 0
+    for note in session.notes:
+        report.say(note)
+    report.say(tdmpc2.summary(session, found))
+    tdmpc2.draw(session, found, reasons=False)
+    return 0
+
+
 def _reports(session: Session) -> dict[str, PatchReport]:
     """The states; where nothing can be looked at, the error says what the record knows."""
     try:
@@ -64,6 +80,13 @@ def _reports(session: Session) -> dict[str, PatchReport]:
             raise
         known = f"The record: newtfix applied {', '.join(session.applied)}, in {', '.join(session.ledger.files)}."
         raise replace(problem, where=f"{problem.where}\n{known}".strip()) from None
+
+
+def _roles(session: Session) -> dict[str, Found]:
+    """Who plays which role; nobody where that cannot be told."""
+    with suppress(TreeError, Refused):
+        return find_roles(usable(session.tree.sources))
+    return {}
 
 
 def _rivals(roles: Mapping[str, Found]) -> Iterator[str]:
