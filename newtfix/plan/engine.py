@@ -149,13 +149,19 @@ def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look], complete: bool) -> None:
-    drifted = any(look.state is State.DRIFTED for look in looks)
+    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
     if report.state not in (State.DRIFTED, State.PARTIAL) or (complete and not drifted):
         return
     bad = next(
         (r for r in report.edits if r.state is State.DRIFTED),
         next((r for r in report.edits if r.state in (State.PARTIAL, State.AVAILABLE)), report.edits[0]),
     )
+    if bad.edit == "only-where":
+        raise Refused(
+            f"patch {patch.id!r} does not fit this tree",
+            where=f"{bad.file}:{bad.places[0].line}: {bad.found}",
+            hint=f"change that place, or leave the patch out (newtfix show {patch.id}); nothing was written",
+        )
     where = f"edit {bad.edit!r} in {bad.file or '(no file)'}{', ' + bad.symbol if bad.symbol else ''}"
     lines = [where, f"expected: {bad.expected.strip()}" if bad.expected else "", f"found: {bad.found}"]
     if bad.candidate is not None:
