@@ -110,15 +110,6 @@ def test_an_earlier_run_is_moved_never_mixed(make):
         assert not list(backup.glob("backup-*"))
 
 
-def test_a_checkpoint_that_moved_with_the_earlier_run_is_followed(make):
-    first = make()
-    first.log({"step": 0})
-    path = first.save_agent(Agent(), "10")
-    second = make(checkpoint=str(path))
-    assert Path(second._cfg.checkpoint).is_file()
-    assert "backup-001" in second._cfg.checkpoint
-
-
 def test_resuming_appends(make):
     logger = make()
     logger.random_reward = 3.0
