@@ -15,7 +15,7 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from newtfix import __version__, report
+from newtfix import __version__, cli_ablate, report
 from newtfix.errors import NewtfixError, UsageError
 
 
@@ -277,3 +277,6 @@ def demos(
 ) -> None:
     """Record demonstrations with an agent from a checkpoint, to pretrain others on: `newtfix demos -- --help`."""
     _run("demos", False, arguments or [], tree)
+
+
+cli_ablate.add(app, _run)
