@@ -77,17 +77,22 @@ def _pair(contrast: stages.Contrast, seeds: Sequence[int], scores: stages.Scores
 
 
 def find_arms(study: Path, plan: Plan, runs: Sequence[Run], scores: stages.Scores) -> list[Arm]:
-    """Sets of patches with two seeds or more, base and all first."""
+    """The sets of patches that are compared."""
     sets: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         if scores.get(run.id) is not None:
             sets.setdefault(run.patches, []).append(run)
     base = tuple(sorted(plan.on))
-    base_scores = _column(sets.get(base, []), scores)
-    shown = [base, plan.all, plan.gated, *sorted(sets, key=lambda one: (len(one), one))]
-    found = [sets[one] for one in dict.fromkeys(shown) if one in sets]
-    wanted = [group for group in found if len(group) > 1 or group[0].patches in (base, plan.all, plan.gated)]
-    return [_arm(study, plan, group, scores, base_scores) for group in wanted]
+    found = [sets[one] for one in _shown(plan, scores) if one in sets]
+    return [_arm(study, plan, group, scores, _column(sets.get(base, []), scores)) for group in found]
+
+
+def _shown(plan: Plan, scores: stages.Scores) -> list[tuple[str, ...]]:
+    """The sets that are there to be compared, base and all first; those of a screen are not."""
+    first = [tuple(sorted(plan.on)), plan.all, plan.gated]
+    if plan.design in ("one-at-a-time", "full"):
+        return list(dict.fromkeys([*first, *stages.fixed_arms(plan)]))
+    return list(dict.fromkeys([*first, *(arm for one in stages.sequences(plan, scores) for arm in one.arms)]))
 
 
 def _arm(study: Path, plan: Plan, group: Sequence[Run], scores: stages.Scores, base: Any) -> Arm:

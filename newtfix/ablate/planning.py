@@ -254,11 +254,13 @@ def allocated(plan: Plan, budget: int) -> Plan:
     block = design.block_size(len(plan.factors))
     if plan.design == "screen":
         return replace(plan, budget=budget, blocks=budget // block)
-    blocks = max(1, int(0.6 * budget) // block)
-    screened = replace(plan, budget=budget, blocks=blocks)
-    rest = budget - blocks * block
-    pairs = max((n for n in range(PAIRS + 1) if stages.pair_cost(screened, n) <= 0.6 * rest), default=0)
-    return replace(screened, pairs=pairs, confirm=rest - stages.pair_cost(screened, pairs))
+    blocks = max(1, int(2 * budget / 3) // block)
+    for screened in (replace(plan, budget=budget, blocks=count) for count in (blocks, budget // block)):
+        rest = budget - screened.blocks * block
+        pairs = max((n for n in range(PAIRS + 1) if stages.pair_cost(screened, n) <= rest), default=0)
+        if pairs >= stages.seeds_to_decide(len(stages.pair_contrasts(plan)), plan.alpha):
+            return replace(screened, pairs=pairs, confirm=rest - stages.pair_cost(screened, pairs))
+    return screened
 
 
 def _smallest(plan: Plan, optimistic: bool = False) -> int:

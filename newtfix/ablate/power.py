@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, sqrt
 
+import numpy as np
+
+from newtfix.ablate.statistics import e_process
+
 ALPHA, POWER = 0.05, 0.8
 
 
@@ -50,3 +54,18 @@ def runs_needed(size: float, deviation: float, block: int, tests: int, error: Ca
         if detectable(error(runs), freedom, tests) * deviation <= size:
             return runs
     return None
+
+
+def pairs_detectable(pairs: int, contrasts: int, power: float = POWER, alpha: float = ALPHA) -> float:
+    """The same for an e-process over pairs that stops at contrasts / alpha, by simulation with a fixed seed."""
+    drawn = np.random.default_rng(0).normal(0, sqrt(2), (2_000, pairs))
+
+    def found(difference: float) -> bool:
+        return bool((e_process(drawn + difference).max(-1) >= contrasts / alpha).mean() >= power)
+
+    sizes = np.arange(0.1, 8.0, 0.1)
+    low, high = 0, len(sizes)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if found(float(sizes[middle])) else (middle + 1, high)
+    return float(sizes[low]) if low < len(sizes) else float("inf")

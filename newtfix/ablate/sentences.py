@@ -8,6 +8,13 @@ from typing import Any
 from newtfix.ablate.comparisons import MINIMUM
 from newtfix.ablate.findings import Findings
 
+_VERBS = {
+    "together": ("act", " only together with others"),
+    "hurts": ("hurt", ""),
+    "small": ("matter", " less than the smallest difference asked for"),
+    "inert": ("change", " nothing"),
+}
+
 
 def answer(found: Findings) -> str:
     """The answer."""
@@ -21,12 +28,9 @@ def answer(found: Findings) -> str:
     explains = [one for one in found.verdicts if one.kind in ("explains", "helps")]
     if explains:
         parts.append("; ".join(f"{one.patch} {one.words}" for one in explains))
-    for kind, words in (("together", "acts only together with others"), ("hurts", "hurts")):
-        if kinds.get(kind):
-            parts.append(f"{_listed(kinds[kind])} {words}")
-    for kind, words in (("small", "matters less than the smallest difference asked for"), ("inert", "changes nothing")):
-        if kinds.get(kind):
-            parts.append(f"{_listed(kinds[kind])} {words}")
+    for kind, (verb, words) in _VERBS.items():
+        if names := kinds.get(kind):
+            parts.append(f"{_listed(names)} {verb}{'s' if len(names) == 1 else ''}{words}")
     undecided = kinds.get("undecided", [])
     if undecided:
         parts.append(f"{len(undecided)} undecided")
@@ -39,7 +43,7 @@ def _whole(found: Findings) -> str:
     if pair is not None and pair.seeds > 1:
         change = f"{pair.difference:+.3g} [{pair.low:+.3g}, {pair.high:+.3g}] over {pair.seeds} seeds"
         if pair.decided:
-            return f"all patches together {'raise' if pair.difference > 0 else 'lower'} the return by {change}"
+            return f"all patches together {'raise' if pair.difference > 0 else 'lower'} the return: {change}"
         return f"whether all patches together help is not decided ({change}; this supports no verdict)"
     if found.gap is not None and found.gap.effect is not None:
         gap = found.gap

@@ -6,8 +6,9 @@ up again makes the same runs as one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -50,8 +51,7 @@ def screen_runs(plan: Plan) -> list[Run]:
 
 def arm_runs(plan: Plan) -> list[Run]:
     """Every seed of a design whose arms are fixed: one-at-a-time, full."""
-    seeds = range(plan.first_seed, plan.first_seed + plan.pairs)
-    return [Run(seed, arm, plan.design) for seed in seeds for arm in fixed_arms(plan)]
+    return [Run(seed, arm, plan.design) for seed in pair_seeds(plan) for arm in fixed_arms(plan)]
 
 
 def fixed_arms(plan: Plan) -> list[tuple[str, ...]]:
@@ -161,21 +161,37 @@ class PairedStage:
 def sequences(plan: Plan, scores: Scores) -> list[PairedStage]:
     """The pairs of base and all, and, once the screen is there, the confirmation of what stood out."""
     contrasts = pair_contrasts(plan)
-    pairs = PairedStage("pairs", tuple(contrasts), tuple(_arms(contrasts)), tuple(_seeds(plan, plan.pairs)))
+    pairs = PairedStage("pairs", tuple(contrasts), tuple(_arms(contrasts)), tuple(pair_seeds(plan)))
     screened = screen_runs(plan)
     if not plan.confirm or not _settled(screened, scores):
         return [pairs]
-    chosen = candidates(plan, scores)
+    clear, known = candidates(plan, scores), {*screened, *pairs.runs(pairs.seeds)}
+    for count in range(len(clear), 0, -1):  # as many as the runs that are left can decide
+        stage = _confirmation(plan, clear[:count], known)
+        if len(stage.seeds) >= seeds_to_decide(len(stage.contrasts), plan.alpha):
+            return [pairs, stage]
+    return [pairs]
+
+
+def _confirmation(plan: Plan, chosen: Sequence[str], known: Collection[Run]) -> PairedStage:
+    """The stage that confirms some patches, with as many seeds as the runs that are left pay for."""
     contrasts = confirm_contrasts(plan, chosen)
     few = [_with(plan.gated, some) for some in design.subsets(chosen)] if len(chosen) in (2, 3) else []
     arms = tuple(dict.fromkeys([*_arms(contrasts), *few]))
-    seeds, left, known = [], plan.confirm, {*screened, *pairs.runs(pairs.seeds)}
-    for seed in _seeds(plan, plan.confirm if chosen else 0):
-        left -= len({Run(seed, arm) for arm in arms} - known)
+    seeds, left = [], plan.confirm
+    for seed in range(plan.first_seed, plan.first_seed + plan.confirm):
+        left -= sum(Run(seed, arm) not in known for arm in arms)
         if left < 0:
             break
         seeds.append(seed)
-    return [pairs, PairedStage("confirm", tuple(contrasts), arms, tuple(seeds))]
+    return PairedStage("confirm", tuple(contrasts), arms, tuple(seeds))
+
+
+@cache
+def seeds_to_decide(contrasts: int, alpha: float) -> int:
+    """The fewest seeds whose evidence can decide that many contrasts: all differences alike."""
+    reached = e_process(np.ones(60)) >= contrasts / alpha
+    return max(int(reached.argmax()) + 1, 6)
 
 
 def _advance(plan: Plan, stage: PairedStage, scores: Scores, needed: dict[Run, None]) -> tuple[str, str]:
@@ -197,10 +213,6 @@ def _settled(runs: Iterable[Run], scores: Scores) -> bool:
 
 def _arms(contrasts: Sequence[Contrast]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(arm for one in contrasts for arm in (one.less, one.more)))
-
-
-def _seeds(plan: Plan, count: int) -> range:
-    return range(plan.first_seed, plan.first_seed + count)
 
 
 def _value(scores: Scores, run: Run) -> float:

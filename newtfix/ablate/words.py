@@ -73,10 +73,7 @@ def detectable(plan: Plan) -> dict[str, float]:
         freedom = (arms - 1) * (seeds - 1)
         found[plan.design] = power.detectable(error, freedom, tests) if enough else float("inf")
     elif plan.pairs:
-        tests = len(stages.pair_contrasts(plan))
-        enough = plan.pairs >= MINIMUM
-        error = power.paired_error(plan.pairs)
-        found["pairs"] = power.detectable(error, plan.pairs - 1, tests) if enough else float("inf")
+        found["pairs"] = power.pairs_detectable(plan.pairs, len(stages.pair_contrasts(plan)))
     return found
 
 
