@@ -133,7 +133,7 @@ def _figure(height: float, rows: int = 1, columns: int = 1) -> Any:
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, sharex=rows > 1, squeeze=rows == 1 and columns == 1)
+    axes = figure.subplots(rows, columns, sharex=rows > 1, sharey=rows > 1, squeeze=rows == 1 and columns == 1)
     for one in np.atleast_1d(axes).flat:
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes

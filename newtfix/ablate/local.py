@@ -15,7 +15,7 @@ from newtfix.ablate.study import Plan, Run
 from newtfix.ablate.trees import Variants
 
 TRIES = 2  # of a run that the machine ends
-_PAUSE, _LOOK = 0.1, 5.0  # seconds between two looks at the trainers, and at the folder
+_PAUSE, _LOOK = 0.1, 2.0  # seconds between two looks at the trainers, and at the folder
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def label(plan: Plan, patches: Iterable[str]) -> str:
     if found == everything:
         return "all"
     more, less = sorted(found - set(plan.on)), sorted(everything - found)
-    return f"all - {', '.join(less)}" if len(less) <= 2 < len(more) else ", ".join(more)
+    return f"all without {', '.join(less)}" if len(less) <= 2 < len(more) else ", ".join(more)
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------
