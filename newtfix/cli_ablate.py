@@ -107,6 +107,27 @@ def add(app: typer.Typer, run: Callable[..., None]) -> None:
         run("ablate_run", False, folder, jobs, index, runs_per_gpu)
 
     @ablate.command()
+    def submit(
+        folder: Study,
+        engine: Annotated[str, typer.Option("--engine", help="slurm, local or debug: submitit's.")] = "slurm",
+        runs_per_job: Annotated[
+            int, typer.Option("--runs-per-job", metavar="K", help="Runs that a job makes at once.")
+        ] = 1,
+        partition: Annotated[str, typer.Option("--partition", metavar="NAME", help="Of the cluster.")] = "",
+        minutes: Annotated[int, typer.Option("--time", metavar="MINUTES", help="Limit of a job.")] = 1440,
+        gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Of a job.")] = 0,
+        memory: Annotated[int, typer.Option("--memory", metavar="GB", help="Of a job.")] = 0,
+        more: Annotated[
+            list[str] | None, typer.Option("--slurm", metavar="KEY=VALUE", help="Other options of SLURM.")
+        ] = None,
+        script: Annotated[bool, typer.Option("--print", help="Print an sbatch script instead.")] = False,
+        wait: Annotated[bool, typer.Option("--wait", help="Wait for the jobs.")] = False,
+    ) -> None:
+        """Hand the runs of a study that are known and not made yet to a cluster, as one array."""
+        resources = {"partition": partition, "minutes": minutes, "gpus": gpus, "memory": memory}
+        run("ablate_submit", False, folder, engine, runs_per_job, resources, more or [], script, wait)
+
+    @ablate.command()
     def status(folder: Study, as_json: Json = False) -> None:
         """Show the runs of a study: done, under way, waiting."""
         run("ablate_status", as_json, folder, as_json)
