@@ -16,8 +16,8 @@ in.
 from itertools import permutations
 from textwrap import indent
 
-from newtfix.conditions import SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 BURST_METHOD = '''
 def _burst(self):

@@ -17,8 +17,8 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 
 from textwrap import indent
 
-from newtfix.conditions import ACTS_AT_RANDOM
 from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import ACTS_AT_RANDOM
 
 NAN = 'float("nan")'
 ROW_STATS = tuple(

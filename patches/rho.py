@@ -13,8 +13,8 @@ Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init_
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
 
-from newtfix.conditions import ONE_HORIZON
 from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import ONE_HORIZON
 
 NORMALISED = (
     *(

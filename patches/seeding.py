@@ -17,8 +17,8 @@ first update. `seeding_coef` has no effect with this patch.
 
 from itertools import product
 
-from newtfix.conditions import ONE_HORIZON, SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import ONE_HORIZON, SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 # How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
 STORED = "self._tds[: $ep_len[$i] + 1, $i]"

@@ -14,7 +14,7 @@ from types import FrameType
 from newtfix import report
 from newtfix.errors import TreeError
 from newtfix.running import environment, importable, require_libraries
-from newtfix.session import Target, find_target
+from newtfix.work.session import Target, find_target
 
 _NEEDED = ("torch", "tensordict", "gymnasium", "dm_control", "mujoco", "omegaconf", "matplotlib", "tqdm", "numpy")
 
