@@ -15,7 +15,8 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from newtfix import __version__, cli_ablate, report
+from newtfix import __version__, report
+from newtfix.ablate import cli as ablate
 from newtfix.errors import NewtfixError, UsageError
 
 
@@ -279,4 +280,4 @@ def demos(
     _run("demos", False, arguments or [], tree)
 
 
-cli_ablate.add(app, _run)
+ablate.add(app, _run)

@@ -16,7 +16,7 @@ from newtfix.ablate.study import DESIGNS, INERT, OUTCOMES, Plan, Run, write_json
 from newtfix.ablate.trees import Variants
 from newtfix.errors import Refused, UsageError
 from newtfix.model import Patch, Severity, State
-from newtfix.session import choose, reports
+from newtfix.work.session import choose, reports
 
 GATES = ("seeding",)  # what holds others back: newt may seed for most of a short run
 PAIRS = 10  # seeds of base against all, at most, where there is a screen too

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from newtfix.ablate.study import TREES, Plan, subset_digest
 from newtfix.errors import NewtfixError, Refused
-from newtfix.ledger import fingerprint
-from newtfix.outcome import compute, save
-from newtfix.session import Session, Target, open_session
-from newtfix.write import digest
+from newtfix.files.ledger import fingerprint
+from newtfix.files.write import digest
+from newtfix.work.outcome import compute, save
+from newtfix.work.session import Session, Target, open_session
 
 
 class Variants:
@@ -73,7 +73,7 @@ class Variants:
 
 def find_base() -> Path:
     """newt_base, whatever there is in the folder of the user."""
-    from newtfix.places import base_tree
+    from newtfix.work.places import base_tree
 
     return base_tree()
 

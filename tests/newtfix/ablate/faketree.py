@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from newtfix.places import base_tree
-from newtfix.tree import copy_names
+from newtfix.files.tree import copy_names
+from newtfix.work.places import base_tree
 
 TRAIN = """
 import json, os, random, sys, time

@@ -22,6 +22,10 @@ class _OwnFirst(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args if args and args[0] in self.commands else [_STUDY, *args])
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return "" if name == _STUDY else name, command, rest
+
 
 def add(app: typer.Typer, run: Callable[..., None]) -> None:
     """Put the commands into the application; `run` imports and runs one."""
