@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterable
 from pathlib import Path
 
-from newtfix.ablate import stages
+from newtfix.ablate import stages, trainers
 from newtfix.ablate.display import shown
 from newtfix.ablate.local import Now, Pool, settled
 from newtfix.ablate.machine import Machine
@@ -18,6 +18,7 @@ from newtfix.ablate.trees import Variants
 def carry_out(study: Path, plan: Plan, variants: Variants, machine: Machine) -> frozenset[str]:
     """Make all runs of a plan, as far as they are needed; return those that the machine ended every time."""
     gc.enable()  # commands switch it off, as they are over soon
+    trainers.must_run_here(variants.root, plan.trainer)
 
     def needed(given_up: frozenset[str]) -> Now:
         schedule = current(study, plan, given_up)
@@ -32,6 +33,7 @@ def carry_out(study: Path, plan: Plan, variants: Variants, machine: Machine) -> 
 def make_runs(study: Path, plan: Plan, variants: Variants, machine: Machine, runs: Iterable[Run]) -> frozenset[str]:
     """Make some runs."""
     gc.enable()
+    trainers.must_run_here(variants.root, plan.trainer)
     wanted = tuple(runs)
     with shown(plan, wanted[0].stage if wanted else "runs") as show:
         return Pool(study, plan, variants, machine, show).work(lambda given_up: Now(wanted, len(wanted)))

@@ -7,8 +7,15 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from newtfix.ablate.runs import Place
 from newtfix.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is computed: the CUDA device ("": none is assigned) and the number of threads."""
+
+    device: str
+    threads: int
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from newtfix import __version__
-from newtfix.ablate import design, inertness, stages
+from newtfix.ablate import design, inertness, stages, trainers
 from newtfix.ablate.settings import Resolved, resolve
 from newtfix.ablate.study import DESIGNS, INERT, OUTCOMES, Plan, Run, write_json
 from newtfix.ablate.trees import Variants
@@ -144,8 +144,9 @@ def make(study: Path, wish: Wish, work: Work, rate: Callable[[Plan], float], say
     parts = find_parts(wish, variants)
     if not (*parts.factors, *parts.gates):
         raise UsageError("no patch is left to ablate", hint="; ".join(f"{n}: {why}" for n, why in parts.aside.items()))
-    resolved = resolve(variants.make(parts.on), wish.settings)
-    plan = _draft(wish, variants, parts, resolved)
+    kind = trainers.kind_of(variants.session.tree.sources, variants.root)
+    resolved = resolve(variants.make(parts.on), kind, wish.settings)
+    plan = replace(draft(wish, variants, parts, resolved), trainer=kind)
     if wish.budget is not None:
         _must_pay(wish.budget, _smallest(plan, optimistic=wish.inert), plan)
     if wish.inert and wish.design != "pairs":
@@ -157,7 +158,7 @@ def _folders(wish: Wish) -> list[Path]:
     return [Path(one).absolute() for one in wish.patches]
 
 
-def _draft(wish: Wish, variants: Variants, parts: Parts, resolved: Resolved) -> Plan:
+def draft(wish: Wish, variants: Variants, parts: Parts, resolved: Resolved) -> Plan:
     return Plan(
         settings=wish.settings,
         task=resolved.task,

@@ -17,10 +17,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from newtfix.ablate import trainers
+from newtfix.ablate.machine import Place
 from newtfix.ablate.scores import curve, metrics_file, read_metrics, scores
 from newtfix.ablate.study import CACHE, INERT, RUNS, Plan, Run, read_lines, write_json
 from newtfix.ablate.trees import Variants
@@ -28,17 +29,8 @@ from newtfix.errors import NewtfixError
 from newtfix.running import environment, importable
 
 DONE, LOG, ATTEMPTS = "done.json", "log.txt", "attempts.jsonl"
-QUIET = ("save_agent=false", "plot=false", "tensorboard=false", "random_baseline=false")
 _MACHINE = re.compile(r"out of memory|MemoryError|can't allocate memory|Cannot allocate memory|No space left on device")
 _TAIL = 20_000  # characters of a log in which the end is looked for
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run is computed: the CUDA device ("": none is assigned) and the number of threads."""
-
-    device: str
-    threads: int
 
 
 class Folder:
@@ -102,16 +94,16 @@ class Worker:
         if not resumed:
             shutil.rmtree(path / "out", ignore_errors=True)
         (path / DONE).unlink(missing_ok=True)
-        arguments = [*settings_of(self._plan, self.run, path), *(["resume=true"] if resumed else [])]
-        entry = (tree / "train.py").read_text("utf-8", "replace")
-        with importable(tree, entry) as found:
-            module = ["-P", "-m", f"{found.package}.train"] if found.package else [str(tree / "train.py")]
-            command = [sys.executable, *module, *arguments]
+        (path / "out").mkdir(parents=True, exist_ok=True)
+        with importable(tree, (tree / "train.py").read_text("utf-8", "replace")) as found:
+            arguments = settings_of(self._plan, self.run, path, tree)
+            program = trainers.program(self._plan.trainer, tree, found.package, path)
+            command = [*program, *arguments, *(["resume=true"] if resumed else [])]
             self._describe(command)
             with (path / LOG).open("ab" if resumed else "wb") as log:
                 return subprocess.Popen(
                     command,
-                    cwd=path if found.package else tree,
+                    cwd=path,
                     env=variables(study, self.place, found.path),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -180,19 +172,15 @@ class Worker:
             raise _cannot_write(self.folder.path, error) from error
 
 
-def settings_of(plan: Plan, run: Run, folder: Path) -> list[str]:
-    """The arguments of the trainer."""
-    given = {one.partition("=")[0] for one in plan.settings}
-    quiet = [one for one in QUIET if one.partition("=")[0] not in given]
-    if "save_buffer=true" in plan.settings:
-        quiet.remove("save_agent=false")
-    own = [f"seed={run.seed}", f"out_dir={folder.resolve() / 'out'}", "exp_name=run"]
-    if "threads" not in given:
-        own.append(f"threads={plan.threads}")
-    if run.steps is not None:
-        own.append(f"steps={run.steps}")
+def settings_of(plan: Plan, run: Run, folder: Path, tree: Path) -> list[str]:
+    """The arguments of the trainer. A short run's own number of steps takes the place of the plan's."""
     taken = {"steps"} if run.steps is not None else set()
-    return [*(one for one in plan.settings if one.partition("=")[0] not in taken), *quiet, *own]
+    shared = [one for one in plan.settings if one.partition("=")[0] not in taken]
+    given = [one.partition("=")[0] for one in plan.settings]
+    if "save_buffer=true" in plan.settings:
+        given.append("save_agent")
+    own = trainers.own_settings(plan.trainer, tree, run.seed, plan.threads, folder, given)
+    return [*shared, *own, *([f"steps={run.steps}"] if run.steps is not None else [])]
 
 
 def variables(study: Path, place: Place, path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from newtfix.ablate.trainers import LOGGED
 from newtfix.errors import NewtfixError, UsageError
 from newtfix.running import environment, importable
 
@@ -45,8 +46,24 @@ class Resolved:
         return min(self.steps, max(3 * self.round, 1_500))
 
 
-def resolve(tree: Path, settings: Sequence[str]) -> Resolved:
+def resolve(tree: Path, kind: str, settings: Sequence[str]) -> Resolved:
     """Raises UsageError with the tree's own words for settings that it refuses."""
+    return _told(settings) if kind == LOGGED else _asked(tree, settings)
+
+
+def _told(settings: Sequence[str]) -> Resolved:
+    """Of a tree whose configuration is not run: what was given."""
+    given = dict(one.split("=", 1) for one in settings)
+    try:
+        steps = int(float(given["steps"]))
+    except (KeyError, ValueError):
+        raise UsageError("say how long a run is: steps=N", hint="This tree's own settings are not asked.") from None
+    if "task" not in given:
+        raise UsageError("say which task it is: task=NAME", hint="This tree's own settings are not asked.")
+    return Resolved(given["task"], steps, None, max(1, steps // 6), False)
+
+
+def _asked(tree: Path, settings: Sequence[str]) -> Resolved:
     entry = (tree / "train.py").read_text("utf-8", "replace")
     with importable(tree, entry) as found:
         name = f"{found.package}.config" if found.package else "config"

@@ -33,7 +33,8 @@ class Plan:
         on: patches that every variant has. gates: on in all of the screen, and judged by pairs of their own.
         factors: patches that are on in some runs and off in others. aside: others, and why they take no part.
         blocks: of the screen. pairs: most seeds of base against all. confirm: runs left for confirmation.
-        asked: the command's options. extended: budgets that were enlarged later.
+        trainer: how the tree is trained, see trainers.py. asked: the command's options. extended: budgets that were
+            enlarged later.
         delta: the smallest difference that matters, as a part of the mean return. spread: the deviation of a run, as a
             part of the mean return, that power is computed with.
     """
@@ -56,6 +57,7 @@ class Plan:
     blocks: int
     pairs: int
     confirm: int
+    trainer: str = "own"
     first_seed: int = 1
     outcome: str = "training"
     alpha: float = 0.05

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from newtfix.ablate.study import TREES, Plan, subset_digest
-from newtfix.errors import NewtfixError, Refused
+from newtfix.errors import Refused
 from newtfix.files.ledger import fingerprint
 from newtfix.files.write import digest
 from newtfix.work.outcome import compute, save
@@ -64,11 +64,16 @@ class Variants:
         home.mkdir(parents=True, exist_ok=True)
         for left in home.glob(f".{self.package}.*"):
             shutil.rmtree(left, ignore_errors=True)
+        self._link_beside(home)
         session = replace(self.session, target=Target(self.root, target, new=True))
         save(session, compute(session, patches))
-        if not target.is_dir():
-            raise NewtfixError(f"the variant {target} was not made")
         return target
+
+    def _link_beside(self, home: Path) -> None:
+        """Files beside the tree, which it may read by a path of its own: upstream's tasks.json."""
+        for path in self.root.parent.iterdir() if self.root != find_base().resolve() else ():
+            if path.is_file() and not path.name.startswith(".") and not (home / path.name).exists():
+                (home / path.name).symlink_to(path)
 
 
 def find_base() -> Path:

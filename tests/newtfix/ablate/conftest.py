@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from newtfix.ablate.planning import Wish, _draft, allocated, find_parts
+from newtfix.ablate.planning import Wish, allocated, draft, find_parts
 from newtfix.ablate.settings import Resolved
 from newtfix.ablate.study import save_plan
 from newtfix.ablate.trees import Variants
@@ -21,7 +21,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("planned")
     wish = Wish(("task=cartpole-swingup",), tree=str(fake_tree(home)), design="pairs", budget=8)
     variants = Variants(home / "study", Path(wish.tree), ())
-    plan = _draft(wish, variants, find_parts(wish, variants), Resolved("cartpole-swingup", 6_000, 1, 1_000, True))
+    plan = draft(wish, variants, find_parts(wish, variants), Resolved("cartpole-swingup", 6_000, 1, 1_000, True))
     save_plan(home / "study", allocated(plan, 8))
     for patches in (plan.on, plan.all):
         variants.make(patches)
