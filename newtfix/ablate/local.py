@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from newtfix.ablate.machine import Machine
-from newtfix.ablate.runs import Folder, Worker
+from newtfix.ablate.runs import LOG, Folder, Worker, reason
+from newtfix.ablate.scores import read_metrics
 from newtfix.ablate.study import Plan, Run
 from newtfix.ablate.trees import Variants
+from newtfix.errors import NewtfixError
 
 TRIES = 2  # of a run that the machine ends
+EMPTY = 2  # runs that may end without a line before all is stopped
 _PAUSE, _LOOK = 0.1, 2.0  # seconds between two looks at the trainers, and at the folder
 
 
@@ -43,6 +46,7 @@ class Pool:
         self._tries: Counter[str] = Counter()
         self._given_up: set[str] = set()
         self._seconds: list[float] = []
+        self._empty: list[Folder] | None = []  # the first runs, as long as none of them has logged anything
 
     def work(self, needed: Callable[[frozenset[str]], Now]) -> frozenset[str]:
         """Run what `needed` returns until all of it is done; return the runs that the machine ended every time.
@@ -107,6 +111,20 @@ class Pool:
         else:
             self._seconds.append(time.time() - worker.started)
         self._show.ended(run, state, worker.folder)
+        self._must_get_somewhere(worker.folder, state)
+
+    def _must_get_somewhere(self, folder: Folder, state: str) -> None:
+        """Raise NewtfixError where all runs end before they log anything: then it is not the patches."""
+        nothing = state == "failed" and folder.size() == 0 and not read_metrics(folder.path)
+        self._empty = [*self._empty, folder] if nothing and self._empty is not None else None
+        if self._empty is not None and len(self._empty) >= EMPTY:
+            for one in self._empty:
+                one.forget()
+            raise NewtfixError(
+                f"the first {EMPTY} runs ended before they logged anything: {reason(folder) or 'no reason is given'}",
+                where=str(folder.path / LOG),
+                hint="Mend that and run the same again; these runs don't count.",
+            )
 
     def _report(self, now: Now) -> None:
         done = sum(Folder(self._study, run).done is not None for run in now.runs)

@@ -16,7 +16,7 @@ from newtfix.ablate.study import DESIGNS, INERT, OUTCOMES, Plan, Run, write_json
 from newtfix.ablate.trees import Variants
 from newtfix.errors import Refused, UsageError
 from newtfix.model import Patch, Severity, State
-from newtfix.work.session import choose, reports
+from newtfix.work.session import choose
 
 GATES = ("seeding",)  # what holds others back: newt may seed for most of a short run
 PAIRS = 10  # seeds of base against all, at most, where there is a screen too
@@ -81,9 +81,8 @@ def must_be_possible(wish: Wish) -> None:
 def find_parts(wish: Wish, variants: Variants) -> Parts:
     """The roles of patches before anything is run. Raises UsageError for one that is unknown or can't take its role."""
     known = variants.session.patches
-    found = reports(variants.session, known)
     chosen = set(choose(wish.factors, not wish.factors, known))
-    aside = {name: _ASIDE[one.state] for name, one in found.items() if one.state in _ASIDE}
+    aside = {name: _ASIDE[state] for name, state in variants.states.items() if state in _ASIDE}
     if bad := sorted(chosen & aside.keys()) if wish.factors else []:
         raise UsageError(f"{bad[0]} cannot be ablated in this tree: {aside[bad[0]]}")
     aside |= {name: "not asked for" for name in known if name not in chosen and name not in aside}
@@ -149,7 +148,9 @@ def make(study: Path, wish: Wish, work: Work, rate: Callable[[Plan], float], say
     plan = replace(draft(wish, variants, parts, resolved), trainer=kind)
     if wish.budget is not None:
         _must_pay(wish.budget, _smallest(plan, optimistic=wish.inert), plan)
-    if wish.inert and wish.design != "pairs":
+    if wish.inert and trainers.needs_cuda(variants.root, kind):
+        say("Inertness is not looked for: this tree trains on CUDA alone, where the same seed gives other numbers.")
+    elif wish.inert and wish.design != "pairs":
         plan = _without_inert(study, plan, resolved, work, say)
     return allocated(plan, wish.budget if wish.budget is not None else _affordable(study, plan, wish, work, rate))
 

@@ -71,6 +71,10 @@ class Folder:
             return None
         return file
 
+    def forget(self) -> None:
+        """Take the done-file away, so that the run is made again."""
+        (self.path / DONE).unlink(missing_ok=True)
+
     def size(self) -> int:
         """The step that the run has reached, by its metrics."""
         return max((row.get("step") or 0 for row in read_metrics(self.path)), default=0)

@@ -36,15 +36,19 @@ def kind_of(sources: Mapping[str, str], root: Path) -> str:
     )
 
 
+def needs_cuda(tree: Path, kind: str) -> bool:
+    """Whether a tree's trainer refuses to run on a CPU."""
+    return kind == LOGGED and _CUDA.search((tree / "train.py").read_text("utf-8", "replace")) is not None
+
+
 def must_run_here(tree: Path, kind: str) -> None:
     """Raise Refused where this machine cannot run the tree's trainer."""
-    text = (tree / "train.py").read_text("utf-8", "replace")
-    if kind == LOGGED and _CUDA.search(text) and not cuda_devices():
+    if needs_cuda(tree, kind) and not cuda_devices():
         raise Refused(
             "this tree trains on CUDA alone, and there is no CUDA device here: "
             "its train.py asserts torch.cuda.is_available()",
             where=str(tree / "train.py"),
-            hint="Plan with --plan-only and --no-inertness, and run it where there are GPUs: newtfix ablate submit.",
+            hint="Plan with --plan-only, and run it where there are GPUs: newtfix ablate submit.",
         )
 
 

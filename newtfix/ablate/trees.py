@@ -12,15 +12,16 @@ from newtfix.ablate.study import TREES, Plan, subset_digest
 from newtfix.errors import Refused
 from newtfix.files.ledger import fingerprint
 from newtfix.files.write import digest
-from newtfix.work.outcome import compute, save
-from newtfix.work.session import Session, Target, open_session
+from newtfix.model import State
+from newtfix.work.outcome import compute, plan_for, save
+from newtfix.work.session import Session, Target, open_session, reports
 
 
 class Variants:
     """Makes the trees of a study, each once; the tree that they are made from is only read."""
 
     def __init__(self, folder: Path, tree: Path | None, patches: Sequence[Path]) -> None:
-        self._folder, self._patches = folder, tuple(patches)
+        self._folder, self._patches = folder.resolve(), tuple(patches)
         self.root = (tree if tree is not None else find_base()).resolve()
 
     @classmethod
@@ -49,6 +50,19 @@ class Variants:
     def fingerprints(self, names: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
         known = self.session.patches
         return {name: fingerprint(known[name]) for name in names if name in known}
+
+    @cached_property
+    def states(self) -> dict[str, State]:
+        """The state of each patch in the tree, or what it is once the others are in, where only these give it work."""
+        session = self.session
+        found = {name: one.state for name, one in reports(session, session.patches).items()}
+        wanted = [name for name, state in found.items() if state in (State.AVAILABLE, State.ABSENT)]
+        try:
+            together = plan_for(session, wanted, False).reports if wanted else {}
+        except Refused:
+            return found
+        late = [name for name in wanted if found[name] is State.ABSENT and name in together]
+        return found | {name: together[name].state for name in late}
 
     @property
     def package(self) -> str:
