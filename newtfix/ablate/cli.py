@@ -142,8 +142,11 @@ def add(app: typer.Typer, run: Callable[..., None]) -> None:
         html: Annotated[
             Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page of its own.")
         ] = None,
+        pictures: Annotated[
+            Path | None, typer.Option("--pictures", metavar="DIR", help="Write the curves and the forest plot as PNG.")
+        ] = None,
         markdown: Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown.")] = False,
         as_json: Json = False,
     ) -> None:
         """Say what the runs of an ablation show, also while it is running."""
-        run("report", as_json, folder, html, markdown, as_json)
+        run("report", as_json, folder, html, pictures, markdown, as_json)

@@ -44,7 +44,7 @@ def _whole(found: Findings) -> str:
         change = f"{pair.difference:+.3g} [{pair.low:+.3g}, {pair.high:+.3g}] over {pair.seeds} seeds"
         if pair.decided:
             return f"all patches together {'raise' if pair.difference > 0 else 'lower'} the return: {change}"
-        return f"whether all patches together help is not decided ({change}; this supports no verdict)"
+        return f"{_means(found)}whether all patches together help is not decided ({change}; this supports no verdict)"
     if found.gap is not None and found.gap.effect is not None:
         gap = found.gap
         of = f"{gap.effect:+.3g} [{gap.low:+.3g}, {gap.high:+.3g}]"
@@ -53,6 +53,14 @@ def _whole(found: Findings) -> str:
             return f"the patches change the return by {of} in all{with_}"
         return f"no gap between none and all of the patches is shown{with_} ({of})"
     return "nothing is shown yet"
+
+
+def _means(found: Findings) -> str:
+    """The mean returns of base and all, where both are there."""
+    means = {arm.label: arm.mean for arm in found.arms}
+    if not {"base", "all"} <= means.keys():
+        return ""
+    return f"the mean return is {means['all']:.3g} with all patches and {means['base']:.3g} without; "
 
 
 def _listed(names: Sequence[str]) -> str:

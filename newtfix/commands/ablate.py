@@ -39,7 +39,7 @@ def run(
     conduct.carry_out(folder, plan, Variants.of(folder, plan), this_machine(jobs, plan.threads, runs_per_gpu))
     from newtfix.commands.report import run as say_findings
 
-    return say_findings(folder, None, False, as_json)
+    return say_findings(folder, None, None, False, as_json)
 
 
 def _checked(settings: Sequence[str]) -> Iterable[str]:

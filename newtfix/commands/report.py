@@ -13,7 +13,7 @@ from newtfix.ablate.tables import filled, pair_table, verdict_table
 from newtfix.running import require_libraries
 
 
-def run(folder: Path, html: Path | None, markdown: bool, as_json: bool) -> int:
+def run(folder: Path, html: Path | None, pictures: Path | None, markdown: bool, as_json: bool) -> int:
     plan = read_plan(folder)
     require_libraries("a report", ("numpy", "scipy", "matplotlib"))
     found = find(folder, plan)
@@ -23,6 +23,8 @@ def run(folder: Path, html: Path | None, markdown: bool, as_json: bool) -> int:
 
         write_text(html, page(found, folder))
         report.say(f"{html}: the report as a page.")
+    if pictures is not None:
+        _draw(found, pictures)
     if as_json:
         from newtfix.ablate.data import as_data
 
@@ -34,6 +36,19 @@ def run(folder: Path, html: Path | None, markdown: bool, as_json: bool) -> int:
     else:
         _print(found)
     return 0
+
+
+def _draw(found: Findings, folder: Path) -> None:
+    """The pictures that a README shows."""
+    from newtfix.ablate import figures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    main = [arm for arm in found.arms if arm.label in ("base", "all")]
+    drawn = {"curves.png": figures.curves(main, found.plan.task), "forest.png": figures.forest(found)}
+    for name, figure in drawn.items():
+        if figure is not None:
+            figures.save_png(figure, folder / name)
+            report.say(f"{folder / name}")
 
 
 def _print(found: Findings) -> None:

@@ -47,7 +47,7 @@ def test_the_gate_is_on_in_the_screen_and_judged_by_pairs():
 def test_the_numbers_of_runs_stay_when_more_becomes_known():
     made = plan(150, "both")
     before = stages.schedule(made, {})
-    scores, after = known(made)
+    _, after = known(made)
     assert ids(after.runs)[: len(before.runs)] == ids(before.runs)
     assert "screen" in before.open and after.open == ""
     assert len(after.runs) > len(before.runs)  # the confirmation
@@ -55,7 +55,7 @@ def test_the_numbers_of_runs_stay_when_more_becomes_known():
 
 def test_what_stands_out_is_confirmed_alone_and_left_out():
     made = plan(150, "both")
-    scores, schedule = known(made)
+    scores, _ = known(made)
     sequence = stages.sequences(made, scores)[1]
     names = {one.name.rsplit(" ", 1)[0].removesuffix(" left") for one in sequence.contrasts}
     assert names <= {"prior-coef", "rho", "burst"} and "prior-coef" in names
