@@ -22,6 +22,7 @@ class Lines:
         self._ended, self._total = int(done), total
 
     def ended(self, run: Run, state: str, folder: Folder) -> None:
+        self._ended += state != "machine"
         self.say(self._words(run, state, folder))
 
     def say(self, text: str) -> None:
@@ -36,7 +37,7 @@ class Lines:
         value = (done.get("scores") or {}).get(self._plan.outcome)
         score = "no score" if value is None else f"{value:.1f}"
         words = "" if state == "finished" else f"  {state}: {done.get('reason', '')}"
-        return f"[{self._ended + 1}/{self._total}] {name}: {score} in {done.get('seconds', 0):.0f} s{words}"
+        return f"[{self._ended}/{self._total}] {name}: {score} in {done.get('seconds', 0):.0f} s{words}"
 
 
 class Bar(Lines):
