@@ -10,8 +10,8 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it.
 Leave it off: only to repeat runs that were made with the defect.
 """
 
-from newtfix.conditions import ACTS_AT_RANDOM
 from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import ACTS_AT_RANDOM
 
 # The observations that the environments go on from: a variable of the method that stores, or an attribute.
 STEPPING = "$obs, $_, $_, $_, $_ = self.env.step($_)"

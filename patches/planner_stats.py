@@ -17,8 +17,8 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 
 from textwrap import indent
 
-from newtfix.conditions import ACTS_AT_RANDOM
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import ACTS_AT_RANDOM
 
 NAN = 'float("nan")'
 ROW_STATS = tuple(
@@ -805,9 +805,19 @@ BUFFER = (
     *DEMOS,
 )
 
+ROW = ("action", "mu", "std")
 PATCH = Patch(
     title="Planner statistics in agent, trainer, buffer and update",
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
+    only_where=(
+        Fact("unchanged", ("agent", "elite actions", "explored from")),
+        Fact("unchanged", ("trainer", "the agent's actions", "stored")),
+        Fact("unchanged", ("trainer", "actions", "put into a row")),
+        Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),
+        Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
+        Fact("taken_as_given", ("buffer", "add"), keys=ROW),
+        Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
+    ),
     edits=(*AGENT, *TRAINER, *BUFFER),
 )

@@ -11,8 +11,8 @@ Evidence: newt, `QEnsemble` and `QOnlineTargetEnsemble` in common/layers.py; fou
 Leave it off: only to repeat runs that were made with the defect. With compile=false there is no difference.
 """
 
-from newtfix.conditions import TARGET_COPIES
 from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import TARGET_COPIES
 
 MADE = "self.$forward = torch.compile(self.$own, $*options)"
 OVER_ITSELF = "self.$forward = torch.compile(self.$forward, $*options)"

@@ -12,7 +12,7 @@ from newtfix.scan.record import record
 from newtfix.scan.sarif import sarif
 from newtfix.scan.survey import Survey, must_be_whole, survey
 from newtfix.scan.text import draw, markdown
-from newtfix.session import find_target, open_session
+from newtfix.work.session import find_target, open_session
 
 
 def run(

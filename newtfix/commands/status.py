@@ -10,7 +10,7 @@ from typing import Any
 from newtfix import report
 from newtfix.errors import TreeError
 from newtfix.model import PatchReport, State
-from newtfix.session import (
+from newtfix.work.session import (
     Session,
     find_target,
     lost,

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import newtfix
-from newtfix.roles import Found, find_roles
+from newtfix.files.tree import Tree
+from newtfix.newt.roles import Found, find_roles
 from newtfix.running import Importable, environment, importable
-from newtfix.tree import Tree
 from newtfix.verify.observation import Observation, read, unseen
 
 _PROBE_LIMIT = 60.0  # seconds that one probe may take; most take less than one

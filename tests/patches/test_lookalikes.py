@@ -6,8 +6,8 @@ import pytest
 from specimens import texts
 from trees import PATCHES, sources
 
-from newtfix.engine import plan
 from newtfix.errors import Refused
+from newtfix.plan.engine import plan
 from newtfix.testing import variant
 
 TOTAL = "            pi_loss = q_loss\n"

@@ -6,9 +6,9 @@ import pytest
 from specimens import texts
 from trees import PATCHES, sources
 
-from newtfix.engine import inspect, plan
 from newtfix.errors import Refused
 from newtfix.model import State
+from newtfix.plan.engine import inspect, plan
 from newtfix.testing import variant
 
 COMPILED = (
