@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from newtfix.engine import inspect, plan
 from newtfix.errors import NewtfixError, PatchError, Refused
-from newtfix.load import load_patches
+from newtfix.files.tree import read_tree
 from newtfix.model import Patch, State
-from newtfix.places import base_tree, builtin_patches
-from newtfix.roles import find_roles
-from newtfix.sections import require_sections
-from newtfix.tree import read_tree
+from newtfix.newt.roles import find_roles
+from newtfix.patch.sections import require_sections
+from newtfix.plan.engine import inspect, plan
+from newtfix.work.load import load_patches
+from newtfix.work.places import base_tree, builtin_patches
 
 Texts = Mapping[str, str]
 Tree = Texts | Path
@@ -233,8 +233,8 @@ def _can_be_reverted(tree: Tree, after: Texts, name: str, patches: Mapping[str, 
 
 
 def _write(root: Path, wanted: Sequence[str], patches: Mapping[str, Patch]) -> None:
-    from newtfix.outcome import compute, save
-    from newtfix.session import find_target, writing
+    from newtfix.work.outcome import compute, save
+    from newtfix.work.session import find_target, writing
 
     with writing(find_target(root), ()) as session:
         ours = replace(session, patches=patches)

@@ -11,8 +11,8 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
-from newtfix.conditions import TARGET_COPIES
 from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import TARGET_COPIES
 
 DROP = '''
 def _drop(self, x):

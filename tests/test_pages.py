@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from newtfix.errors import PatchError
-from newtfix.load import load_patches
+from newtfix.files.tree import read_tree
 from newtfix.model import Add, Edit, Patch, Severity, Shape
-from newtfix.page import SHAPES, Change, change, markdown, page
-from newtfix.sections import REQUIRED, Setting, fields, headline, sections, settings
-from newtfix.tree import read_tree
+from newtfix.patch.sections import REQUIRED, Setting, fields, headline, sections, settings
+from newtfix.work.load import load_patches
+from newtfix.work.page import SHAPES, Change, change, markdown, page
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs/discrepancies"
@@ -176,7 +176,7 @@ def test_the_code_of_every_edit_is_on_the_page(patch: Patch) -> None:
 
 @pytest.mark.parametrize("name", PATCHES)
 def test_the_diff_on_the_page_makes_newt_base_the_patched_tree(name: str, tmp_path: Path) -> None:
-    from newtfix.engine import plan
+    from newtfix.plan.engine import plan
 
     after = plan(BASE, [name], PATCHES).after
     diffs = fenced(read_page(name), "diff")

@@ -15,8 +15,8 @@ import pytest
 
 from newtfix import testing
 from newtfix.errors import PatchError
-from newtfix.load import load_patches
 from newtfix.model import Add, Edit, Patch, Severity, Shape, State
+from newtfix.work.load import load_patches
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/write-a-patch.md").read_text("utf-8")

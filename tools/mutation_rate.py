@@ -25,8 +25,8 @@ from mutators import MUTATORS, STACK  # noqa: E402
 from oracle import Outcome  # noqa: E402
 from rate import ALL, Case, Result, mutant_of, results  # noqa: E402
 
-from newtfix.load import load_patches  # noqa: E402
-from newtfix.tree import read_tree  # noqa: E402
+from newtfix.files.tree import read_tree  # noqa: E402
+from newtfix.work.load import load_patches  # noqa: E402
 
 FAULTS = (Outcome.WRONG, Outcome.MISSED, Outcome.TRACEBACK)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import NewtfixError
-from newtfix.load import load_patches
-from newtfix.page import all_pages
-from newtfix.tree import read_tree
+from newtfix.files.tree import read_tree
+from newtfix.work.load import load_patches
+from newtfix.work.page import all_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "discrepancies"

@@ -10,7 +10,7 @@ from typing import Any
 from newtfix import report
 from newtfix.commands.wishes import grant, refusal, wish_of
 from newtfix.errors import Refused, UsageError
-from newtfix.git import (
+from newtfix.files.git import (
     GitFailed,
     Repository,
     commit,
@@ -20,10 +20,10 @@ from newtfix.git import (
     must_take_commits,
     uncommitted,
 )
-from newtfix.message import message
 from newtfix.model import Plan, State
-from newtfix.outcome import Outcome, one_by_one, save
-from newtfix.session import Session, changed_patches, choose, find_target, reports, writing
+from newtfix.patch.message import message
+from newtfix.work.outcome import Outcome, one_by_one, save
+from newtfix.work.session import Session, changed_patches, choose, find_target, reports, writing
 
 
 @dataclass(frozen=True)

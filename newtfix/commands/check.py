@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.model import State
-from newtfix.session import choose, find_target, lost, open_session, reports, unseen
+from newtfix.work.session import choose, find_target, lost, open_session, reports, unseen
 
 _GOOD = (State.APPLIED, State.ABSENT)
 

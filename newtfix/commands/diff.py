@@ -9,9 +9,9 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.commands.wishes import grant, refusal, wish_of
-from newtfix.diff import diff_files, stat
 from newtfix.errors import UsageError
-from newtfix.session import Session, choose, find_target, lost, open_session
+from newtfix.files.diff import diff_files, stat
+from newtfix.work.session import Session, choose, find_target, lost, open_session
 
 _NOT_XML = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)

@@ -9,12 +9,12 @@ from pathlib import Path
 from newtfix import report
 from newtfix.commands.wishes import none_fits, refusal
 from newtfix.errors import Refused, UsageError
-from newtfix.export import series, write_series
-from newtfix.git import find_repository
+from newtfix.files.export import series, write_series
+from newtfix.files.git import find_repository
 from newtfix.model import Plan
-from newtfix.outcome import plan_for, pristine_sources
-from newtfix.session import Session, applied_by, choose, find_target, open_session
-from newtfix.steps import fitting, steps
+from newtfix.work.outcome import plan_for, pristine_sources
+from newtfix.work.session import Session, applied_by, choose, find_target, open_session
+from newtfix.work.steps import fitting, steps
 
 
 def run(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newtfix import report
-from newtfix.session import find_patches, find_target
+from newtfix.work.session import find_patches, find_target
 
 
 def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:

@@ -7,12 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from newtfix import kept, report
+from newtfix import report
 from newtfix.errors import NewtfixError, UsageError
 from newtfix.model import State
-from newtfix.order import with_requirements
+from newtfix.patch.order import with_requirements
 from newtfix.running import require_libraries
-from newtfix.session import Session, applied_by, find_target, open_session, reports
+from newtfix.work import planning
+from newtfix.work.session import Session, applied_by, find_target, open_session, reports
 
 if TYPE_CHECKING:
     from newtfix.parity.compare import Row
@@ -60,7 +61,7 @@ def _lacking(session: Session, asked: Set[str], states: Mapping[str, State]) -> 
     lacking = {name for name in asked if states[name] in _LACKING}
     if lacking and any(states[name] is State.ABSENT for name in asked):
         with suppress(NewtfixError):  # what does not fit is for `apply` to say
-            lacking |= asked & {*applied_by(kept.plan(session.tree.sources, asked, session.patches))}
+            lacking |= asked & {*applied_by(planning.plan(session.tree.sources, asked, session.patches))}
     return lacking
 
 

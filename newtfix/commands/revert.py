@@ -7,11 +7,11 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import Refused, UsageError
-from newtfix.git import must_be_clean
+from newtfix.files.git import must_be_clean
 from newtfix.model import State
-from newtfix.order import with_requirements
-from newtfix.outcome import Outcome, compute, save, without
-from newtfix.session import Session, choose, find_target, lost, required_by, writing
+from newtfix.patch.order import with_requirements
+from newtfix.work.outcome import Outcome, compute, save, without
+from newtfix.work.session import Session, choose, find_target, lost, required_by, writing
 
 
 def run(

@@ -14,12 +14,12 @@ from typing import Any
 
 from newtfix import report
 from newtfix.errors import NewtfixError
+from newtfix.files.tree import read_tree
 from newtfix.model import Add, Edit, Patch
-from newtfix.page import Block, Change, change, markdown, page
-from newtfix.places import base_tree
-from newtfix.sections import sections, settings
-from newtfix.session import choose, find_patches, find_target
-from newtfix.tree import read_tree
+from newtfix.patch.sections import sections, settings
+from newtfix.work.page import Block, Change, change, markdown, page
+from newtfix.work.places import base_tree
+from newtfix.work.session import choose, find_patches, find_target
 
 _WIDEST = 100
 _LIST = re.compile(r"^(-|\||\d+\.) ", re.MULTILINE)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from newtfix import __version__, report
 from newtfix.errors import Refused
-from newtfix.git import must_be_clean
-from newtfix.outcome import Outcome, compute, save
-from newtfix.session import Session, changed_patches, find_target, writing
+from newtfix.files.git import must_be_clean
+from newtfix.work.outcome import Outcome, compute, save
+from newtfix.work.session import Session, changed_patches, find_target, writing
 
 
 def run(tree: Path | None, named: Sequence[Path], as_json: bool, allow_dirty: bool) -> int:

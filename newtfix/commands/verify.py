@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from newtfix import report
-from newtfix.order import with_requirements
+from newtfix.patch.order import with_requirements
 from newtfix.running import require_libraries
-from newtfix.session import Session, choose, find_target, open_session
+from newtfix.work.session import Session, choose, find_target, open_session
 
 if TYPE_CHECKING:
     from newtfix.verify.launch import Seen

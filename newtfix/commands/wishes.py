@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from newtfix.errors import Refused
-from newtfix.outcome import GONE, Outcome, again, compute, fitting, without
-from newtfix.session import Session
+from newtfix.work.outcome import GONE, Outcome, again, compute, fitting, without
+from newtfix.work.session import Session
 
 
 @dataclass(frozen=True)

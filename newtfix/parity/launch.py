@@ -15,10 +15,10 @@ import numpy as np
 
 import newtfix
 from newtfix.errors import TreeError
+from newtfix.files.tree import Tree
+from newtfix.newt.roles import ROLES, Found, find_roles
 from newtfix.parity.fixture import Array, Fixture
-from newtfix.roles import ROLES, Found, find_roles
 from newtfix.running import Importable, environment, importable
-from newtfix.tree import Tree
 
 _NEEDED = ("agent", "world_model", "math")
 _SHOWN_LINES = 8

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from newtfix.code.syntax import parse, walk
 from newtfix.model import Place
-from newtfix.roles import Found
+from newtfix.newt.roles import Found
 from newtfix.scan.evaluate import ClassCode, class_code, local_values, self_attribute
-from newtfix.syntax import parse, walk
 
 _OTHER_STEPS = re.compile(r"(total_|max_|num_|train_)?steps|.*(eval|save|log_freq|constraint|warmup|demo).*")
 _DEEPEST = 4  # methods that call methods

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 
 from newtfix.model import Patch, State
+from newtfix.patch.sections import sections
 from newtfix.scan.facts import Facts, Quantity, show
 from newtfix.scan.numbers import REFERENCE_DIMS
-from newtfix.sections import sections
 
 Numbers = Mapping[str, Quantity]
 _SENTENCE = re.compile(r"(?<=[.!?]) (?=[A-Z])")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from newtfix.syntax import walk
+from newtfix.code.syntax import walk
 
 SETTINGS_NAMES = frozenset({"cfg", "config", "_cfg", "_config", "args"})
 _DEEPEST = 60  # names and operators that a value may go through

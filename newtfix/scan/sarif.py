@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from newtfix import __version__
 from newtfix.model import Patch, Place, Severity, State
+from newtfix.patch.sections import headline, sections
 from newtfix.scan.survey import FOUND, Finding, Survey
 from newtfix.scan.text import command, first_line, missing
-from newtfix.sections import headline, sections
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _BASE = "SRCROOT"

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from newtfix.code.syntax import parse
 from newtfix.errors import UsageError
-from newtfix.roles import Found
+from newtfix.newt.roles import Found
 from newtfix.scan.evaluate import Evaluator, Unknown
-from newtfix.syntax import parse
 
 GIVEN = "command line"
 PRESET = ", preset "

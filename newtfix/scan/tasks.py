@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from newtfix.roles import Found, outline
+from newtfix.code.syntax import parse, walk
+from newtfix.newt.roles import Found, outline
 from newtfix.scan.evaluate import ClassCode, Evaluator, Unknown
 from newtfix.scan.settings import GIVEN, PRESET, Setting, Settings, constants
-from newtfix.syntax import parse, walk
 
 _TABLE = "tasks.json"
 _SETS = "TASK_SET"

@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from newtfix.engine import plan
 from newtfix.errors import Refused
 from newtfix.model import State
+from newtfix.plan.engine import plan
 from newtfix.testing import base, load
 
 HERE = Path(__file__).parent

@@ -16,9 +16,9 @@ from pathlib import Path
 from canon import canonical
 from mutant import MARK, Modules, Mutant
 
-from newtfix.engine import plan
 from newtfix.errors import NewtfixError
 from newtfix.model import Patch
+from newtfix.plan.engine import plan
 
 Behave = Callable[[Mapping[str, str], Mapping[str, str]], bool | None]
 

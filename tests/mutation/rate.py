@@ -11,10 +11,10 @@ from mutant import Mutant, mutated
 from mutators import MUTATORS
 from oracle import Behave, Verdict, judge
 
-from newtfix.engine import plan
 from newtfix.errors import NewtfixError
 from newtfix.model import Patch, State
-from newtfix.roles import find_roles
+from newtfix.newt.roles import find_roles
+from newtfix.plan.engine import plan
 
 ALL = "(all)"
 SCRIPTS = ("generate_demos.py",)

@@ -14,8 +14,8 @@ from oracle import Outcome, judge, untouched
 from rate import mutant_of
 from shipped import shipped
 
-from newtfix.engine import plan
 from newtfix.model import Edit, Patch, Severity, Shape
+from newtfix.plan.engine import plan
 
 MAIN_FILES = frozenset(["trainer.py", "tdmpc2.py", "common/buffer.py", "common/layers.py"])
 NOT_IN_PLAIN = ("nested-tests",)

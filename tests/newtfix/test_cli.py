@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import pytest
 
 from newtfix.cli import app
-from newtfix.places import base_tree, builtin_patches
+from newtfix.work.places import base_tree, builtin_patches
 
 ROOT = Path(__file__).parents[2]
 
@@ -454,7 +454,7 @@ def test_a_request_to_end_is_taken_as_ctrl_c_is(tmp_path: Path) -> None:
     """SIGTERM while files are being replaced: what is begun is finished or undone, and nothing is left behind."""
     code = (
         "import os, signal, sys\n"
-        "from newtfix import write\n"
+        "from newtfix.files import write\n"
         "from newtfix.cli import main\n"
         "stage = write._stage\n"
         "def cut(*arguments):\n"
@@ -490,7 +490,7 @@ def test_a_run_that_is_killed_leaves_nothing_that_git_sees(tmp_path: Path) -> No
         subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
     code = (
         "import os, sys\n"
-        "from newtfix import write\n"
+        "from newtfix.files import write\n"
         "from newtfix.cli import main\n"
         "write._replace = lambda *_: os._exit(9)\n"
         "sys.argv = ['newtfix', 'apply', 'prior-coef', 'rho', '--tree', 'tree', '--allow-dirty']\n"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newtfix.diff import diff_files, stat
+from newtfix.files.diff import diff_files, stat
 
 PAIRS = [
     pytest.param(b"a\nb\nc\n", b"a\nB\nc\n", id="a line"),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from newtfix.engine import inspect, plan
 from newtfix.errors import PatchError, Refused, TreeError
-from newtfix.load import load_patches
 from newtfix.model import Add, Edit, Patch, Severity, Shape, State
-from newtfix.order import in_order
+from newtfix.patch.order import in_order
+from newtfix.plan.engine import inspect, plan
+from newtfix.work.load import load_patches
 
 ROOT = Path(__file__).parents[2]
 PATCHES = load_patches([ROOT / "patches"])

@@ -13,7 +13,7 @@ import pytest
 
 from newtfix.cli import app
 from newtfix.errors import Refused, TreeError
-from newtfix.export import series, write_series
+from newtfix.files.export import series, write_series
 from newtfix.model import Patch, Severity
 
 SPECIMEN = Path(__file__).parents[1] / "specimens/plain"

@@ -15,10 +15,10 @@ import yaml
 
 from newtfix.cli import app
 from newtfix.errors import Refused
-from newtfix.git import GitFailed, commit, find_repository, must_be_clean, must_take_commits, uncommitted
-from newtfix.message import message
+from newtfix.files.git import GitFailed, commit, find_repository, must_be_clean, must_take_commits, uncommitted
+from newtfix.files.write import digest
 from newtfix.model import Patch, Severity
-from newtfix.write import digest
+from newtfix.patch.message import message
 
 SPECIMEN = Path(__file__).parents[1] / "specimens/plain"
 Run = Callable[..., tuple[int, str, str]]

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from newtfix import engine, kept
 from newtfix.errors import Refused
-from newtfix.load import load_patches
-from newtfix.places import base_tree, builtin_patches
+from newtfix.files import kept
+from newtfix.plan import engine
+from newtfix.work import planning
+from newtfix.work.load import load_patches
+from newtfix.work.places import base_tree, builtin_patches
 
 PATCHES = load_patches([builtin_patches()])
 SOURCES = {path.relative_to(base_tree()).as_posix(): path.read_text("utf-8") for path in base_tree().rglob("*.py")}
@@ -39,24 +41,24 @@ def entries(folder: Path) -> list[Path]:
 
 
 def test_what_is_kept_is_what_the_engine_said(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = kept.plan(SOURCES, ["burst"], PATCHES)
-    reports = kept.inspect(SOURCES, PATCHES)
+    plan = planning.plan(SOURCES, ["burst"], PATCHES)
+    reports = planning.inspect(SOURCES, PATCHES)
     assert plan == engine.plan(SOURCES, ["burst"], PATCHES)
     assert reports == engine.inspect(SOURCES, PATCHES)
     assert any(edit.places for report in reports.values() for edit in report.edits)
     no_engine(monkeypatch)
-    assert kept.plan(SOURCES, ["burst"], PATCHES) == plan
-    assert kept.inspect(SOURCES, PATCHES) == reports
+    assert planning.plan(SOURCES, ["burst"], PATCHES) == plan
+    assert planning.inspect(SOURCES, PATCHES) == reports
     assert len(entries(cache)) == 2
 
 
 def test_refusals_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = SOURCES | {"trainer.py": SOURCES["trainer.py"].replace("seeding_coef", "coefficient_of_seeding")}
     with pytest.raises(Refused) as first:
-        kept.plan(sources, ["seeding"], PATCHES)
+        planning.plan(sources, ["seeding"], PATCHES)
     no_engine(monkeypatch)
     with pytest.raises(Refused) as second:
-        kept.plan(sources, ["seeding"], PATCHES)
+        planning.plan(sources, ["seeding"], PATCHES)
     assert second.value == first.value
     assert str(second.value) == str(first.value)
 
@@ -64,7 +66,7 @@ def test_refusals_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("what", ["a text", "a file's name", "a patch", "the order", "complete"])
 def test_whatever_differs_is_looked_at_anew(what: str, cache: Path) -> None:
     ids = ["mu-std", "rho"]
-    kept.plan(SOURCES, ids, PATCHES)
+    planning.plan(SOURCES, ids, PATCHES)
     sources, patches, complete = dict(SOURCES), dict(PATCHES), False
     if what == "a text":
         sources["trainer.py"] += "# one more line\n"
@@ -76,7 +78,7 @@ def test_whatever_differs_is_looked_at_anew(what: str, cache: Path) -> None:
         ids.reverse()
     else:
         complete = True
-    kept.plan(sources, ids, patches, complete=complete)
+    planning.plan(sources, ids, patches, complete=complete)
     assert len(entries(cache)) == 2
 
 
@@ -89,11 +91,11 @@ def test_parts_are_not_run_together(cache: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"reports": {"burst": 1}}', "null", "\x00"])
 def test_a_damaged_entry_is_made_again(damage: str, cache: Path) -> None:
-    plan = kept.plan(SOURCES, ["mu-std"], PATCHES)
+    plan = planning.plan(SOURCES, ["mu-std"], PATCHES)
     (entry,) = entries(cache)
     whole = entry.read_text()
     entry.write_text(damage)
-    assert kept.plan(SOURCES, ["mu-std"], PATCHES) == plan
+    assert planning.plan(SOURCES, ["mu-std"], PATCHES) == plan
     assert entry.read_text() == whole
 
 
@@ -133,7 +135,7 @@ def test_a_second_command_does_without_libcst_and_says_the_same(cache: Path, tmp
             subprocess.run(
                 [sys.executable, "-c", script, *command, "--tree", str(base_tree())],
                 cwd=tmp_path,
-                env=os.environ | {"PYTHONPATH": str(Path(kept.__file__).parents[1])},
+                env=os.environ | {"PYTHONPATH": str(Path(kept.__file__).parents[2])},
                 capture_output=True,
                 text=True,
                 check=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from newtfix.errors import TreeError
-from newtfix.ledger import (
+from newtfix.files.ledger import (
     LEDGER,
     Entry,
     Ledger,
@@ -19,8 +19,8 @@ from newtfix.ledger import (
     pristine_bytes,
     read_ledger,
 )
+from newtfix.files.write import commit, digest
 from newtfix.model import Patch, Severity
-from newtfix.write import commit, digest
 
 BYTES = {"trainer.py": b"old\r\n", "common/math.py": b"\xef\xbb\xbfold"}
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newtfix.engine import plan
 from newtfix.errors import Refused
-from newtfix.load import load_patches
-from newtfix.merge import Conflict, merge, merge_files
-from newtfix.places import base_tree, builtin_patches
-from newtfix.tree import read_tree
+from newtfix.files.merge import Conflict, merge, merge_files
+from newtfix.files.tree import read_tree
+from newtfix.plan.engine import plan
+from newtfix.work.load import load_patches
+from newtfix.work.places import base_tree, builtin_patches
 
 BASE = b"import os\n\n\ndef run():\n    x = 1\n    y = 2\n    z = 3\n    return x\n"
 

@@ -8,8 +8,8 @@ import libcst as cst
 import pytest
 
 from newtfix.errors import PatchError
-from newtfix.pattern import Match, find, parse_pattern
-from newtfix.render import at, render_expression, render_statements, replace_at, style_at
+from newtfix.match.pattern import Match, find, parse_pattern
+from newtfix.match.render import at, render_expression, render_statements, replace_at, style_at
 
 
 def code(text: str) -> cst.Module:

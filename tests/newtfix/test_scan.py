@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from newtfix.cli import app
-from newtfix.engine import plan
-from newtfix.load import load_patches
-from newtfix.places import base_tree, builtin_patches
-from newtfix.roles import Found
+from newtfix.files.tree import read_tree
+from newtfix.newt.roles import Found
+from newtfix.plan.engine import plan
 from newtfix.scan import settings as settings_module
 from newtfix.scan.behaviour import read_agent, read_trainer
 from newtfix.scan.evaluate import Evaluator, Unknown, class_code
 from newtfix.scan.settings import parse_value, read_settings
 from newtfix.scan.text import _fenced
-from newtfix.tree import read_tree
+from newtfix.work.load import load_patches
+from newtfix.work.places import base_tree, builtin_patches
 
 PLAIN = Path(__file__).parents[1] / "specimens/plain"
 HUMANOID = ("task=humanoid-run", "num_envs=20", "episode_length=250", "action_dim=21")
@@ -163,7 +163,7 @@ def test_what_newtfix_applied_is_not_by_hand(scan: Scan, copy: Callable[..., Pat
     assert scan("prior-coef", "--tree", tree, command="apply").code == 0
     result = scan("--json", "--tree", tree)
     assert [result.patch(name)["by_hand"] for name in ("prior-coef", "planner-stats", "rho")] == [False, True, False]
-    assert result.patch("prior-coef")["evidence"][0]["text"].startswith("prior_coef: float = 1.0")
+    assert result.patch("prior-coef")["evidence"][0]["text"].startswith("prior_coef: Weight = 1.0")
     assert result.json["numbers"]["prior_coef"]["ratio"] == 1
 
 
@@ -261,7 +261,7 @@ def test_nothing_is_imported_and_nothing_written(scan: Scan, tmp_path: Path, cop
 
 
 def test_half_written_trees_are_left_alone(scan: Scan, copy: Callable[..., Path]) -> None:
-    from newtfix import write
+    from newtfix.files import write
 
     tree = copy(PLAIN)
     journal = tree / write._JOURNAL

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-import newtfix.engine
-import newtfix.load
+import newtfix.plan.engine
+import newtfix.work.load
 from newtfix.errors import Refused, TreeError, UsageError
-from newtfix.ledger import LEDGER
+from newtfix.files.ledger import LEDGER
 from newtfix.model import Patch, PatchReport, Plan, Severity, State
-from newtfix.outcome import compute, one_by_one, save
-from newtfix.places import base_tree
-from newtfix.session import (
+from newtfix.work.outcome import compute, one_by_one, save
+from newtfix.work.places import base_tree
+from newtfix.work.session import (
     DEFAULT_TREE,
     Target,
     choose,
@@ -76,9 +76,9 @@ def fake_inspect(
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NEWTFIX_CACHE", "")
-    monkeypatch.setattr(newtfix.engine, "plan", fake_plan)
-    monkeypatch.setattr(newtfix.engine, "inspect", fake_inspect)
-    monkeypatch.setattr(newtfix.load, "load_patches", lambda directories: PATCHES)
+    monkeypatch.setattr(newtfix.plan.engine, "plan", fake_plan)
+    monkeypatch.setattr(newtfix.plan.engine, "inspect", fake_inspect)
+    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda directories: PATCHES)
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "tree"
     for path, content in FILES.items():
@@ -279,7 +279,9 @@ def test_an_older_record_is_read_and_what_it_lacks_is_made_again(tree: Path, mon
     want(tree, "b")
     assert contents(tree)["trainer.py"] == PATCHED + b"# mine"
     old_record(tree)
-    monkeypatch.setattr(newtfix.engine, "plan", lambda *a, **k: fake_plan(*a, **k) if "b" not in a[1] else misfit())
+    monkeypatch.setattr(
+        newtfix.plan.engine, "plan", lambda *a, **k: fake_plan(*a, **k) if "b" not in a[1] else misfit()
+    )
     with pytest.raises(Refused, match="does not say what it was then"):
         want(tree, "c")
     edit(tree, b"# mine", b"")
@@ -324,7 +326,7 @@ def test_a_file_that_is_not_utf8_is_refused_only_where_it_would_be_written(tree:
 
 def test_all_comes_out_without_the_patches_that_went_in(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     want(tree, "b", "c")
-    monkeypatch.setattr(newtfix.load, "load_patches", lambda directories: {"a": PATCHES["a"]})
+    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda directories: {"a": PATCHES["a"]})
     with pytest.raises(Refused, match="not among the patches at hand: c"):
         want(tree, "c")
     want(tree)

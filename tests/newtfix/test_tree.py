@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from newtfix.errors import TreeError
-from newtfix.tree import decode, encode, read_tree
+from newtfix.files.tree import decode, encode, read_tree
 
 
 def make(root: Path, files: dict[str, bytes]) -> Path:

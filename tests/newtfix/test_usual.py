@@ -8,11 +8,11 @@ import pytest
 from specimens import texts
 from trees import PATCHES, sources
 
-from newtfix.engine import inspect, plan
 from newtfix.errors import Refused
 from newtfix.model import State
-from newtfix.roles import find_roles
-from newtfix.usual import names
+from newtfix.newt.roles import find_roles
+from newtfix.newt.usual import names
+from newtfix.plan.engine import inspect, plan
 
 TRAINER = {
     "_tds": "_episodes",

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from newtfix.cli import app
 from newtfix.errors import TreeError
-from newtfix.tree import read_tree
+from newtfix.files.tree import read_tree
 from newtfix.verify.callers import calls_of_agents
 from newtfix.verify.launch import Limits, observe
 from newtfix.verify.observation import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, verdicts

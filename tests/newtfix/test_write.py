@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from newtfix import write
 from newtfix.errors import TreeError
-from newtfix.lock import locked
-from newtfix.write import Change, commit, is_interrupted, preflight, recover
+from newtfix.files import write
+from newtfix.files.lock import locked
+from newtfix.files.write import Change, commit, is_interrupted, preflight, recover
 
 OLD = {"trainer.py": b"old trainer\n", "common/math.py": b"old math\r\n", "common/gone.py": b"bye\n"}
 NEW = {"trainer.py": b"new trainer\n", "common/math.py": b"new math\r\n", ".newtfix/pristine/common/math.py": b"kept"}

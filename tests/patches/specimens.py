@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from trees import PATCHES, FakeEnv, SilentLogger
 
-from newtfix.engine import plan
 from newtfix.model import Plan
+from newtfix.plan.engine import plan
 
 SPECIMENS = Path(__file__).parents[1] / "specimens"
 NAMES = tuple(sorted(folder.name for folder in SPECIMENS.iterdir() if folder.is_dir()))

@@ -11,9 +11,9 @@ import pytest
 import torch
 from trees import PATCHES, import_text, make_trainer, patched, sources
 
-from newtfix.engine import inspect, plan
 from newtfix.model import State
-from newtfix.order import in_order
+from newtfix.patch.order import in_order
+from newtfix.plan.engine import inspect, plan
 
 NONE: frozenset[str] = frozenset()
 ALL = frozenset(PATCHES)

@@ -7,8 +7,8 @@ from specimens import texts
 from trees import PATCHES, sources
 
 from newtfix import testing
-from newtfix.engine import plan
 from newtfix.errors import Refused
+from newtfix.plan.engine import plan
 
 RENAMED = [
     ("self.model", "self.world", "actor-modes"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from trees import PATCHES, make_trainer, patched, sources
 
-from newtfix.engine import plan
+from newtfix.plan.engine import plan
 
 
 def rows(trainer):

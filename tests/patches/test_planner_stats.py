@@ -15,8 +15,8 @@ import torch
 from tensordict import TensorDict
 from trees import PATCHES, CountingAgent, FakeEnv, SilentLogger
 
-from newtfix.engine import inspect, plan
 from newtfix.model import State
+from newtfix.plan.engine import inspect, plan
 
 PLAIN = Path(__file__).parents[1] / "specimens/plain"
 ALL = frozenset(PATCHES)

@@ -10,10 +10,10 @@ from promises import PROMISES
 from specimens import NAMES, PATCHES, Run, load, make_agent, make_cfg, patched, planned, texts, write
 from trees import FakeEnv, SilentLogger
 
-from newtfix.engine import inspect, plan
 from newtfix.errors import Refused, TreeError
+from newtfix.files.tree import read_tree
 from newtfix.model import State
-from newtfix.tree import read_tree
+from newtfix.plan.engine import inspect, plan
 
 APPLIED, HALF, BY_HAND, NOTHING, REFUSED = "applied", "half present", "present by hand", "nothing to fix", "refused"
 ANSWERS = {State.AVAILABLE: APPLIED, State.PARTIAL: HALF, State.APPLIED: BY_HAND, State.ABSENT: NOTHING}

@@ -6,8 +6,8 @@ import pytest
 from trees import PATCHES, sources
 
 from newtfix import testing
-from newtfix.engine import plan
 from newtfix.errors import Refused
+from newtfix.plan.engine import plan
 
 TOKEN_IF = "                    if self._update_tokens >= 1.0:\n"
 TOKENS = "                    self._update_tokens += self.cfg.num_envs * self.cfg.world_size * self.cfg.utd\n"

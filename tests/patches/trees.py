@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from newtfix.engine import plan
-from newtfix.load import load_patches
+from newtfix.plan.engine import plan
+from newtfix.work.load import load_patches
 
 ROOT = Path(__file__).parents[2]
 PATCHES = load_patches([ROOT / "patches"])

@@ -1,0 +1,56 @@
+"""A file as patterns see it, and the way back to the file as its owner writes it.
+
+Patterns look for the code that matters. What people put in between (prints, assertions, timers) and the names that they
+give to settings (`cfg = self.cfg`, a threshold in a variable) would hide it. So patterns are shown a view of the file,
+in which the former are comments and the latter are spelled out; what a patch makes of the view is turned back, byte for
+byte where nothing was patched.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import libcst as cst
+
+from newtfix.code.view import inert, shared, spelled
+
+
+@lru_cache(maxsize=512)
+def view(text: str) -> cst.Module:
+    """The module that patterns are matched against; it has the same lines as `text`."""
+    text = inert.hidden(text)
+    names = spelled.names(text)
+    around = [] if inert.has_odd_lines(text) else shared.surroundings(text)
+    known = [one for one in around if shared.may_be_known(one.key, spelled.holding(names, one.cls, one.name))]
+    module = cst.parse_module(shared.abridged(text, known))
+    layout = _layout(module)
+    if not all(shared.is_known((one.key, spelled.holding(names, one.cls, one.name), *layout)) for one in known):
+        module = cst.parse_module(text)
+        layout = _layout(module)
+    found = iter(around)
+
+    def seen(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
+        one = next(found, None)
+        here = spelled.holding(names, cls, function.name.value)
+        if one is None:
+            return spelled.out(function, cls, names) if here else function
+        key = (one.key, here, *layout)
+        return shared.remembered(key, function, lambda: spelled.out(function, cls, names) if here else function)
+
+    return shared.with_functions(module, seen)
+
+
+def _layout(module: cst.Module) -> tuple[str, str]:
+    return module.default_indent, module.default_newline
+
+
+def restored(patched: cst.Module, original: str) -> str:
+    """The text that a patched view of `original` stands for."""
+    names = spelled.names(inert.hidden(original))
+    back = spelled.Back(names, patched)
+
+    def plain(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
+        known = shared.plain(function)
+        return known if known is not None else back.function(cls, function)
+
+    return inert.shown(shared.with_functions(patched, plain).code)

@@ -1,0 +1,355 @@
+"""Names that a function or a class gives to settings and parts, spelled out for patterns.
+
+They are variables (`cfg = self.cfg`, `env = self.env`), attributes that hold the threshold of seeding, and properties
+and methods that compare the step with it.
+
+A name that is spelled out stands in parentheses with a number of blanks behind the first one that tells which name it
+is; where a patch moves it to another function, the parentheses stay and the blanks go.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import libcst as cst
+
+from newtfix.code.syntax import dotted, parse, walk
+
+_BLANKS = 8  # more than anybody writes
+_ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
+_PARTS = ("self.env", "self.agent", "self.buffer", "self.model")
+_THRESHOLDS = ("seeding_coef", "_seed_steps")
+_CALLS = frozenset({"int", "max", "min", "float", "round"})
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name for a setting: a variable in `scope`, a function, or (`attribute`) an attribute or method of a class."""
+
+    scope: str
+    name: str
+    code: str
+    attribute: bool = False
+
+
+@lru_cache(maxsize=512)
+def names(text: str) -> tuple[_Name, ...]:
+    """The names for settings in a module, in a fixed order."""
+    try:
+        module = parse(text)
+    except (SyntaxError, ValueError):
+        return ()
+    found: list[_Name] = []
+    for node in module.body:
+        if isinstance(node, ast.ClassDef):
+            found += _attributes(node)
+        for scope, function in _functions(node, ""):
+            found += _variables(function, scope, found)
+    return tuple(found)
+
+
+def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    if isinstance(node, ast.FunctionDef):
+        yield scope + node.name, node
+    elif isinstance(node, ast.ClassDef):
+        for child in node.body:
+            yield from _functions(child, f"{node.name}.")
+
+
+def _attributes(cls: ast.ClassDef) -> list[_Name]:
+    """Attributes that are set once in the class, to a threshold of seeding."""
+    set_to: dict[str, list[ast.expr | None]] = {}
+    for node in walk(cls):
+        for target, value in _settings_of(node):
+            if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
+                set_to.setdefault(target.attr, []).append(value)
+    known = {"cfg": "self.cfg"} if "cfg" in set_to else {}
+    names = []
+    for name, values in set_to.items():
+        code = _spelled(values[0], known) if len(values) == 1 and values[0] is not None else None
+        if code is not None and any(word in code for word in _THRESHOLDS):
+            names.append(_Name(cls.name, f"self.{name}", code, attribute=True))
+    thresholds = [one for node in cls.body if (one := _threshold(cls.name, node)) is not None]
+    bounds = {one.name: one.code for one in thresholds}
+    questions = (_question(cls.name, node, bounds) for node in cls.body)
+    return [*names, *thresholds, *(question for question in questions if question is not None)]
+
+
+def _threshold(cls: str, node: ast.stmt) -> _Name | None:
+    """A property that says nothing but what the threshold of seeding is."""
+    read, value = _answer(node)
+    code = _spelled(value, {}) if value is not None else None
+    if code is None or read.endswith("()") or not any(word in code for word in _THRESHOLDS):
+        return None
+    return _Name(cls, read, code, attribute=True)
+
+
+def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> _Name | None:
+    """A property, or a method without arguments, that says nothing but whether seeding is over.
+
+    Args:
+        bounds: what properties say that the threshold is.
+    """
+    match _answer(node):
+        case read, ast.Compare(left=left, ops=[operator], comparators=[right]):
+            bound = bounds.get(dotted(right)) or _spelled(right, {})
+        case _:
+            return None
+    asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+    if not asks or bound is None or not any(word in bound for word in _THRESHOLDS):
+        return None
+    if dotted(right) not in bounds and bound != ast.unparse(right):
+        return None
+    compared = ast.Compare(left, [operator], [ast.parse(bound, mode="eval").body])
+    return _Name(cls, read, ast.unparse(compared), attribute=True)
+
+
+def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """How a property, or a method without arguments, is read, and the expression that is all it consists of."""
+    match node:
+        case ast.FunctionDef(
+            args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None),
+            body=[*others, ast.Return(value=value)],
+        ) if all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others):
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if decorators in ([], ["property"]):
+                return f"self.{node.name}{'' if decorators else '()'}", value
+    return "", None
+
+
+def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """What a statement sets, each with what it is set to, where that is an expression of its own."""
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(targets) == len(values):
+            yield from zip(targets, values, strict=True)
+        case ast.Assign(targets=[ast.Tuple(elts=targets)]):
+            yield from ((target, None) for target in targets)
+        case ast.Assign(targets=[target], value=value):
+            yield target, value
+        case ast.Assign(targets=targets):
+            yield from ((target, None) for target in targets)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target) | ast.For(target=target):
+            yield target, None
+
+
+def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -> list[_Name]:
+    """Variables that are set once in the function, where nothing depends on a branch, to settings."""
+    nodes = walk(function)
+    stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    for node in nodes:
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            stored.update(2 * node.names)
+    known: dict[str, str] = {}
+    for statement in _unconditional(function.body):
+        for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
+            if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
+                code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
+                if code is not None and "self." in code:
+                    known[target.id] = code
+    return [_Name(scope, name, code) for name, code in known.items()]
+
+
+def _unconditional(block: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in block:
+        yield statement
+        if isinstance(statement, (ast.While, ast.For, ast.With)):
+            yield from _unconditional(statement.body)
+
+
+def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
+    """An expression of settings alone, in which known names are spelled out; None: it is not one."""
+    match value:
+        case ast.Name(id=name):
+            return known.get(name)
+        case ast.Attribute(value=owner, attr=attribute):
+            plain = dotted(value)
+            if plain in _ROOTS:
+                return plain
+            code = _spelled(owner, known)
+            return f"{code}.{attribute}" if code is not None and code.startswith("self.cfg") else None
+        case ast.Constant(value=int() | float() as number):
+            return repr(number)
+        case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
+            one, other = _spelled(left, known), _spelled(right, known)
+            if one is None or other is None or not ("self." in one or "self." in other):
+                return None
+            return ast.unparse(
+                ast.BinOp(ast.parse(one, mode="eval").body, operator, ast.parse(other, mode="eval").body)
+            )
+        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _CALLS:
+            spelled = [_spelled(argument, known) for argument in arguments]
+            if all(code is not None for code in spelled) and any("self." in str(code) for code in spelled):
+                return f"{function}({', '.join(map(str, spelled))})"
+    return None
+
+
+# --- there ------------------------------------------------------------------------------------------------------------
+
+
+def holding(names: tuple[_Name, ...], cls: str, function: str) -> tuple[tuple[int, _Name], ...]:
+    """The names that mean something in an outermost function, with their numbers."""
+    scopes = {cls, f"{cls}.{function}"} if cls else {function}
+    return tuple((number, name) for number, name in enumerate(names) if name.scope in scopes)
+
+
+def out(function: cst.FunctionDef, cls: str, names: tuple[_Name, ...]) -> cst.FunctionDef:
+    """An outermost function of a module, or of a class, with such names spelled out."""
+    new = function.visit(_Out(names, cls))
+    assert isinstance(new, cst.FunctionDef)
+    return new
+
+
+class Back:
+    """Puts the names back in place of what they were spelled out as, in the functions of a patched module."""
+
+    def __init__(self, names: tuple[_Name, ...], patched: cst.Module) -> None:
+        self.names = names
+        self.patched = patched
+
+    def function(self, cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
+        """A function of the patched module as it shall stand in the file."""
+        new = function.visit(_Back(self.names, self._now, cls)) if self.names else function
+        assert isinstance(new, cst.FunctionDef)
+        return new
+
+    @cached_property
+    def _now(self) -> Mapping[tuple[str, str], str]:
+        """What the names stand for in the patched module."""
+        return {(name.scope, name.name): name.code for name in names(self.patched.code)}
+
+
+class _Scoped(cst.CSTTransformer):
+    """Knows in which class and outermost function it is."""
+
+    def __init__(self, names: tuple[_Name, ...], cls: str) -> None:
+        self.names = names
+        self.stack = [cls] if cls else []
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> bool:
+        self.stack.append(node.name.value)
+        return True
+
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+        self.stack.pop()
+        return updated_node
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+        self.stack.append(node.name.value)
+        return True
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        self.stack.pop()
+        return updated_node
+
+    def holds(self, name: _Name) -> bool:
+        """Whether a name means the setting here."""
+        depth = len(name.scope.split("."))
+        return ".".join(self.stack[:depth]) == name.scope
+
+
+class _Out(_Scoped):
+    def visit_Assign(self, node: cst.Assign) -> bool:
+        """What gives the name is left alone."""
+        return not any(self._named(name) is not None for target in node.targets for name in _targets(target))
+
+    def _named(self, node: cst.BaseExpression) -> int | None:
+        code = _dotted(node)
+        return next((i for i, one in enumerate(self.names) if one.name == code and self.holds(one)), None)
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
+        return self._spell(original_node)
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
+        if self._named(original_node) is not None:
+            return self._spell(original_node)
+        return updated_node.with_changes(attr=original_node.attr)
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        return self._spell(original_node) if self._named(original_node) is not None else updated_node
+
+    def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:
+        return updated_node.with_changes(keyword=original_node.keyword)
+
+    def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> cst.Param:
+        return updated_node.with_changes(name=original_node.name)
+
+    def _spell(self, node: cst.Name | cst.Attribute | cst.Call) -> cst.BaseExpression:
+        index = self._named(node)
+        if index is None:
+            return node
+        blanks = cst.SimpleWhitespace(" " * (_BLANKS + index))
+        code = cst.parse_expression(self.names[index].code)
+        return code.with_changes(
+            lpar=[*node.lpar, cst.LeftParen(whitespace_after=blanks)], rpar=[cst.RightParen(), *node.rpar]
+        )
+
+
+class _Back(_Scoped):
+    """Puts a name back where it still means what stands there: `now` says what the names stand for in the new code."""
+
+    def __init__(self, names: tuple[_Name, ...], now: Mapping[tuple[str, str], str], cls: str) -> None:
+        super().__init__(names, cls)
+        self.now = now
+        self.given: set[str] = set()  # the names that have a value by now, in the order of the code
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        result = super().leave_FunctionDef(original_node, updated_node)
+        if len(self.stack) <= 1:
+            self.given.clear()
+        return result
+
+    def leave_Assign(self, original_node: cst.Assign, updated_node: cst.Assign) -> cst.Assign:
+        self.given |= {_dotted(name) for target in original_node.targets for name in _targets(target)}
+        return updated_node
+
+    def on_leave(self, original_node: Any, updated_node: Any) -> Any:
+        updated = super().on_leave(original_node, updated_node)
+        index = _index(updated) if isinstance(updated, cst.BaseExpression) else None
+        if index is None or not isinstance(updated, cst.BaseExpression) or index >= len(self.names):
+            return updated
+        name = self.names[index]
+        plain_code = cst.Module([]).code_for_node(updated.with_changes(lpar=[], rpar=[]))
+        means = self.now.get((name.scope, name.name), name.code)
+        given = name.attribute or name.name in self.given
+        if given and self.holds(name) and _normal(plain_code) == _normal(means):
+            return cst.parse_expression(name.name).with_changes(lpar=updated.lpar[:-1], rpar=updated.rpar[1:])
+        plain = cst.LeftParen()
+        if isinstance(updated, (cst.Attribute, cst.Name)):
+            return updated.with_changes(lpar=updated.lpar[:-1], rpar=updated.rpar[1:])
+        return updated.with_changes(lpar=[*updated.lpar[:-1], plain])
+
+
+@lru_cache(maxsize=1024)
+def _normal(code: str) -> str:
+    return ast.dump(ast.parse(code))
+
+
+def _index(node: object) -> int | None:
+    parens = getattr(node, "lpar", ())
+    blanks = parens[-1].whitespace_after if parens else None
+    if isinstance(blanks, cst.SimpleWhitespace) and len(blanks.value) >= _BLANKS and not blanks.value.strip(" "):
+        return len(blanks.value) - _BLANKS
+    return None
+
+
+def _targets(target: cst.AssignTarget) -> list[cst.BaseExpression]:
+    if isinstance(target.target, (cst.Tuple, cst.List)):
+        return [element.value for element in target.target.elements]
+    return [target.target]
+
+
+def _dotted(node: cst.CSTNode) -> str:
+    if isinstance(node, cst.Name):
+        return node.value
+    if isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
+        return f"{node.value.value}.{node.attr.value}"
+    if isinstance(node, cst.Call) and not node.args:
+        return f"{_dotted(node.func)}()"
+    return ""

@@ -1,0 +1,1 @@
+"""Trees, records and git on the disk: read, lock, write, merge, export, cache."""

@@ -1,0 +1,1 @@
+"""Patterns with holes, matching, and templates rendered back into code."""

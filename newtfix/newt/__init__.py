@@ -1,0 +1,1 @@
+"""What a newt-style tree is: roles, usual names, places."""

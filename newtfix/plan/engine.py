@@ -1,0 +1,169 @@
+"""Planning: texts in, new texts and an account of every edit out. Nothing here reads, writes or prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from newtfix.errors import Refused
+from newtfix.model import Add, Patch, PatchReport, Plan, State
+from newtfix.newt import usual
+from newtfix.newt.roles import find_roles, overrides, without_rivals
+from newtfix.newt.tdmpc2 import must_be_newt
+from newtfix.patch.order import in_order, with_requirements
+from newtfix.plan.account import examine, state_of
+from newtfix.plan.look import Look, WorkingTree, look_at
+from newtfix.plan.proof import prove
+from newtfix.plan.rewrite import apply_add, apply_edit
+
+
+def inspect(
+    sources: Mapping[str, str], patches: Mapping[str, Patch], ids: Iterable[str] | None = None
+) -> dict[str, PatchReport]:
+    """The state of patches in a tree, from its code alone. Raises TreeError when it is no newt-style tree.
+
+    Args:
+        sources: text of every file by its path in the tree. patches: all known patches. ids: those asked about
+            (default: all).
+    """
+    sources, roles = without_rivals(sources), find_roles(sources)
+    must_be_newt(sources, roles, patches if ids is None else ids)
+    names = usual.names(sources, roles)
+    if names.files:
+        found = inspect(names.usual(sources), patches, ids)
+        return {name: names.report(report) for name, report in found.items()}
+    tree = WorkingTree(sources)
+    asked = patches if ids is None else ids
+    reports = {name: examine(tree, patches[name], places=True)[0] for name in asked}
+    # Once what a patch requires is in, code that only its requirements bring is not missing.
+    then: dict[tuple[str, ...], WorkingTree | None] = {}
+    for name, report in reports.items():
+        requires = patches[name].requires
+        if report.state in (State.DRIFTED, State.PARTIAL) and requires:
+            if requires not in then:
+                then[requires] = _with_requirements_in(sources, patches, requires)
+            later = then[requires]
+            if later is not None and state_of(later, patches[name]) is State.AVAILABLE:
+                reports[name] = replace(report, state=State.AVAILABLE)
+    return reports
+
+
+def _with_requirements_in(
+    sources: Mapping[str, str], patches: Mapping[str, Patch], requires: Sequence[str]
+) -> WorkingTree | None:
+    """The tree with patches that another one requires; None: they don't fit."""
+    try:
+        return WorkingTree({**sources, **plan(sources, requires, patches).after})
+    except Refused:
+        return None
+
+
+def plan(
+    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], *, complete: bool = False
+) -> Plan:
+    """Apply `wanted`, and what they require, to texts in memory, and prove the result.
+
+    Args:
+        sources: text of every file by its path in the tree. wanted: patch ids. patches: all known patches by id.
+        complete: fill in what is missing of patches that are there in part.
+
+    Returns:
+        The plan; its texts depend on the set of patches alone, not on the order in which they are named.
+
+    Raises:
+        Refused: an edit found neither the code to fix nor the fix, or the result is not sound.
+        TreeError: no newt-style tree, one of TD-MPC2's layout, or a file to edit has a syntax error.
+    """
+    sources, roles = without_rivals(sources), find_roles(sources)
+    wanted = tuple(wanted)
+    must_be_newt(sources, roles, wanted)
+    names = usual.names(sources, roles)
+    if names.files:
+        try:
+            return names.plan(plan(names.usual(sources), wanted, patches, complete=complete), sources)
+        except Refused as refused:
+            raise replace(refused, where=names.own(refused.where)) from None
+    ids, pulled_in = with_requirements(wanted, patches)
+    order = in_order(ids, patches)
+    tree = WorkingTree(sources)
+    reports: dict[str, PatchReport] = {}
+    for name in order:
+        report, looks = examine(tree, patches[name], places=False)
+        reports[name] = report
+        _fits(tree, patches[name], report, looks, complete)
+        for edit in patches[name].edits if report.state in (State.AVAILABLE, State.PARTIAL) else ():
+            look = look_at(tree, edit)
+            if look.state not in (State.AVAILABLE, State.PARTIAL):
+                continue
+            if isinstance(edit, Add):
+                apply_add(tree, edit, look.file)
+            else:
+                apply_edit(tree, look, name)
+    after = {file: tree.text(file) for file in sorted(tree.changed)}
+    prove(sources, after, order, patches)
+    before = {file: sources[file] for file in after}
+    notes = (*_overridden(tree, after), *_undone(sources, after, order, patches))
+    return Plan(tuple(order), pulled_in, reports, before, after, notes)
+
+
+def _undone(
+    sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
+) -> Iterable[str]:
+    """Patches that follow those applied, and that the tree had by hand in code that is replaced."""
+    later = [name for name, patch in patches.items() if name not in order and set(patch.after) & set(order)]
+    if not later or not after:
+        return
+    trees = WorkingTree(sources), WorkingTree({**sources, **after})
+    for name in later:
+        was, now = (state_of(tree, patches[name]) for tree in trees)
+        if was is State.APPLIED and now in (State.AVAILABLE, State.PARTIAL):
+            yield f"The tree had {name!r} by hand, in code that is replaced now: apply {name} as well to have it again."
+
+
+def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
+    """Subclasses with methods of their own in place of patched ones that nothing else relies on, such as `train`."""
+    return tuple(
+        f"{place}; the patches changed {found.cls} alone, so look at it by hand."
+        for found in tree.roles.values()
+        if found.file in after
+        for place in overrides(tree.pristine.sources, found, after, relied_on=False)
+    )
+
+
+def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look], complete: bool) -> None:
+    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
+    if report.state not in (State.DRIFTED, State.PARTIAL) or (complete and not drifted):
+        return
+    bad = next(
+        (r for r in report.edits if r.state is State.DRIFTED),
+        next((r for r in report.edits if r.state in (State.PARTIAL, State.AVAILABLE)), report.edits[0]),
+    )
+    if bad.edit == "only-where":
+        raise Refused(
+            f"patch {patch.id!r} does not fit this tree",
+            where=f"{bad.file}:{bad.places[0].line}: {bad.found}",
+            hint=f"change that place, or leave the patch out (newtfix show {patch.id}); nothing was written",
+        )
+    where = f"edit {bad.edit!r} in {bad.file or '(no file)'}{', ' + bad.symbol if bad.symbol else ''}"
+    lines = [where, f"expected: {bad.expected.strip()}" if bad.expected else "", f"found: {bad.found}"]
+    if bad.candidate is not None:
+        lines.append(f"nearest: {bad.candidate.file}:{bad.candidate.line}: {bad.candidate.text}")
+    message = f"patch {patch.id!r} does not fit this tree"
+    hint = f"newtfix show {patch.id} prints what the patch looks for; nothing was written"
+    if report.state is State.PARTIAL:
+        message = f"patch {patch.id!r} is there in part only"
+        lines = [*_parts(report), *(lines if drifted else ())]
+        if not drifted:
+            hint = "to have the missing part added, apply it with --complete; nothing was written"
+    raise Refused(message, where="\n".join(line for line in lines if line), hint=hint)
+
+
+def _parts(report: PatchReport) -> list[str]:
+    """What of a patch is there, and what is missing."""
+    there = [r.edit for r in report.edits if r.state is State.APPLIED]
+    missing = [
+        f"{r.edit} ({r.file}, {r.symbol or 'module'})"
+        for r in report.edits
+        if r.state in (State.AVAILABLE, State.PARTIAL, State.DRIFTED)
+    ]
+    return [f"there: {', '.join(there)}", f"missing: {', '.join(missing)}"]

@@ -1,0 +1,1 @@
+"""What commands share: session, outcome, steps, pages."""

@@ -1,0 +1,91 @@
+"""Patches one at a time: the text after each of them, and which of them fit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from newtfix.errors import Refused, TreeError
+from newtfix.model import Patch
+from newtfix.patch.order import in_order, with_requirements
+from newtfix.work import planning
+
+
+def steps(
+    pristine: Mapping[str, str],
+    start: Mapping[str, str],
+    present: Sequence[str],
+    new: Sequence[str],
+    patches: Mapping[str, Patch],
+    final: Mapping[str, str],
+    complete: bool = False,
+) -> list[dict[str, str]]:
+    """The texts of all files that differ from `pristine` after each patch of `new`, on top of those of `present`.
+
+    Args:
+        pristine: every file before any patch. start: the files that the patches of `present` changed.
+        new: in the order to apply. final: what the files are to be with the last one. complete: as in `engine.plan`.
+    """
+    if (quick := _quick(pristine, start, new, patches, complete)) and quick[-1] == _changed(pristine, final):
+        return quick
+    sets = ([*present, *new[: number + 1]] for number in range(len(new)))
+    return [_changed(pristine, planning.plan(pristine, names, patches, complete=complete).after) for names in sets]
+
+
+def fitting(
+    pristine: Mapping[str, str],
+    present: Sequence[str],
+    wanted: Sequence[str],
+    patches: Mapping[str, Patch],
+    complete: bool,
+    foreign: Collection[str],
+) -> tuple[tuple[str, ...], dict[str, Refused]]:
+    """Those of `wanted` that fit together with `present`, and why the others do not.
+
+    Args:
+        pristine: every file before any patch. foreign: files that are not UTF-8.
+    """
+    refused: dict[str, Refused] = {}
+    texts = dict(pristine)
+    for name in in_order(with_requirements((*present, *wanted), patches)[0], patches):
+        try:
+            _must_be_there(patches[name].requires, refused)
+            after = planning.plan(texts, [name], patches, complete=complete).after
+            _must_be_text(after, foreign)
+        except Refused as problem:
+            refused[name] = problem
+        else:
+            texts |= after
+    return tuple(name for name in wanted if name not in refused), refused
+
+
+def _quick(
+    pristine: Mapping[str, str],
+    start: Mapping[str, str],
+    new: Iterable[str],
+    patches: Mapping[str, Patch],
+    complete: bool,
+) -> list[dict[str, str]]:
+    """Each patch on top of the text of the last one; nothing where a patch does not fit so."""
+    texts = {**pristine, **start}
+    found = []
+    for name in new:
+        try:
+            texts |= planning.plan(texts, [name], patches, complete=complete).after
+        except (Refused, TreeError):
+            return []
+        found.append(_changed(pristine, texts))
+    return found
+
+
+def _changed(pristine: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, str]:
+    return {path: text for path, text in texts.items() if text != pristine[path]}
+
+
+def _must_be_there(requirements: Iterable[str], refused: Mapping[str, Refused]) -> None:
+    if missing := [name for name in requirements if name in refused]:
+        raise Refused(f"it requires {', '.join(missing)}, which does not fit")
+
+
+def _must_be_text(paths: Iterable[str], foreign: Collection[str]) -> None:
+    if found := sorted({*paths} & {*foreign}):
+        raise Refused(f"not UTF-8, and to be edited: {', '.join(found)}")
