@@ -427,3 +427,27 @@ def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | N
         if tree.called(role, node) is None:
             return tree.broken(found, node, f"{method} has something of its own, which would be lost")
     return None
+
+
+def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:
+    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between."""
+    for method in tree.methods(role).values():
+        if not method.name.endswith(suffix):
+            continue
+        nodes = walk(method.node)
+        makes = [n for n in nodes if isinstance(n, ast.Assign) and _makes_average(n.value, made)]
+        names = {dotted(target) for one in makes for target in one.targets}
+        for node in nodes:
+            if not isinstance(node, ast.Assign) or node in makes or not names & set(map(dotted, node.targets)):
+                continue
+            if not (isinstance(node.value, ast.Call) and dotted(node.value.func) == by):
+                return tree.broken(method, node, f"{method.name} changes what it takes from {made}")
+        if not makes and any(isinstance(n, ast.Call) and dotted(n.func) == by for n in nodes):
+            return tree.broken(method, method.node, f"{method.name} uses {by} on something else")
+    return None
+
+
+def _makes_average(value: ast.expr, made: str) -> bool:
+    if not isinstance(value, ast.Call) or dotted(value.func) != made:
+        return False
+    return any(isinstance(one.value, ast.Constant) and one.value.value == "avg" for one in value.keywords)
