@@ -61,6 +61,7 @@ class Pool:
                 self._report(now)
                 if not self._workers and not self._open(now.runs):
                     return frozenset(self._given_up)
+                self._prepare(now.runs)
                 self._wait()
         finally:
             for worker in self._workers.values():
@@ -89,6 +90,11 @@ class Pool:
             slot = free.pop(0)
             place = self._machine.place(slot)
             self._workers[slot] = Worker(self._study, self._plan, run, self._variants, place, lock)
+
+    def _prepare(self, runs: Sequence[Run]) -> None:
+        """Make the tree of the next run, so that no processor waits for it."""
+        if next_ := self._open(runs)[:1]:
+            self._variants.make(next_[0].patches)
 
     def _wait(self) -> None:
         """Until a trainer has ended, or for a while: others may work on the same study."""

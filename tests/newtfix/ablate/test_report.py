@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from newtfix.ablate.findings import find
 from newtfix.ablate.page import page
 from newtfix.ablate.sentences import answer, notes
-from newtfix.ablate.stages import screen_runs
+from newtfix.ablate.stages import proof_runs, screen_runs
 from newtfix.cli import app
 
-from .studies import end, plan, simulate
+from .studies import additive, end, plan, simulate
 
 
 def report(*words):
@@ -127,6 +127,22 @@ def test_a_done_file_that_is_cut_off_is_named_and_the_rest_counts(tmp_path):
     found = find(study, made)
     assert [row["state"] for row in found.failed] == ["damaged"] and "damaged" in " ".join(notes(found))
     assert sum(row["score"] is not None for row in found.runs) == 23
+
+
+@pytest.mark.parametrize(
+    "late, kind, words", ((0.0, "inert", "inert at these settings"), (1.0, "undecided", "but not to the end"))
+)
+def test_what_is_inert_in_short_runs_is_proved_by_whole_ones(tmp_path, late, kind, words):
+    made = plan(30, "screen", inert_steps=3_000)
+    assert made.proof and not plan(24, "screen", inert_steps=3_000).proof
+    study = simulate(tmp_path / "study", made, noise=0.0)
+    for first, second in proof_runs(made):
+        score = additive(frozenset(first.patches))
+        end(study, second, score + late)
+    found = verdicts(study, made)["target-q"]
+    assert found.kind == kind and words in found.words
+    short = plan(24, "screen", inert_steps=3_000)
+    assert "whole runs were not compared" in verdicts(simulate(tmp_path / "short", short), short)["target-q"].words
 
 
 def test_json_has_a_schema_and_no_nan(large):
