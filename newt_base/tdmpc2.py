@@ -340,7 +340,7 @@ class TDMPC2(torch.nn.Module):
         info = dict(consistency_loss=consistency_loss, reward_loss=reward_loss, value_loss=value_loss)
         if not self.maxq_pi:
             prior_loss, prior_info = self._clone_behaviour(zs[:-1], action, task)
-            total_loss = total_loss + self.cfg.prior_coef * prior_loss
+            total_loss = total_loss + prior_loss
             info = info | prior_info
         return total_loss, zs.detach(), info | {"total_loss": total_loss}
 

@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from .common import barrier, env_tasks
 from .common.distributed import from_first, gather, over_ranks
 from .common.progress import Progress
+from .common.resume import replay_file
 
 PRETRAIN_ROWS = 50  # rows that are logged while pretraining
 EVAL_METRICS = ("episode_reward", "episode_length", "episode_success", "episode_score")
@@ -27,13 +28,8 @@ class TrainingDiverged(RuntimeError):
         self.step, self.quantity, self.value = step, quantity, value
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ValueError):
     """A checkpoint that was asked for is not there or does not fit."""
-
-
-def replay_file(checkpoint, rank):
-    """Where the replay of one rank is, beside a checkpoint."""
-    return Path(checkpoint).with_suffix(".replay" if rank == 0 else f".rank{rank}.replay")
 
 
 class Trainer:
@@ -132,31 +128,19 @@ class Trainer:
             batch_size=(self.cfg.num_envs,),
         )
 
-    def _load_checkpoint(self):
-        """Take weights from `checkpoint`; with `resume` also optimisers, replay and the step counter."""
-        if self.cfg.checkpoint is None:
-            return
+    def resume(self, progress):
+        """Go on where the run stopped that wrote the checkpoint with this `progress`. Raises CheckpointError."""
         path = Path(self.cfg.checkpoint)
-        if not path.exists():
-            raise CheckpointError(f"checkpoint={path}: there is no such file")
-        try:
-            extra = self.agent.load(path, resume=self.cfg.resume)
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
-        if not self.cfg.resume:
-            return
-        self._check_world_size(path, extra.get("world_size", 1))
+        self._check_world_size(path, progress.get("world_size", 1))
         replay = replay_file(path, self.cfg.rank)
         if not replay.exists():
             raise CheckpointError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
         try:
             self.buffer.load(replay)
-            self._step, self._ep_idx = extra["step"], extra["episode"]
-            self._update_tokens = extra["update_tokens"]
+            self._step, self._ep_idx = progress["step"], progress["episode"]
+            self._update_tokens = progress["update_tokens"]
         except KeyError as error:
             raise CheckpointError(f"{path} cannot be resumed: it does not say at which {error} it was made") from error
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
 
     def _check_world_size(self, path, world_size):
         """Each rank goes on with its own replay, so there must be as many as before."""
@@ -199,7 +183,6 @@ class Trainer:
     def _pretrain(self):
         """Clone the behaviour in the demonstrations, and learn the model from them, for `demo_steps` updates."""
         self.agent.maxq_pi = False
-        self.agent.cfg.prior_coef = 1.0
         every = max(1, self.cfg.demo_steps // PRETRAIN_ROWS)
         with Progress(self.cfg.demo_steps, rank=self.cfg.rank) as progress:
             for update in range(1, self.cfg.demo_steps + 1):
@@ -209,13 +192,11 @@ class Trainer:
                 if update % every == 0 or update == self.cfg.demo_steps:
                     self.logger.log({"step": self._step, "update": update, **over_ranks(metrics)}, "pretrain")
         self.agent.maxq_pi = True
-        self.agent.cfg.prior_coef = self.cfg.prior_coef
         self._save_checkpoint()
 
     def train(self):
         """Train until `steps` environment steps have been taken."""
         use_demos = self.cfg.get("use_demos", False)
-        self._load_checkpoint()
         if use_demos and self.cfg.checkpoint is None and self.cfg.demo_steps > 0:
             self._pretrain()
         train_metrics = defaultdict(list)

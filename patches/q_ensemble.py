@@ -15,7 +15,7 @@ Leave it off: on a CPU, where the loop is as fast, or when a run must repeat an 
 
 from textwrap import indent
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 
 STACKED = '''
 def _forward_impl(self, $x):
@@ -97,6 +97,7 @@ PATCH = Patch(
         Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
+    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs")),),
     edits=(
         Edit(
             "forward",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from omegaconf import OmegaConf
+import yaml
 from tqdm import tqdm
 
 CATEGORIES = ("train", "eval", "pretrain", "burst")
@@ -61,7 +61,7 @@ class Logger:
         elif self._holds_a_run():
             self._move_away()
         self.model_dir.mkdir(parents=True, exist_ok=True)
-        _replace_text(self.work_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(_plain_settings(self._cfg))))
+        _replace_text(self.work_dir / "config.yaml", yaml.safe_dump(_plain_settings(self._cfg), sort_keys=False))
         if self._cfg.tensorboard:
             self._tensorboard = _tensorboard_writer(self.work_dir / "tensorboard")
 
@@ -69,18 +69,14 @@ class Logger:
         return (self.work_dir / "metrics.jsonl").exists() or any(self.model_dir.glob("*.pt"))
 
     def _move_away(self) -> None:
-        """Move an earlier run's files into the first free backup folder, and follow a checkpoint that moved along."""
+        """Move an earlier run's files into the first free backup folder."""
         number = 1
         while (backup := self.work_dir / f"{BACKUP}{number:03d}").exists():
             number += 1
         backup.mkdir()
-        checkpoint = Path(self._cfg.checkpoint).resolve() if self._cfg.checkpoint else None
-        root = self.work_dir.resolve()
         for entry in sorted(self.work_dir.iterdir()):
             if not entry.name.startswith(BACKUP):
                 shutil.move(entry, backup / entry.name)
-        if checkpoint is not None and not checkpoint.exists() and checkpoint.is_relative_to(root):
-            self._cfg.checkpoint = str(backup / checkpoint.relative_to(root))
         tqdm.write(f"The earlier run in {self.work_dir} was moved to {backup}")
 
     def _read_back(self) -> None:

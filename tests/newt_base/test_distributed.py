@@ -15,9 +15,9 @@ import torch
 from rank import gradients
 
 from newt_base.common.distributed import average_gradients, gather, over_ranks, places, share
+from newt_base.common.resume import replay_file
 from newt_base.config import Config, ConfigError, parse_cfg
 from newt_base.train import main
-from newt_base.trainer import replay_file
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("rank.py")

@@ -65,7 +65,7 @@ def test_every_suite_task_has_one_name():
 
 
 def test_unknown_task_names_the_nearest():
-    with pytest.raises(envs.UnknownTaskError, match="did you mean walker-walk") as caught:
+    with pytest.raises(envs.UnknownTaskError, match="did you mean task=walker-walk") as caught:
         envs.task_name("waker-wlk")
     assert caught.value.suggestions[0] == "walker-walk"
 

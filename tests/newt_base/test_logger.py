@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+import yaml
 from tensordict import TensorDict
 
 from newt_base.common import logger as logger_module
@@ -93,8 +93,8 @@ def test_random_return_goes_with_evaluations(make):
 
 def test_settings_are_written(make):
     logger = make(obs_shape={"state": (24,)}, discounts=[0.99])
-    saved = OmegaConf.load(logger.work_dir / "config.yaml")
-    assert saved.batch_size == 1024 and saved.obs_shape.state == [24] and saved.discounts == [0.99]
+    saved = yaml.safe_load((logger.work_dir / "config.yaml").read_text())
+    assert saved["batch_size"] == 1024 and saved["obs_shape"] == {"state": [24]} and saved["discounts"] == [0.99]
 
 
 def test_an_earlier_run_is_moved_never_mixed(make):
@@ -108,15 +108,6 @@ def test_an_earlier_run_is_moved_never_mixed(make):
         assert json.loads((backup / "metrics.jsonl").read_text())["step"] == step
         assert (backup / "checkpoints/0.pt").exists() and (backup / "config.yaml").exists()
         assert not list(backup.glob("backup-*"))
-
-
-def test_a_checkpoint_that_moved_with_the_earlier_run_is_followed(make):
-    first = make()
-    first.log({"step": 0})
-    path = first.save_agent(Agent(), "10")
-    second = make(checkpoint=str(path))
-    assert Path(second._cfg.checkpoint).is_file()
-    assert "backup-001" in second._cfg.checkpoint
 
 
 def test_resuming_appends(make):

@@ -1,0 +1,21 @@
+"""The folder of a run: its name and title."""
+
+import hashlib
+
+MAX_TITLE_TASKS = 3  # tasks that are named one by one in titles
+MAX_FOLDER = 64  # characters of a list of tasks that still make a folder's name
+
+
+def title_of(task, names):
+    """The tasks for people: their names, or how many there are of them."""
+    if len(names) > MAX_TITLE_TASKS:
+        return f"{task if ',' not in task else names[0] + ' and others'} ({len(names)} tasks)"
+    return ", ".join(name.replace("-", " ").title() for name in names)
+
+
+def name_of(task):
+    """A folder's name for `task`: itself, or for a long list its first task, how many more, and a hash of them all."""
+    if len(task) <= MAX_FOLDER:
+        return task.replace(",", "+")
+    items = task.split(",")
+    return f"{items[0]}+{len(items) - 1}-more-{hashlib.sha256(task.encode()).hexdigest()[:8]}"
