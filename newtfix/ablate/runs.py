@@ -26,7 +26,6 @@ from newtfix.ablate.scores import curve, metrics_file, read_metrics, scores
 from newtfix.ablate.study import CACHE, INERT, RUNS, Plan, Run, read_lines, write_json
 from newtfix.ablate.trees import Variants
 from newtfix.errors import NewtfixError
-from newtfix.running import environment, importable
 
 DONE, LOG, ATTEMPTS = "done.json", "log.txt", "attempts.jsonl"
 _MACHINE = re.compile(r"out of memory|MemoryError|can't allocate memory|Cannot allocate memory|No space left on device")
@@ -99,23 +98,21 @@ class Worker:
             shutil.rmtree(path / "out", ignore_errors=True)
         (path / DONE).unlink(missing_ok=True)
         (path / "out").mkdir(parents=True, exist_ok=True)
-        with importable(tree, (tree / "train.py").read_text("utf-8", "replace")) as found:
-            arguments = settings_of(self._plan, self.run, path, tree)
-            program = trainers.program(self._plan.trainer, tree, found.package, path)
-            command = [*program, *arguments, *(["resume=true"] if resumed else [])]
-            self._describe(command)
-            with (path / LOG).open("ab" if resumed else "wb") as log:
-                return subprocess.Popen(
-                    command,
-                    cwd=path,
-                    env=variables(study, self.place, found.path),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(self._lock.fileno(),),
-                    preexec_fn=_end_with_parent,
-                )
+        settings = settings_of(self._plan, self.run, path, tree)
+        command = trainers.command(self._plan.trainer, tree, path, [*settings, *(["resume=true"] if resumed else [])])
+        self._describe(command.words)
+        with (path / LOG).open("ab" if resumed else "wb") as log:
+            return subprocess.Popen(
+                command.words,
+                cwd=command.folder,
+                env=variables(study, self.place, command.variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(self._lock.fileno(),),
+                preexec_fn=_end_with_parent,
+            )
 
     def _resumes(self) -> bool:
         """Whether the tree's own checkpoints, with replay, can take the run up where it stopped."""
@@ -126,7 +123,9 @@ class Worker:
 
     def _describe(self, command: Sequence[str]) -> None:
         said = {"schema": 1, "id": self.run.id, "seed": self.run.seed, "patches": list(self.run.patches)}
-        write_json(self.folder.path / "run.json", {**said, "settings": list(self._plan.settings), "command": command})
+        write_json(
+            self.folder.path / "run.json", {**said, "settings": list(self._plan.settings), "command": list(command)}
+        )
 
     @property
     def pid(self) -> int:
@@ -187,9 +186,9 @@ def settings_of(plan: Plan, run: Run, folder: Path, tree: Path) -> list[str]:
     return [*shared, *own, *([f"steps={run.steps}"] if run.steps is not None else [])]
 
 
-def variables(study: Path, place: Place, path: Path) -> dict[str, str]:
-    """The environment of a run: its module path, its threads, its device, and the compile cache that all runs share."""
-    found = environment(path)
+def variables(study: Path, place: Place, before: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a run, with its threads, its device, and the compile cache that all runs share."""
+    found = dict(before)
     cache = (study / CACHE).resolve()
     threads = str(place.threads)
     found |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

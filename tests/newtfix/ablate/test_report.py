@@ -115,7 +115,7 @@ def test_failed_runs_count_and_are_named(tmp_path):
     end(study, run, 5.0, "failed", steps=3_000)
     found = find(study, made)
     assert [row["id"] for row in found.failed] == [run.id]
-    assert "1 runs failed; they count" in " ".join(notes(found)) and "diverged" in page(found, study)
+    assert "1 run failed; what they had reached counts" in " ".join(notes(found)) and "diverged" in page(found, study)
     assert sum(row["score"] is not None for row in found.runs) == 24
 
 
