@@ -73,8 +73,8 @@ def notes(found: Findings) -> list[str]:
     seeds = len({row["seed"] for row in found.runs if row["score"] is not None})
     if plan.design in ("one-at-a-time", "full", "pairs") and 0 < seeds < MINIMUM:
         said.append(
-            f"{seeds} seed{'s support' if seeds > 1 else ' supports'} no verdict: a nominal 95% interval of three seeds "
-            f"covers the truth 70 to 74% of the time, and the exact test cannot reach 5% below {MINIMUM} pairs. "
+            f"{seeds} seed{'s support' if seeds > 1 else ' supports'} no verdict: a nominal 95% interval of three "
+            f"seeds covers the truth 70 to 74% of the time, and the exact test cannot reach 5% below {MINIMUM} pairs. "
             f"Take {MINIMUM} or more."
         )
     if plan.blocks and seeds:
