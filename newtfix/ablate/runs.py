@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from newtfix.ablate import trainers
 from newtfix.ablate.machine import Place
-from newtfix.ablate.scores import curve, metrics_file, read_metrics, scores
+from newtfix.ablate.scores import curve, read_metrics, scores
 from newtfix.ablate.study import CACHE, INERT, RUNS, Plan, Run, read_lines, write_json
 from newtfix.ablate.trees import Variants
 from newtfix.errors import NewtfixError
@@ -86,6 +86,7 @@ class Worker:
         self.folder, self.run, self.place, self._plan, self._lock = Folder(study, run), run, place, plan, lock
         self.started = time.time()
         tree = variants.make(run.patches)
+        self._resumable = run.steps is None and trainers.resumable(plan.trainer, tree, plan.settings)
         try:
             self._process = self._start(study, tree)
         except OSError as error:
@@ -93,13 +94,13 @@ class Worker:
 
     def _start(self, study: Path, tree: Path) -> subprocess.Popen[bytes]:
         path = self.folder.path
-        resumed = self._resumes()
+        resumed = self._resumable and any(path.glob("out/**/checkpoints/*.pt"))
         if not resumed:
             shutil.rmtree(path / "out", ignore_errors=True)
         (path / DONE).unlink(missing_ok=True)
         (path / "out").mkdir(parents=True, exist_ok=True)
-        settings = settings_of(self._plan, self.run, path, tree)
-        command = trainers.command(self._plan.trainer, tree, path, [*settings, *(["resume=true"] if resumed else [])])
+        settings = settings_of(self._plan, self.run, path, tree, self._resumable)
+        command = trainers.command(self._plan.trainer, tree, path, settings)
         self._describe(command.words)
         with (path / LOG).open("ab" if resumed else "wb") as log:
             return subprocess.Popen(
@@ -113,13 +114,6 @@ class Worker:
                 pass_fds=(self._lock.fileno(),),
                 preexec_fn=_end_with_parent,
             )
-
-    def _resumes(self) -> bool:
-        """Whether the tree's own checkpoints, with replay, can take the run up where it stopped."""
-        if "save_buffer=true" not in self._plan.settings or self.run.steps is not None:
-            return False
-        found = metrics_file(self.folder.path)
-        return found is not None and any(found.parent.glob("checkpoints/*.replay"))
 
     def _describe(self, command: Sequence[str]) -> None:
         said = {"schema": 1, "id": self.run.id, "seed": self.run.seed, "patches": list(self.run.patches)}
@@ -145,9 +139,16 @@ class Worker:
                 self._note_attempt(code)
             else:
                 write_done(self.folder, self._plan, state, code, time.time() - self.started, self.place)
+                self._drop_checkpoints()
         finally:
             self._lock.close()
         return state
+
+    def _drop_checkpoints(self) -> None:
+        """Those that were there to go on from; nobody asked for them."""
+        if not any(one.startswith(("save_agent=", "save_buffer=")) for one in self._plan.settings):
+            for path in self.folder.path.glob("out/**/checkpoints"):
+                shutil.rmtree(path, ignore_errors=True)
 
     def stop(self) -> None:
         """End the trainer, gently first; the run is as if it had not been started, but for what it can resume from."""
@@ -175,15 +176,15 @@ class Worker:
             raise _cannot_write(self.folder.path, error) from error
 
 
-def settings_of(plan: Plan, run: Run, folder: Path, tree: Path) -> list[str]:
+def settings_of(plan: Plan, run: Run, folder: Path, tree: Path, resumable: bool = False) -> list[str]:
     """The arguments of the trainer. A short run's own number of steps takes the place of the plan's."""
     taken = {"steps"} if run.steps is not None else set()
     shared = [one for one in plan.settings if one.partition("=")[0] not in taken]
     given = [one.partition("=")[0] for one in plan.settings]
-    if "save_buffer=true" in plan.settings:
-        given.append("save_agent")
+    more = [one for one in trainers.RESUMED if one.partition("=")[0] not in given] if resumable else []
+    given += [one.partition("=")[0] for one in more]
     own = trainers.own_settings(plan.trainer, tree, run.seed, plan.threads, folder, given)
-    return [*shared, *own, *([f"steps={run.steps}"] if run.steps is not None else [])]
+    return [*shared, *own, *more, *([f"steps={run.steps}"] if run.steps is not None else [])]
 
 
 def variables(study: Path, place: Place, before: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,8 @@ LOGGED = "logged"  # tells a Logger, whom the shim listens to
 PRACTICE = "practice"  # needs CUDA, which is not here: its classes are trained on the CPU
 _LOGGER = re.compile(r"^class Logger\b.*?^\s+def log\(self, \w+, category", re.MULTILINE | re.DOTALL)
 _CUDA = re.compile(r"assert torch\.cuda\.is_available\(\)")
+_RESUMES = re.compile(r"^\s+resume\s*:.*auto", re.MULTILINE)
+RESUMED = ("save_agent=true", "save_buffer=true", "keep=1", "resume=auto")
 QUIET = {
     OWN: ("save_agent=false", "plot=false", "tensorboard=false", "random_baseline=false"),
     LOGGED: ("save_agent=false", "save_video=false", "enable_wandb=false"),
@@ -118,6 +120,13 @@ def own_settings(kind: str, tree: Path, seed: int, threads: int, folder: Path, g
         return [*quiet, f"seed={seed}", "exp_name=run", *hydra]
     own = [f"seed={seed}", f"out_dir={out}", "exp_name=run"]
     return [*quiet, *own, *([] if "threads" in given else [f"threads={threads}"])]
+
+
+def resumable(kind: str, tree: Path, given: Sequence[str]) -> bool:
+    """Whether a run of a tree can be taken up where it was killed, as if nothing had happened."""
+    if kind != OWN or {"save_buffer=false", "save_agent=false"} & set(given):
+        return False
+    return _RESUMES.search((tree / "config.py").read_text("utf-8", "replace")) is not None
 
 
 def _has(config: str, name: str) -> bool:

@@ -26,7 +26,7 @@ draw = random.Random(f"{seed}{sorted(on)}")
 pause = float(os.environ.get("FAKE_PAUSE", 0))
 fails = os.environ.get("FAKE_FAILS", "never")
 (folder / "checkpoints").mkdir(exist_ok=True)
-saved = [int(one.stem) for one in folder.glob("checkpoints/*.replay")] if "resume" in given else []
+saved = [int(one.stem) for one in folder.glob("checkpoints/*.pt")] if "resume" in given else []
 with (folder / "metrics.jsonl").open("a" if saved else "w") as file:
     for step in range(1000, steps + 1, 1000):
         if step in saved:
@@ -38,7 +38,7 @@ with (folder / "metrics.jsonl").open("a" if saved else "w") as file:
         file.write(json.dumps(row) + "\\n")
         file.flush()
         if "save_buffer" in given:
-            (folder / "checkpoints" / f"{step}.replay").touch()
+            (folder / "checkpoints" / f"{step}.pt").touch()
         if fails in on and step >= 3000:
             if os.environ["FAKE_HOW"] == "memory":
                 sys.exit("MemoryError")

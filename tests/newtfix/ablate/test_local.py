@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from newtfix.ablate import conduct
 from newtfix.ablate.machine import Machine
 from newtfix.ablate.runs import Folder
-from newtfix.ablate.study import read_plan, save_plan
+from newtfix.ablate.study import read_plan
 from newtfix.ablate.trees import Variants
 
 COMMAND = [sys.executable, "-m", "newtfix", "ablate", "run"]
@@ -102,22 +101,22 @@ def _alive(pids):
     return left
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_where_there_is_one(study, unharmed, monkeypatch):
-    made = read_plan(study)
-    save_plan(study, replace(made, settings=(*made.settings, "save_buffer=true")))
+def test_a_killed_run_goes_on_from_its_checkpoint(study, unharmed, monkeypatch):
     monkeypatch.setenv("FAKE_PAUSE", "0.4")
     command = subprocess.Popen([*COMMAND, str(study), "--index", "0"], stderr=subprocess.DEVNULL)
     until = time.monotonic() + 30
-    while not list(study.glob("runs/*/out/**/2000.replay")) and time.monotonic() < until:
+    while not (saved := list(study.glob("runs/*/out/**/2000.pt"))) and time.monotonic() < until:
         time.sleep(0.02)
     command.kill()
     command.wait()
+    metrics = saved[0].parents[1] / "metrics.jsonl"
+    born = metrics.stat().st_ino
     monkeypatch.setenv("FAKE_PAUSE", "0")
     carry_out(study)
     assert results(study) == unharmed
-    (taken_up,) = [path for path in study.glob("runs/*/run.json") if "resume=true" in path.read_text()]
-    rows = [json.loads(line) for line in next(taken_up.parent.glob("out/**/metrics.jsonl")).read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1_000, 6_001, 1_000))
+    assert metrics.stat().st_ino == born  # written on, not anew
+    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(1_000, 6_001, 1_000))
+    assert not saved[0].parent.exists()  # nobody asked for checkpoints
 
 
 def test_two_commands_share_a_study(study, unharmed, monkeypatch):

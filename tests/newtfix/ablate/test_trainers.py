@@ -12,7 +12,7 @@ from newtfix.ablate.runs import classify, settings_of, variables
 from newtfix.ablate.scores import curve, read_metrics
 from newtfix.ablate.settings import resolve
 from newtfix.ablate.study import Run
-from newtfix.ablate.trainers import LOGGED, OWN, PRACTICE, command, kind_of, must_run_here, needs_cuda
+from newtfix.ablate.trainers import LOGGED, OWN, PRACTICE, command, kind_of, must_run_here, needs_cuda, resumable
 from newtfix.errors import Refused, TreeError, UsageError
 from newtfix.work.places import base_tree
 
@@ -121,6 +121,8 @@ def test_what_is_given_wins_over_what_ablations_set(tmp_path):
     found = settings_of(made, Run(4, ()), tmp_path, base_tree())
     assert {"seed=4", "plot=true", "threads=2", "save_agent=false", f"out_dir={tmp_path / 'out'}"} <= set(found)
     assert not {"plot=false", "threads=1"} & set(found)
+    assert resumable(OWN, base_tree(), made.settings) and not resumable(OWN, base_tree(), ("save_buffer=false",))
+    assert {"resume=auto", "save_buffer=true"} <= set(settings_of(made, Run(4, ()), tmp_path, base_tree(), True))
     short = settings_of(made, Run(4, (), steps=3_000), tmp_path, base_tree())
     assert "steps=3000" in short and "steps=6000" not in short
     assert command(OWN, base_tree(), tmp_path, found).words[1:4] == ("-P", "-m", "newt_base.train")
