@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from newtfix.ablate.machine import Place
 from newtfix.ablate.scores import curve, read_metrics, scores
 from newtfix.ablate.study import CACHE, INERT, RUNS, Plan, Run, read_lines, write_json
 from newtfix.ablate.trees import Variants
+from newtfix.ablate.warm import Trainer, end_with_parent
 from newtfix.errors import NewtfixError
 
 DONE, LOG, ATTEMPTS = "done.json", "log.txt", "attempts.jsonl"
@@ -82,7 +82,17 @@ class Folder:
 class Worker:
     """A run that is under way."""
 
-    def __init__(self, study: Path, plan: Plan, run: Run, variants: Variants, place: Place, lock: IO[bytes]) -> None:
+    def __init__(
+        self,
+        study: Path,
+        plan: Plan,
+        run: Run,
+        variants: Variants,
+        place: Place,
+        lock: IO[bytes],
+        warm: bool = False,
+    ) -> None:
+        self._warm = warm and not place.device
         self.folder, self.run, self.place, self._plan, self._lock = Folder(study, run), run, place, plan, lock
         self.started = time.time()
         tree = variants.make(run.patches)
@@ -92,7 +102,7 @@ class Worker:
         except OSError as error:
             raise _cannot_write(self.folder.path, error) from error
 
-    def _start(self, study: Path, tree: Path) -> subprocess.Popen[bytes]:
+    def _start(self, study: Path, tree: Path) -> subprocess.Popen[bytes] | Trainer:
         path = self.folder.path
         resumed = self._resumable and any(path.glob("out/**/checkpoints/*.pt"))
         if not resumed:
@@ -102,17 +112,21 @@ class Worker:
         settings = settings_of(self._plan, self.run, path, tree, self._resumable)
         command = trainers.command(self._plan.trainer, tree, path, settings)
         self._describe(command.words)
+        environment = variables(study, self.place, command.variables)
         with (path / LOG).open("ab" if resumed else "wb") as log:
+            if self._warm and command.module:
+                held = self._lock.fileno()
+                return Trainer(command.module, settings, command.folder, environment, log.fileno(), held)
             return subprocess.Popen(
                 command.words,
                 cwd=command.folder,
-                env=variables(study, self.place, command.variables),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(self._lock.fileno(),),
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def _describe(self, command: Sequence[str]) -> None:
@@ -261,23 +275,6 @@ def _cannot_write(path: Path, error: OSError) -> NewtfixError:
         f"cannot write in {path}: {error.strerror or error}",
         hint="Runs that are finished are kept. Make room or check the permissions, and run the same again.",
     )
-
-
-def _libc_prctl() -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    import ctypes
-
-    return ctypes.CDLL(None).prctl
-
-
-_PRCTL = _libc_prctl()
-
-
-def _end_with_parent() -> None:
-    """In the trainer, before it begins: have the kernel end it when the process that started it is gone."""
-    if _PRCTL is not None:
-        _PRCTL(1, signal.SIGKILL)
 
 
 def results(study: Path, runs: Sequence[Run]) -> list[Mapping[str, Any]]:

@@ -34,11 +34,12 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, where it is run, and its environment."""
+    """A command line, where it is run, and its environment. `module`: the one that it runs with torch, if it is one."""
 
     words: tuple[str, ...]
     folder: Path
     variables: Mapping[str, str]
+    module: str = ""
 
 
 def kind_of(sources: Mapping[str, str], root: Path) -> str:
@@ -89,11 +90,13 @@ def command(kind: str, tree: Path, folder: Path, settings: Sequence[str]) -> Com
     metrics = str(folder.resolve() / "out" / "metrics.jsonl")
     if kind == PRACTICE:
         return _practice(tree, folder, metrics, settings)
-    with importable(tree, (tree / "train.py").read_text("utf-8", "replace")) as found:
+    text = (tree / "train.py").read_text("utf-8", "replace")
+    with importable(tree, text) as found:
         script = [metrics, str(tree / "train.py")]
         program = ["-m", f"{found.package}.train"] if found.package else script[1:]
         words = (sys.executable, "-P", *([shim.__file__, *script] if kind == LOGGED else program), *settings)
-        return Command(words, folder, environment(found.path))
+        module = f"{found.package}.train" if kind == OWN and found.package and "import torch" in text else ""
+        return Command(words, folder, environment(found.path), module)
 
 
 def _practice(tree: Path, folder: Path, metrics: str, settings: Sequence[str]) -> Command:
