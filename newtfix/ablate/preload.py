@@ -1,6 +1,7 @@
-"""What trainers import first, for the server of `warm.py`: as far as it is installed. Nothing here touches a GPU."""
+"""What trainers import first, for the server of `warm.py`: as far as it works here. Nothing here touches a GPU."""
 
 import importlib
+import warnings
 from contextlib import suppress
 
 for _name in (
@@ -13,5 +14,6 @@ for _name in (
     "tqdm",
     "rich.table",
 ):
-    with suppress(ImportError):
+    with suppress(Exception), warnings.catch_warnings():  # the trainer says what it lacks
+        warnings.simplefilter("ignore")
         importlib.import_module(_name)
