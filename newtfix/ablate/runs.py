@@ -104,7 +104,7 @@ class Worker:
 
     def _start(self, study: Path, tree: Path) -> subprocess.Popen[bytes] | Trainer:
         path = self.folder.path
-        resumed = self._resumable and any(path.glob("out/**/checkpoints/*.pt"))
+        resumed = self._resumable and _has_begun(path)
         if not resumed:
             shutil.rmtree(path / "out", ignore_errors=True)
         (path / DONE).unlink(missing_ok=True)
@@ -188,6 +188,12 @@ class Worker:
                 file.write(line + "\n")
         except OSError as error:
             raise _cannot_write(self.folder.path, error) from error
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint with something in it: from that of step 0 a run does as well afresh."""
+    steps = [path.stem.replace("_", "") for path in folder.glob("out/**/checkpoints/*.pt")]
+    return any(step.isdigit() and int(step) > 0 for step in steps)
 
 
 def settings_of(plan: Plan, run: Run, folder: Path, tree: Path, resumable: bool = False) -> list[str]:
