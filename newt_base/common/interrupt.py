@@ -38,8 +38,7 @@ class Requests:
         return self
 
     def __exit__(self, *exc_info):
-        if self._timer is not None:
-            self._timer.cancel()
+        self._no_longer_wait()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -59,6 +58,11 @@ class Requests:
             yield
         finally:
             self.training = False
+            self._no_longer_wait()
+
+    def _no_longer_wait(self):
+        if self._timer is not None:
+            self._timer.cancel()
 
     @property
     def pending(self):
