@@ -41,7 +41,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     rank, world_size, local_rank = distributed.places()
     try:
         cfg = resolve(argv, rank, world_size, local_rank)
-        with Requests() as requests, held(cfg.work_dir, rank):
+        with Requests(active=world_size == 1) as requests, held(cfg.work_dir, rank):
             cfg = resume.resolved(cfg, tqdm.write if rank == 0 else lambda words: None)
             return run_rank(cfg) if world_size > 1 else run(cfg, requests)
     except ConfigError as error:
@@ -155,6 +155,7 @@ def build(cfg: Config) -> Trainer:
             trainer.resume()
         barrier()
         trainer.logger = Logger(cfg, progress["log"] if cfg.resume else None)
+        barrier()  # the folder is ready
         return trainer
     except BaseException as error:
         env.close()

@@ -23,16 +23,20 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Requests:
-    """While entered, in the main thread, signals raise Interrupted; while training, the first one waits for it."""
+    """While entered, in the main thread, signals raise Interrupted; while training, the first one waits for it.
 
-    def __init__(self):
+    Not `active`, they do what they do without it: torchrun ends ranks in its own way.
+    """
+
+    def __init__(self, active=True):
         self.training = False
+        self._active = active
         self._number = None
         self._timer = None
         self._before = {}
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
+        if self._active and threading.current_thread() is threading.main_thread():
             kept = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
             self._before = {number: signal.signal(number, self._heard) for number in kept}
         return self
