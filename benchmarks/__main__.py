@@ -30,6 +30,7 @@ def _scaling(effort: Effort, quick: bool) -> Iterator[Figure]:
 GROUPS: dict[str, Group] = {
     "update": trainer.updates,
     "plan": trainer.plans,
+    "patches": trainer.patches,
     "replay": replay.replay,
     "run": endtoend.end_to_end,
     "scaling": _scaling,
