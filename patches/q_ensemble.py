@@ -15,7 +15,7 @@ Leave it off: when a run must repeat an earlier one bit for bit.
 
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
 
 STACKED = '''
 class StackedLinear(nn.Linear):
@@ -275,6 +275,7 @@ PATCH = Patch(
         Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
+    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs")),),
     edits=(
         Edit(
             "forward",

@@ -29,7 +29,7 @@ TD = "                td = self.to_td(_obs, action, mu, std, reward, terminated)
 DEN = "    den = max(1, end)\n"
 EVAL = "                    eval_metrics = self.eval()\n"
 OWN_ROW = "self._tds[ep_len.long(), torch.arange(ep_len.shape[0])] = "
-PRIOR = "    prior_coef: float = 10.0  # weight of the policy's prior term\n"
+PRIOR = "    prior_coef: Weight = 10.0  # weight of the policy's prior term\n"
 
 # patch, file, what a tree has instead of newt_base's code, what must be there afterwards, what must be gone
 REWRITES = [
@@ -47,7 +47,7 @@ REWRITES = [
         ["(self.online)\n        self.target._forward = torch.compile(self.target._forward_impl)\n"],
         ["if cfg.compile"],
     ),
-    ("prior-coef", "config.py", [], ["    prior_coef: float = 1.0  # weight of the policy's prior term\n"], [PRIOR]),
+    ("prior-coef", "config.py", [], ["    prior_coef: Weight = 1.0  # weight of the policy's prior term\n"], [PRIOR]),
     (
         "prior-coef",
         "config.py",
