@@ -33,6 +33,10 @@ def norm_mish(x, weight, bias, eps):
         return _NormMish.apply(x, weight, bias, eps)
     if _at_once(x, weight):
         return mish_(torch.native_layer_norm(x, weight.shape[-1:], weight, bias, eps)[0])
+    if x.numel() <= _WHOLE:  # several small networks
+        normed = torch.native_layer_norm(x, weight.shape[-1:], None, None, eps)[0]
+        shape = len(weight), *[1] * (x.ndim - 2), -1
+        return mish_(torch.addcmul(bias.view(shape), normed, weight.view(shape)))
     y = torch.empty_like(x)
     for own, (rows, out) in _parts((weight, bias), (x, y)):
         mish_(torch.native_layer_norm(rows, weight.shape[-1:], *own, eps)[0], out)
