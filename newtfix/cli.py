@@ -228,9 +228,10 @@ def scan(
     markdown: Annotated[bool, typer.Option("--markdown", help="A document to paste into an issue.")] = False,
     as_json: Json = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="SARIF 2.1.0, for code review tools.")] = False,
+    more: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="The same.")] = None,
 ) -> None:
     """Report every discrepancy of a tree, with evidence and numbers, from its text alone; the tree is not run."""
-    _run("scan", as_json, arguments or [], tree, patches or [], as_json, markdown, sarif)
+    _run("scan", as_json, [*(more or []), *(arguments or [])], tree, patches or [], as_json, markdown, sarif)
 
 
 @app.command()
