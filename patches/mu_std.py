@@ -155,6 +155,7 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("decided_once", ("trainer", "self.env.rand_act")),
         Fact("unchanged", ("trainer", "random actions", "stored")),
         Fact("unchanged", ("trainer", "actions", "put into a row")),
         Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),

@@ -263,6 +263,8 @@ PATCH = Patch(
     changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W",
     after=("planner-stats",),
     only_where=(
+        Fact("written_whole", ("trainer", "self._tds")),
+        Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),

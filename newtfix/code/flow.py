@@ -101,10 +101,17 @@ class Flow:
         function: Function,
         helper: Callable[[ast.Call], Function | None],
         keys: frozenset[str] | None = None,
+        same_as: Callable[[ast.expr], ast.expr | None] = lambda _: None,
         depth: int = 0,
     ) -> None:
-        """Args: helper: the function of the tree that a call means. keys: where given, other entries may change."""
+        """Begin with a function.
+
+        Args:
+            helper: the function of the tree that a call means. keys: where given, other entries may change.
+            same_as: the expression that another one counts as.
+        """
         self._function, self._helper, self._keys, self._depth = function, helper, keys, depth
+        self._same_as = same_as
         self._start: ast.AST | None = None
         self._names: Sequence[str] = ()
         self._others: frozenset[ast.AST] = frozenset()
@@ -387,6 +394,8 @@ class Flow:
         return value
 
     def _evaluate(self, node: ast.expr, state: State) -> Value:
+        if (inner := self._same_as(node)) is not None:
+            return self._read(inner, state)
         match node:
             case ast.Name(id=name):
                 return state.names.get(name)
@@ -507,7 +516,7 @@ class Flow:
             if self._depth >= _DEPTH:
                 self._changed(_whole(value), call, state, is_certain=False)
                 continue
-            inner = Flow(helper, self._helper, self._keys, self._depth + 1)
+            inner = Flow(helper, self._helper, self._keys, self._same_as, self._depth + 1)
             inner.parameter(parameter)
             if (change := inner.mutated.get(helper.args)) is not None:
                 self._changed(_whole(value), call, state, change.is_certain)

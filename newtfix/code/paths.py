@@ -53,3 +53,10 @@ def names_in(node: ast.AST) -> set[str]:
     """The names and attributes of `self` that an expression reads."""
     found = {dotted(one) for one in walk(node) if isinstance(one, (ast.Name, ast.Attribute))}
     return {name for name in found if name} - {"self"}
+
+
+def targets_of(node: ast.AST) -> list[ast.expr]:
+    """What an assignment gives a value to; nothing for anything else."""
+    if isinstance(node, ast.Assign):
+        return node.targets
+    return [node.target] if isinstance(node, (ast.AugAssign, ast.AnnAssign)) else []

@@ -139,3 +139,30 @@ def _cuts(node: ast.Subscript, parameter: str) -> bool:
         return False
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     return any(isinstance(one, ast.Slice) and (one.lower or one.upper or one.step) is not None for one in parts)
+
+
+def matters(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
+    """What a method is handed over as a parameter is looked at."""
+    method = tree.methods(role).get(name)
+    if method is None or all(one.arg != parameter for one in (*method.node.args.args, *method.node.args.kwonlyargs)):
+        return None
+    reads = [node for node in walk(method.node) if isinstance(node, ast.Name) and node.id == parameter]
+    reads = [node for node in reads if isinstance(node.ctx, ast.Load)]
+    flow = Flow(method.node, lambda call: None)
+    flow.uses(None, [parameter], reads)
+    if not flow.met:
+        return tree.broken(method, method.node, f"{name} does not look at {parameter}")
+    return None
+
+
+def bounds_keep(tree: NewtTree, role: str, name: str, parameters: tuple[str, ...]) -> Broken | None:
+    """A function of a module does not give its parameters other values."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == name and found is not None:
+            for part in walk(node):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id in parameters:
+                    return Broken(
+                        found.file, part.lineno, f"{part.id} is changed: {tree.line(found.file, part.lineno)}"
+                    )
+    return None

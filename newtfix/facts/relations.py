@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from newtfix.errors import PatchError
 from newtfix.facts import calls, parameters, reads
-from newtfix.facts.unchanged import unchanged
+from newtfix.facts.unchanged import never_changed, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
 from newtfix.newt.tree import Broken, NewtTree
@@ -26,6 +26,11 @@ def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, used = fact.about
     what = f"{made} are not what they were when {used}"
     return unchanged(tree, role, list(STARTS[made](tree)), list(ENDS[used](tree)), frozenset(fact.keys) or None, what)
+
+
+def _never_changed(tree: NewtTree, fact: Fact) -> Broken | None:
+    role, made = fact.about
+    return never_changed(tree, role, list(STARTS[made](tree)), f"{made} are changed")
 
 
 def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
@@ -51,5 +56,20 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_under": _about(reads.not_under),
     "only_calls": lambda tree, f: calls.only_calls(tree, f.about[0], f.about[1], CALLERS[f.about[2]], f.about[2]),
     "once": _about(calls.once),
+    "never_changed": _never_changed,
+    "within": lambda tree, f: calls.within(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
+    "only_called_by": lambda tree, f: calls.only_called_by(tree, f.about[0], f.about[2:], f.about[1:2]),
+    "only_named_in": _about(calls.only_named_in),
+    "asks_only": lambda tree, f: calls.asks_only(tree, f.about[0], f.about[1], f.about[3:], f.about[2]),
+    "made_once": _about(calls.made_once),
+    "decided_once": _about(calls.decided_once),
+    "matters": _about(parameters.matters),
+    "bounds_keep": lambda tree, f: parameters.bounds_keep(tree, f.about[0], f.about[1], f.about[2:]),
+    "not_scaled": _about(reads.not_scaled),
+    "written_whole": _about(reads.written_whole),
+    "taken_as_stored": _about(reads.taken_as_stored),
+    "read_only_after": _about(reads.read_only_after),
+    "flat": _about(reads.flat),
+    "alike": _about(reads.alike),
     "always": lambda tree, f: calls.always(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
 }

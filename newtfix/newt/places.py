@@ -41,6 +41,16 @@ def assignments(method: Method) -> Iterator[tuple[ast.stmt, list[ast.expr], ast.
             yield node, [node.target], node.value
 
 
+def same_as(node: ast.expr) -> ast.expr | None:
+    """The expression that another one equals where it counts: what is multiplied by a mask."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            for one, other in ((left, right), (right, left)):
+                if any("mask" in name for name in names_in(other)):
+                    return one
+    return None
+
+
 def _element(targets: Iterable[ast.expr], index: int, of: int | None = None) -> tuple[str, ...]:
     """The names that get the element `index` of what is unpacked; all of it where nothing is unpacked."""
     names: list[str] = []
@@ -172,6 +182,38 @@ def given_action(tree: NewtTree) -> Iterator[Start]:
         yield Start(method, None, ("action",))
 
 
+def latents(tree: NewtTree) -> Iterator[Start]:
+    """Latents that the policy is asked about, with their task or without."""
+    method = tree.methods("world_model").get("pi")
+    if method is not None:
+        names = [one.arg for one in method.node.args.args if one.arg != "self"]
+        yield Start(method, None, tuple(names[:1]))
+        for statement, targets, value in assignments(method):
+            if _call_of(value, "self.task_emb", "self.task_embed") is not None:
+                yield Start(method, statement, _element(targets, 0))
+
+
+def squashed(tree: NewtTree) -> Iterator[Start]:
+    """The policy's actions, squashed."""
+    return _starts(tree, "world_model", 1, "math.squash", "squash")
+
+
+def means(tree: NewtTree) -> Iterator[Start]:
+    """The policy's means as its network gives them."""
+    for method in tree.methods("world_model").values():
+        for statement, targets, value in assignments(method):
+            asks = any(isinstance(n, ast.Call) and dotted(n.func) == "self._pi" for n in walk(value))
+            if asks and any(isinstance(target, ast.Tuple) for target in targets):
+                yield Start(method, statement, _element(targets, 0))
+
+
+def rewards(tree: NewtTree) -> Iterator[Start]:
+    """The rewards that targets are made of."""
+    method = tree.methods("agent").get("_td_target")
+    if method is not None and any(one.arg == "reward" for one in method.node.args.args):
+        yield Start(method, None, ("reward",))
+
+
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
@@ -262,21 +304,54 @@ def entered(tree: NewtTree) -> Iterator[End]:
                     yield End(method, value)
 
 
+def asked(tree: NewtTree) -> Iterator[End]:
+    """What the policy's network gets."""
+    method = tree.methods("world_model").get("pi")
+    for node in walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Call) and dotted(node.func) == "self._pi" and node.args and method is not None:
+            yield End(method, node.args[0])
+
+
+def given(tree: NewtTree) -> Iterator[End]:
+    """The actions that the policy gives."""
+    method = tree.methods("world_model").get("pi")
+    for node in walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and method is not None:
+            yield End(method, node.value.elts[0])
+
+
+def squashing(tree: NewtTree) -> Iterator[End]:
+    """The means that are squashed."""
+    return _arguments(tree, "world_model", "math.squash", 0)
+
+
+def bootstrapped(tree: NewtTree) -> Iterator[End]:
+    """What a discounted value is added to."""
+    method = tree.methods("agent").get("_td_target")
+    for node in walk(method.node) if method is not None else ():
+        match node:
+            case ast.BinOp(left=left, op=ast.Add(), right=right) if method and "self.discount" in names_in(right):
+                yield End(method, left)
+
+
 # --- what decides -----------------------------------------------------------------------------------------------------
 
 
 def finished(tree: NewtTree, role: str) -> set[str]:
     """The names that say which episodes are over, those made of them, and what counts environments."""
     known = {"self.cfg", "range", "enumerate", "int", "bool", "len", "torch", "any", "i"}
-    for index in (2, 3):
-        for start in _starts(tree, role, index, "self.env.step"):
-            known |= set(start.names)
-    known |= {"done", "terminated", "truncated"}
+    parts = {"terminated", "truncated", *(name for start in _ended(tree, role) for name in start.names)}
+    known |= {"done", *parts}
     while True:
         found = {name for method in tree.methods(role).values() for name in _made_of(method, known)} - known
         if not found:
-            return known
+            return known - parts
         known |= found
+
+
+def _ended(tree: NewtTree, role: str) -> Iterator[Start]:
+    for index in (2, 3):
+        yield from _starts(tree, role, index, "self.env.step")
 
 
 def _made_of(method: Method, known: set[str]) -> Iterator[str]:
@@ -334,6 +409,10 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "elite actions": picked,
     "the total loss": total,
     "actions": given_action,
+    "latents": latents,
+    "squashed actions": squashed,
+    "means": means,
+    "rewards of targets": rewards,
 }
 ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "stored": stored,
@@ -345,6 +424,10 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "explored from": explored,
     "minimised": minimised,
     "put into a row": entered,
+    "given to the policy's network": asked,
+    "given by the policy": given,
+    "squashed": squashing,
+    "added to": bootstrapped,
 }
 # Conditions under which something happens, and places where something may be called.
 GIVEN: Mapping[str, Callable[[NewtTree, str], set[str]]] = {"an episode is over": finished}

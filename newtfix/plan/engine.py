@@ -8,7 +8,8 @@ from dataclasses import replace
 from newtfix.errors import Refused
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.newt import usual
-from newtfix.newt.roles import find_roles, overrides
+from newtfix.newt.roles import find_roles, overrides, without_rivals
+from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
 from newtfix.plan.look import Look, WorkingTree, look_at
@@ -25,7 +26,9 @@ def inspect(
         sources: text of every file by its path in the tree. patches: all known patches. ids: those asked about
             (default: all).
     """
-    names = usual.names(sources, find_roles(sources))
+    sources, roles = without_rivals(sources), find_roles(sources)
+    must_be_newt(sources, roles, patches if ids is None else ids)
+    names = usual.names(sources, roles)
     if names.files:
         found = inspect(names.usual(sources), patches, ids)
         return {name: names.report(report) for name, report in found.items()}
@@ -69,9 +72,12 @@ def plan(
 
     Raises:
         Refused: an edit found neither the code to fix nor the fix, or the result is not sound.
-        TreeError: no newt-style tree, or a file to edit has a syntax error.
+        TreeError: no newt-style tree, one of TD-MPC2's layout, or a file to edit has a syntax error.
     """
-    names = usual.names(sources, find_roles(sources))
+    sources, roles = without_rivals(sources), find_roles(sources)
+    wanted = tuple(wanted)
+    must_be_newt(sources, roles, wanted)
+    names = usual.names(sources, roles)
     if names.files:
         try:
             return names.plan(plan(names.usual(sources), wanted, patches, complete=complete), sources)

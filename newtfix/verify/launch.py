@@ -15,6 +15,7 @@ from typing import Any
 import newtfix
 from newtfix.files.tree import Tree
 from newtfix.newt.roles import Found, find_roles
+from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.running import Importable, environment, importable
 from newtfix.verify.observation import Observation, read, unseen
 
@@ -47,6 +48,7 @@ def observe(tree: Tree, patches: Sequence[str], limits: Limits | None = None) ->
     """What the tree's own classes do about each of the patches. Raises TreeError if there is no newt-style tree."""
     limits = limits or Limits()
     roles = find_roles(tree.sources)
+    must_be_newt(tree.sources, roles, patches)
     text = "\n".join(tree.sources[found.file] for found in roles.values())
     with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
         folder = Path(name)
