@@ -37,7 +37,7 @@ def draw(survey: Survey) -> None:
     report.heading("The nine items of the discrepancy document")
     report.table(_ITEMS, [_item(item) for item in survey.items])
     for line in _beside_the_items(survey):
-        for part in _wrapped(line, "    "):
+        for part in wrapped(line, "    "):
             report.out(f"  {part}")
     for finding in survey.findings:
         if finding.state in (*FOUND, State.DRIFTED):
@@ -172,7 +172,7 @@ def markdown(survey: Survey) -> str:
     parts += ["\n".join(examples)] if examples else []
     settings = [f"`{name}={setting.value}` ({setting.source})" for name, setting in survey.used.items()]
     parts += [f"Settings: {', '.join(settings)}."] if settings else []
-    parts += ["## The nine items of the discrepancy document", _table(_ITEMS, [_item(one) for one in survey.items])]
+    parts += ["## The nine items of the discrepancy document", table(_ITEMS, [_item(one) for one in survey.items])]
     parts += ["\n".join(f"- {_escaped(line)}" for line in _beside_the_items(survey))]
     for finding in survey.findings:
         if finding.state is not State.ABSENT:
