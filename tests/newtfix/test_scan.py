@@ -233,8 +233,8 @@ def test_a_users_patch_is_reported_with_its_own_words(scan: Scan, tmp_path: Path
 Effect: half the noise. Returns rise by 3.
 """
 from newtfix.model import Edit, Patch, Severity, Shape
-SHAPE = Shape("tau: float = 0.01", "tau: float = 0.02")
-PATCH = Patch("Less noise", Severity.MINOR, (Edit("e", "config", "Config", (SHAPE,)),))
+SHAPE = Shape("den = max(1, end)", "den = max(2, end)")
+PATCH = Patch("Less noise", Severity.MINOR, (Edit("e", "math", "", (SHAPE,)),))
 '''
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/less_noise.py").write_text(patch)
