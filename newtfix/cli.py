@@ -162,12 +162,13 @@ def apply(
     fitting: Fitting = False,
     complete: Complete = False,
     allow_dirty: Dirty = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Then run the tree: does it do as they promise?")] = False,
     tree: TreeToPatch = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
     """Put patches, and what they require, into the tree: all of them, or none. Edits of your own stay."""
-    wish = (commit, fitting, complete, allow_dirty)
+    wish = (commit, fitting, complete, allow_dirty, verify)
     _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish)
 
 
