@@ -277,7 +277,7 @@ PATCH = Patch(
         Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
-    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs")),),
+    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),),
     edits=(
         Edit(
             "forward",

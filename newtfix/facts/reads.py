@@ -288,8 +288,8 @@ def _has_many_dimensions(call: ast.Call) -> bool:
     return len(sizes) > 1
 
 
-def alike(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
-    """The parts in a list of a class are made alike, and used as they are: none gets anything of its own."""
+def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken | None:
+    """The parts in a list of a class are made alike, and used as they are: none gets anything but attributes `but`."""
     found = tree.roles.get(role)
     for node in walk(tree.module(found.file)) if found is not None else ():
         if not (isinstance(node, ast.ClassDef) and node.name == cls and found is not None):
@@ -301,15 +301,15 @@ def alike(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
             if any(dotted(part) == name for part in walk(loop.iter) if isinstance(part, ast.Attribute))
         }
         for part in walk(node):
-            if _singles_out(part, name, each):
+            if _singles_out(part, name, each, but):
                 return tree.broken_in(found.file, part, f"not all of {name} are alike")
     return None
 
 
-def _singles_out(node: ast.AST, name: str, each: set[str]) -> bool:
+def _singles_out(node: ast.AST, name: str, each: set[str], but: tuple[str, ...]) -> bool:
     match node:
         case ast.Assign(targets=[ast.Attribute(value=owner, attr=attr)]):
-            return attr not in ("data", "weight", "bias") and _is_one(owner, name, each)
+            return attr not in ("data", "weight", "bias", *but) and _is_one(owner, name, each)
         case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert" | "add_module" | "extend")):
             return _is_one(owner, name, each)
     return False

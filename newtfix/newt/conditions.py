@@ -73,10 +73,10 @@ WITHOUT_PLANNER = Edit(
         Shape(
             _CHOSEN.format(own=""),
             _CHOSEN.format(own=_OWN),
-            present="$like_mu, $like_std = $_, $_",
             untouched=("rest:like_mu", "rest:like_std"),
         ),
     ),
     optional=True,
+    given=("$like_mu, $like_std = $_, $_",),
     supplement=True,
 )
