@@ -246,11 +246,24 @@ def stored(tree: NewtTree) -> Iterator[End]:
 
 
 def kept_rows(tree: NewtTree) -> Iterator[End]:
-    """Rows that are kept until their episode is over."""
+    """Rows that are kept until their episode is over; not those that an episode begins with."""
     for method in tree.methods("trainer").values():
         for _, targets, value in assignments(method):
-            if any(isinstance(one, ast.Subscript) and dotted(one.value) == "self._tds" for one in targets):
+            first = _starts_episodes(value)
+            if not first and any(
+                isinstance(one, ast.Subscript) and dotted(one.value) == "self._tds" for one in targets
+            ):
                 yield End(method, value)
+
+
+def _starts_episodes(value: ast.expr) -> bool:
+    """Whether it is `self.to_td(obs)`, or some of its rows."""
+    inner = value.value if isinstance(value, ast.Subscript) else value
+    return (
+        isinstance(inner, ast.Call)
+        and dotted(inner.func) == "self.to_td"
+        and len(inner.args) + len(inner.keywords) == 1
+    )
 
 
 def added(tree: NewtTree) -> Iterator[End]:
