@@ -59,10 +59,11 @@ class Config:
     """All settings of a run; on the command line each is `name=value`."""
 
     # environment
-    task: str = "walker-walk"  # a task, several (walker-walk,cup-catch), or a set: dmcontrol, mujoco
+    task: str = "walker-walk"  # a task, several (walker-walk,cup-catch), a set (dmcontrol, mujoco), or your own: gym:ID
     action_repeat: Optional[Count] = None  # simulator steps per action; none: the task's own (2 for DMControl)
     episode_length: Optional[Count] = None  # agent steps per episode; none: each task's own (500 for DMControl)
     env_mode: Literal["async", "sync"] = "async"  # async: one process per environment; sync: all in this process
+    episodic: Optional[bool] = None  # episodes may end before their time; none: true where a task is gym:ID
     num_envs: Count = 10  # environments of each process; not given: one per task where there are several
     obs: Literal["state"] = "state"  # observations: state
     pad: bool = False  # give one task the widths of several: 128 observations, 16 actions, or its own if larger
@@ -274,11 +275,13 @@ def _apply_model_size(cfg: Config) -> None:
 
 def _fill_task(cfg: Config) -> None:
     from .common.math import discount_heuristic
-    from .envs import task_info, task_names
+    from .envs import own, task_info, task_names
 
     names = task_names(cfg.task)
     if "episode_length" not in cfg.explicit:
-        cfg.episode_length = _preset(cfg.preset).get("episode_length") if len(names) == 1 else None
+        cfg.episode_length = None
+    if cfg.episodic is None:
+        cfg.episodic = any(own.is_own(name) for name in names)
     infos = [task_info(cfg, name) for name in names]
     if cfg.episode_length is None and (longest := _preset(cfg.preset).get("episode_length")):
         infos = [dataclasses.replace(info, episode_length=min(info.episode_length, longest)) for info in infos]

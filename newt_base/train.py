@@ -27,8 +27,9 @@ from .common.usage import usage
 from .common.world_model import WorldModel
 from .config import Config, ConfigError, load_cfg, parse_cfg
 from .envs import VecEnv, make_env
+from .envs.own import EndedEarly
 from .tdmpc2 import TDMPC2
-from .trainer import Trainer, TrainingDiverged
+from .trainer import EpisodeError, Trainer, TrainingDiverged
 
 EXIT_FAILED = EXIT_DIVERGED = 1
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -85,6 +86,10 @@ def run(cfg: Config) -> int:
         logger.finish()
         sys.stderr.write(f"\n{_whose(cfg)}Interrupted.{_checkpoint_words(logger)}\n")
         return EXIT_INTERRUPTED
+    except (EndedEarly, EpisodeError) as error:
+        logger.finish()
+        sys.stderr.write(f"\n{_whose(cfg)}error: {error}\n")
+        return EXIT_USAGE
     except TrainingDiverged as error:
         logger.finish()
         where = f"at step {error.step:,}: {error.quantity} is no longer finite"
@@ -158,6 +163,7 @@ def _make_buffer(cfg: Config, device: torch.device) -> Buffer:
         "horizon": cfg.horizon,
         "batch_size": cfg.batch_size // cfg.world_size,
         "device": place,
+        "episodic": cfg.episodic,
     }
     buffer = EnsembleBuffer(demo_buffer(cfg, place), **settings) if cfg.use_demos else Buffer(**settings)
     taken = buffer.plan(row_of(cfg))

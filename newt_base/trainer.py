@@ -32,10 +32,14 @@ class CheckpointError(ValueError):
     """A checkpoint that was asked for is not there or does not fit."""
 
 
+class EpisodeError(RuntimeError):
+    """Episodes that end at times which the trainer is not made for."""
+
+
 class Trainer:
     """Online training of one agent in N parallel environments, on one of W ranks.
 
-    Episodes of a task have a fixed length; L is the longest.
+    Episodes of a task have a fixed length, or, with `episodic`, a longest one; L is the longest of all.
     """
 
     def __init__(self, cfg, env, agent, buffer, logger):
@@ -174,9 +178,21 @@ class Trainer:
         bad = (~values.isfinite()).nonzero()[0].item()
         raise TrainingDiverged(self._step, list(scalars)[bad], values[bad].item())
 
+    def _check_in_step(self, ep_len):
+        """Rows are written for all environments at once, so episodes that end at other times would overwrite others."""
+        if (ep_len != ep_len[0]).any() and self.cfg.get("episodic", False):
+            raise EpisodeError(
+                f"at step {self._step:,} an episode has ended before its time; in this tree the running episodes of "
+                f"{self.cfg.num_envs} environments then overwrite each other: say num_envs=1, or apply episode-rows "
+                "(newtfix apply episode-rows first-obs)"
+            )
+
     def _round_is_over(self, longest):
-        """Whether the longest episodes are over, on all ranks at once; this rank's longest one has `longest` steps."""
-        if self.cfg.world_size > 1:
+        """Whether the longest episodes are over, on all ranks at once; this rank's longest one has `longest` steps.
+
+        Where episodes may end before their time, as many steps as the longest ones take.
+        """
+        if self.cfg.world_size > 1 or self.cfg.get("episodic", False):
             return self._step % self._update_freq == 0
         return longest >= self.cfg.episode_length
 
@@ -234,6 +250,7 @@ class Trainer:
                 done = terminated | truncated
                 ep_len += 1
                 ep_reward += reward
+                self._check_in_step(ep_len)
 
                 # Store experience; a finished episode's last observation is not the one to act on next
                 _obs = obs.clone()

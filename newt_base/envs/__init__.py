@@ -9,7 +9,7 @@ import gymnasium as gym
 
 from ..common import ABSENT_SETS, TASK_SET, env_tasks
 from ..common.settings import ConfigError
-from . import dmcontrol, mujoco
+from . import dmcontrol, mujoco, own
 from .wrappers.pad import Pad
 from .wrappers.timeout import Timeout
 from .wrappers.vectorized import VecEnv
@@ -41,7 +41,14 @@ def all_tasks() -> tuple[str, ...]:
 
 
 def task_name(task: str) -> str:
-    """newt's name of a task, from that name or the simulator's own spelling of it (walker_walk, ball_in_cup_catch)."""
+    """newt's name of a task, from that name or the simulator's own spelling of it (walker_walk, ball_in_cup_catch).
+
+    The name of a registered environment, gym:ID, stays as it is.
+    """
+    if own.is_own(task):
+        return own.check(task)
+    if task in mujoco.TASKS:
+        return task
     dashed = task.replace("_", "-")
     by_spelling = {name.replace("_", "-"): name for name in all_tasks()} | dmcontrol.spellings()
     if dashed in by_spelling:
@@ -82,19 +89,23 @@ def _names_of(item: str) -> list[str]:
     return [task_name(item)]
 
 
-def make_single_env(task: str, seed: int, action_repeat: Optional[int], episode_length: Optional[int]) -> gym.Env:
-    """One environment with episodes of fixed length; `None` takes the task's own action repeat and length."""
+def make_single_env(
+    task: str, seed: int, action_repeat: Optional[int], episode_length: Optional[int], episodic: bool = False
+) -> gym.Env:
+    """One environment; `None` takes the task's own action repeat and length; `episodic`: episodes may terminate."""
     name = task_name(task)
-    if name in mujoco.TASKS:
+    if own.is_own(name):
+        env, length = own.make_env(name, action_repeat, episode_length, episodic)
+    elif name in mujoco.TASKS:
         env, length = mujoco.make_env(name, action_repeat)
     else:
         env, length = dmcontrol.make_env(name, seed, action_repeat)
-    return Timeout(env, length if episode_length is None else episode_length)
+    return Timeout(env, length if episode_length is None else episode_length, episodic)
 
 
 def task_info(cfg, task: str) -> TaskInfo:
     """The sizes of `task` under these settings; builds one environment, reads it and closes it."""
-    env = make_single_env(task, cfg.seed, cfg.action_repeat, cfg.episode_length)
+    env = make_single_env(task, cfg.seed, cfg.action_repeat, cfg.episode_length, cfg.episodic)
     try:
         return TaskInfo(env.observation_space.shape[0], env.action_space.shape[0], env.max_episode_steps)
     finally:
@@ -114,6 +125,7 @@ def make_env(cfg) -> VecEnv:
             seed=cfg.seed,
             action_repeat=cfg.action_repeat,
             episode_length=cfg.episode_lengths[task],
+            episodic=cfg.episodic,
         )
         for task in env_tasks(cfg)
     ]

@@ -4,12 +4,12 @@ import contextlib
 import functools
 import logging
 import math
-import os
-import warnings
 from typing import Optional
 
 import gymnasium as gym
 import numpy as np
+
+from . import rendering
 
 ACTION_REPEAT = 2
 MAX_STEPS = 1000  # simulator steps of an episode where the suite sets no limit
@@ -19,17 +19,8 @@ SHORT_DOMAIN = {"ball_in_cup": "cup", "point_mass": "pointmass", "humanoid_CMU":
 
 @functools.cache
 def _suite():
-    """dm_control's suite, imported quietly on machines without a display."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*DISPLAY.*")
-        try:
-            from dm_control import suite
-        except (ImportError, OSError, AttributeError, RuntimeError):
-            if "MUJOCO_GL" in os.environ:
-                raise
-            os.environ["MUJOCO_GL"] = "disabled"  # nothing is rendered here, so a missing OpenGL is no obstacle
-            from dm_control import suite
-    return suite
+    """dm_control's suite; nothing is rendered in training, so a missing OpenGL is no obstacle."""
+    return rendering.imported("dm_control.suite")
 
 
 @functools.cache

@@ -7,6 +7,8 @@ from typing import Optional
 import gymnasium as gym
 import numpy as np
 
+from . import rendering
+
 
 @dataclass(frozen=True)
 class Task:
@@ -80,6 +82,7 @@ class MuJoCo(gym.Wrapper):
 
 def make_env(task: str, action_repeat: Optional[int] = None) -> tuple[gym.Env, int]:
     """The environment of `task` and its usual length in agent steps."""
+    rendering.settle()
     spec = TASKS[task]
     repeat = spec.action_repeat if action_repeat is None else action_repeat
     health = {"terminate_when_unhealthy": False} if spec.has_health else {}
