@@ -68,7 +68,7 @@ class Trainer:
         """Run `eval_episodes` episodes in every environment with the planner. Returns means over those of all ranks.
 
         With several tasks these are the unweighted means of the tasks' own, which stand beside them as NAME+TASK.
-        Before the first training step the policy prior acts instead of the planner, unless finetuning.
+        Before the first training step the policy prior acts instead of the planner, unless the agent was loaded.
         """
         results = defaultdict(list)
         obs, _ = self.env.reset()
@@ -76,7 +76,7 @@ class Trainer:
         episode_len = torch.zeros(self.cfg.num_envs)
         episodes_completed = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
         while (episodes_completed < self.cfg.eval_episodes).any():
-            use_mpc = self._step > 0 or self.cfg.finetune
+            use_mpc = self._step > 0 or self.cfg.checkpoint is not None
             torch.compiler.cudagraph_mark_step_begin()
             action, _, _ = self.agent(
                 obs, t0=episode_len == 0, step=self._step, eval_mode=True, task=self._tasks, mpc=use_mpc

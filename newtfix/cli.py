@@ -271,6 +271,23 @@ def train(
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="An agent: a file checkpoints/*.pt.")],
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    policy: Annotated[bool, typer.Option("--policy", help="The policy alone, without planner.")] = False,
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episodes of each task and seed.")] = 10,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Seeds, with commas between.")] = "1",
+    video: Annotated[
+        Optional[Path], typer.Option("--video", metavar="FILE", help="The first episode, as .gif or .mp4.")
+    ] = None,
+    tree: Tree = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an agent: return per task, mean, interquartile mean and interval."""
+    _run("evaluate", as_json, checkpoint, arguments or [], policy, episodes, seeds, video, tree, as_json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
 def demos(
     arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
     tree: Tree = None,

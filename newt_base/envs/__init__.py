@@ -90,14 +90,19 @@ def _names_of(item: str) -> list[str]:
 
 
 def make_single_env(
-    task: str, seed: int, action_repeat: Optional[int], episode_length: Optional[int], episodic: bool = False
+    task: str,
+    seed: int,
+    action_repeat: Optional[int],
+    episode_length: Optional[int],
+    episodic: bool = False,
+    render: bool = False,
 ) -> gym.Env:
     """One environment; `None` takes the task's own action repeat and length; `episodic`: episodes may terminate."""
     name = task_name(task)
     if own.is_own(name):
-        env, length = own.make_env(name, action_repeat, episode_length, episodic)
+        env, length = own.make_env(name, action_repeat, episode_length, episodic, render)
     elif name in mujoco.TASKS:
-        env, length = mujoco.make_env(name, action_repeat)
+        env, length = mujoco.make_env(name, action_repeat, render)
     else:
         env, length = dmcontrol.make_env(name, seed, action_repeat)
     return Timeout(env, length if episode_length is None else episode_length, episodic)
@@ -112,8 +117,8 @@ def task_info(cfg, task: str) -> TaskInfo:
         env.close()
 
 
-def make_env(cfg) -> VecEnv:
-    """`cfg.num_envs` environments of `cfg.global_tasks`, all as wide as the agent.
+def make_env(cfg, render: bool = False) -> VecEnv:
+    """`cfg.num_envs` environments of `cfg.global_tasks`, all as wide as the agent; with `render` they draw frames.
 
     Number i is seeded with seed + i (+ 1000 times the rank).
     """
@@ -126,6 +131,7 @@ def make_env(cfg) -> VecEnv:
             action_repeat=cfg.action_repeat,
             episode_length=cfg.episode_lengths[task],
             episodic=cfg.episodic,
+            render=render,
         )
         for task in env_tasks(cfg)
     ]

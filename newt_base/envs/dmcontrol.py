@@ -80,6 +80,10 @@ class DMControl(gym.Env):
         # The suite knows no success; its returns lie in [0, 1000].
         return {"success": float("nan"), "score": float(self._return) / 1000}
 
+    def render(self) -> np.ndarray:
+        """A frame, [240, 320, 3] bytes."""
+        return self._env.physics.render(240, 320, camera_id=0)
+
     def close(self) -> None:
         self._env.close()
 

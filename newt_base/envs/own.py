@@ -71,7 +71,12 @@ def make_env(
         raise ConfigError("episode_length", None, problem, "say episode_length=1000, say, in agent steps")
     length = math.ceil(spec.max_episode_steps / repeat) if episode_length is None else episode_length
     mode = {"render_mode": "rgb_array"} if render else {}
-    env = gym.make(spec, max_episode_steps=length * repeat, disable_env_checker=True, **mode)
+    try:
+        env = gym.make(spec, max_episode_steps=length * repeat, disable_env_checker=True, **mode)
+    except (TypeError, gym.error.Error) as error:
+        problem = f"task={task} {'draws no frames' if render else 'cannot be made'}: {error}"
+        valid = "an environment that takes render_mode='rgb_array'" if render else "one that needs no arguments"
+        raise ConfigError("task", task, problem, valid) from error
     try:
         return Own(env, task, repeat, episodic), length
     except ConfigError:

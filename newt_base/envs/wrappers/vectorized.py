@@ -83,6 +83,10 @@ class VecEnv:
             _tensor_info(info, done),
         )
 
+    def render(self) -> np.ndarray:
+        """A frame of the first environment; only where all run in this process (`sync`)."""
+        return self._vec.envs[0].render()
+
     def close(self) -> None:
         """Close all environments and end their processes; a second call does nothing."""
         if self._closed:
