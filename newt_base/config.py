@@ -64,6 +64,7 @@ class Config:
     episode_length: Optional[Count] = None  # agent steps per episode; none: each task's own (500 for DMControl)
     env_mode: Literal["async", "sync"] = "async"  # async: one process per environment; sync: all in this process
     episodic: Optional[bool] = None  # episodes may end before their time; none: true where a task is gym:ID
+    env_timeout: Positive = 300.0  # async: seconds that an environment may take for a step or a reset
     num_envs: Count = 10  # environments of each process; not given: one per task where there are several
     obs: Literal["state"] = "state"  # observations: state
     pad: bool = False  # give one task the widths of several: 128 observations, 16 actions, or its own if larger
@@ -81,7 +82,7 @@ class Config:
     dist_timeout: Positive = 600.0  # seconds that a process waits for the others where torchrun starts several
     checkpoint: Optional[str] = None  # path of an agent to start from
     finetune: bool = False  # start from a checkpoint trained on something else
-    resume: bool = False  # go on where the run in this folder stopped
+    resume: Union[bool, Literal["auto"]] = False  # go on where the run in this folder stopped; auto: if there is one
 
     # evaluation
     eval_freq: Optional[Count] = None  # environment steps between evaluations; none: 20 * 500 * num_envs
@@ -159,7 +160,8 @@ class Config:
     exp_name: Name = "default"  # name of the experiment, part of the run's folder
     save_agent: bool = True  # write checkpoints
     save_freq: Optional[Count] = None  # environment steps between checkpoints; none: eval_freq
-    save_buffer: bool = False  # write the replay buffer with each checkpoint
+    save_buffer: bool = False  # write the replay buffer with each checkpoint, so that the run can be resumed
+    keep: Optional[Count] = 3  # newest checkpoints that are kept, beside the best one; none: all
     plot: bool = True  # draw the learning curve at the end
     tensorboard: bool = True  # write TensorBoard events where it is installed
 

@@ -2,11 +2,10 @@
 
 import dataclasses
 import math
-import signal
 import sys
-import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Optional
@@ -15,23 +14,24 @@ import torch
 from tqdm import tqdm
 
 from . import config
-from .common import barrier, distributed, resolve_device, set_matmul_precision, set_seed
+from .common import barrier, distributed, resolve_device, resume, set_matmul_precision, set_seed
 from .common.buffer import Buffer, EnsembleBuffer, row_of
 from .common.demos import demo_buffer
+from .common.files import words
+from .common.folder import held
+from .common.interrupt import Interrupted, Requests
 from .common.logger import Logger
-from .common.machine import with_devices
-from .common.resume import resume_point
+from .common.machine import check_compiler, no_room, with_devices
 from .common.storage import Place
 from .common.summary import report
 from .common.usage import usage
 from .common.world_model import WorldModel
 from .config import Config, ConfigError, load_cfg, parse_cfg
-from .envs import VecEnv, make_env
-from .envs.own import EndedEarly
+from .envs import EnvironmentFailed, VecEnv, make_env
 from .tdmpc2 import TDMPC2
-from .trainer import EpisodeError, Trainer, TrainingDiverged
+from .trainer import Trainer, TrainingDiverged
 
-EXIT_FAILED = EXIT_DIVERGED = 1
+EXIT_FAILED = 1
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
@@ -41,65 +41,76 @@ def main(argv: Optional[list[str]] = None) -> int:
     if {"-h", "--help", "help"} & set(argv):
         sys.stdout.write(usage(__package__ or Path(__file__).parent.name, config))
         return 0
+    rank, world_size, local_rank = distributed.places()
     try:
-        cfg = resolve(argv)
+        cfg = resolve(argv, rank, world_size, local_rank)
+        with Requests() as requests, held(cfg.work_dir, rank):
+            cfg = resume.resolved(cfg, tqdm.write if rank == 0 else lambda words: None)
+            return run_rank(cfg) if world_size > 1 else run(cfg, requests)
     except ConfigError as error:
-        if distributed.places()[2] == 0:
+        if local_rank == 0:
             sys.stderr.write(f"error: {error}\n")
         return EXIT_USAGE
-    if cfg.world_size > 1:
-        return run_rank(cfg)
-    with _sigterm_as_exit():
-        try:
-            return run(cfg)
-        except KeyboardInterrupt:
-            sys.stderr.write("\nInterrupted before training began.\n")
-            return EXIT_INTERRUPTED
+    except Interrupted as error:
+        sys.stderr.write("\nInterrupted before training began.\n")
+        return error.status
 
 
-def resolve(argv: list[str]) -> Config:
+def resolve(argv: list[str], rank: int = 0, world_size: int = 1, local_rank: int = 0) -> Config:
     """The settings of this process, as they stay. Raises ConfigError."""
-    rank, world_size, local_rank = distributed.places()
     cfg = parse_cfg(dataclasses.replace(load_cfg(argv), rank=rank, world_size=world_size))
     _check_batch_size(cfg)
-    cfg = with_devices(cfg, local_rank)
-    if cfg.resume and cfg.checkpoint is None:
-        cfg = dataclasses.replace(cfg, checkpoint=str(resume_point(cfg)))
-    return cfg
+    check_compiler(cfg)
+    return with_devices(cfg, local_rank)
 
 
-def run(cfg: Config) -> int:
+def run(cfg: Config, requests: Optional[Requests] = None) -> int:
     """Train under resolved settings, say how it went, and return the exit status."""
     try:
         trainer = build(cfg)
     except ValueError as error:  # a part of the agent refuses its settings
         sys.stderr.write(f"{_whose(cfg)}error: {error}\n")
         return EXIT_USAGE
+    except (EnvironmentFailed, OSError) as error:
+        return _ended(cfg, f"Training cannot begin: {words(error)}.")
     logger = trainer.logger
     started = time.monotonic()
     try:
         if cfg.random_baseline and distributed.from_first(logger.random_reward is None):
             logger.random_reward = fmean(distributed.gather(random_return(trainer.env)))
-        trainer.train()
+        if requests is not None:
+            trainer.requests = requests
+        with trainer.requests.while_training(cfg.world_size == 1):
+            trainer.train()
         logger.finish()
-    except KeyboardInterrupt:
-        logger.finish()
-        sys.stderr.write(f"\n{_whose(cfg)}Interrupted.{_checkpoint_words(logger)}\n")
-        return EXIT_INTERRUPTED
-    except (EndedEarly, EpisodeError) as error:
-        logger.finish()
-        sys.stderr.write(f"\n{_whose(cfg)}error: {error}\n")
-        return EXIT_USAGE
+    except KeyboardInterrupt as error:
+        _ended(cfg, f"Interrupted.{_checkpoint_words(cfg, logger)}", logger)
+        return getattr(error, "status", EXIT_INTERRUPTED)
     except TrainingDiverged as error:
-        logger.finish()
         where = f"at step {error.step:,}: {error.quantity} is no longer finite"
-        sys.stderr.write(f"\n{_whose(cfg)}Training diverged {where}.{_checkpoint_words(logger)}\n")
-        return EXIT_DIVERGED
+        return _ended(cfg, f"Training diverged {where}.{_checkpoint_words(cfg, logger)}", logger)
+    except EnvironmentFailed as error:
+        with suppress(OSError):
+            trainer.save_without_environments()
+        return _ended(
+            cfg, f"Training ended at step {trainer._step:,}: {error}.{_checkpoint_words(cfg, logger)}", logger
+        )
+    except OSError as error:
+        return _ended(cfg, f"Training ended at step {trainer._step:,}: {words(error)}.{_checkpoint_words(cfg, logger)}")
     finally:
         trainer.env.close()
     if cfg.rank == 0:
         report(cfg, logger, time.monotonic() - started)
     return 0
+
+
+def _ended(cfg: Config, message: str, logger: Optional[Logger] = None) -> int:
+    """Say how a run ended before its time, and draw what there is."""
+    if logger is not None:
+        with suppress(OSError):
+            logger.finish()
+    sys.stderr.write(f"\n{_whose(cfg)}{message}\n")
+    return EXIT_FAILED
 
 
 def run_rank(cfg: Config) -> int:
@@ -113,8 +124,8 @@ def run_rank(cfg: Config) -> int:
         status = run(cfg)
         if status == 0:
             distributed.leave()
-    except KeyboardInterrupt:
-        status = EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        status = getattr(error, "status", EXIT_INTERRUPTED)
     except Exception as error:
         if distributed.lost_another(error):
             distributed.await_end()
@@ -139,19 +150,19 @@ def build(cfg: Config) -> Trainer:
             distributed.join(device, cfg.dist_timeout)
         agent = TDMPC2(WorldModel(cfg).to(device), cfg)
         # A checkpoint that is refused leaves an earlier run's folder where it is.
-        progress = agent.load(cfg.checkpoint, resume=cfg.resume) if cfg.checkpoint is not None else {}
+        progress = agent.load(cfg.checkpoint, resume=bool(cfg.resume)) if cfg.checkpoint is not None else {}
         distributed.share(agent.model, agent.scale)
         buffer = _make_buffer(cfg, device)
         trainer = Trainer(cfg=cfg, env=env, agent=agent, buffer=buffer, logger=None)
         if cfg.resume:
-            trainer.resume(progress)
+            trainer.resume()
         barrier()
-        trainer.logger = Logger(cfg)
-        if cfg.resume:
-            trainer.logger.forget_after(progress["step"])
+        trainer.logger = Logger(cfg, progress["log"] if cfg.resume else None)
         return trainer
-    except BaseException:
+    except BaseException as error:
         env.close()
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+            raise no_room(error, cfg) from error
         raise
 
 
@@ -190,31 +201,20 @@ def _check_batch_size(cfg: Config) -> None:
         raise ConfigError("batch_size", cfg.batch_size, problem, f"a multiple of {cfg.world_size}")
 
 
-class _sigterm_as_exit:
-    """While entered, SIGTERM unwinds the program like an exception, so that environments and files are closed."""
-
-    def __enter__(self) -> None:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-
-    def __exit__(self, *exc_info) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
-
-
 def _whose(cfg: Config) -> str:
     """What messages of one of several ranks begin with."""
     return f"[rank {cfg.rank}] " if cfg.world_size > 1 else ""
 
 
-def _checkpoint_words(logger: Logger) -> str:
+def _checkpoint_words(cfg: Config, logger: Logger) -> str:
     """What rank 0 says about its checkpoints at the end of a run that was cut short."""
     if logger.rank > 0:
         return ""
     if logger.last_checkpoint is None:
         return " No checkpoint was written yet."
-    return f" Last checkpoint: {logger.last_checkpoint}"
+    return f" Last checkpoint: {logger.last_checkpoint}" + (
+        " (go on from it with resume=true)" if cfg.save_buffer else ""
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """The training loop: collect with the planner, store finished episodes, spend update tokens, evaluate."""
 
 from collections import defaultdict
-from pathlib import Path
 from time import time
 
 import torch
 from tensordict import TensorDict
 
 from .common import barrier, env_tasks
-from .common.distributed import from_first, gather, over_ranks
+from .common.distributed import gather, over_ranks
+from .common.files import write_whole
+from .common.interrupt import Interrupted, Requests
 from .common.progress import Progress
-from .common.resume import replay_file
+from .common.resume import CheckpointError, own_progress, replay_file, running, take_up
+from .envs import EnvironmentFailed
 
 PRETRAIN_ROWS = 50  # rows that are logged while pretraining
 EVAL_METRICS = ("episode_reward", "episode_length", "episode_success", "episode_score")
@@ -26,14 +28,6 @@ class TrainingDiverged(RuntimeError):
     def __init__(self, step, quantity, value):
         super().__init__(f"training diverged at step {step:,}: {quantity} is {value}")
         self.step, self.quantity, self.value = step, quantity, value
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that was asked for is not there or does not fit."""
-
-
-class EpisodeError(RuntimeError):
-    """Episodes that end at times which the trainer is not made for."""
 
 
 class Trainer:
@@ -53,6 +47,10 @@ class Trainer:
         self._tds = TensorDict({}, batch_size=(cfg.episode_length + 1, cfg.num_envs), device="cpu")
         self._update_freq = cfg.num_envs * cfg.episode_length * cfg.world_size
         self._update_tokens = 0.0
+        self.requests = Requests()  # to end
+        self._saved_at = None  # step of the last checkpoint
+        self._running = None  # the running episodes, between two steps
+        self._envs_are_sound = True
 
     def common_metrics(self):
         """Counters and clocks that go with every log line."""
@@ -132,38 +130,44 @@ class Trainer:
             batch_size=(self.cfg.num_envs,),
         )
 
-    def resume(self, progress):
-        """Go on where the run stopped that wrote the checkpoint with this `progress`. Raises CheckpointError."""
-        path = Path(self.cfg.checkpoint)
-        self._check_world_size(path, progress.get("world_size", 1))
-        replay = replay_file(path, self.cfg.rank)
-        if not replay.exists():
-            raise CheckpointError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
+    def resume(self):
+        """Go on where the checkpoint of the settings was written, with its replay. Raises CheckpointError."""
+        path = replay_file(self.cfg.checkpoint, self.cfg.rank)
         try:
-            self.buffer.load(replay)
-            self._step, self._ep_idx = progress["step"], progress["episode"]
-            self._update_tokens = progress["update_tokens"]
-        except KeyError as error:
-            raise CheckpointError(f"{path} cannot be resumed: it does not say at which {error} it was made") from error
-
-    def _check_world_size(self, path, world_size):
-        """Each rank goes on with its own replay, so there must be as many as before."""
-        if world_size != self.cfg.world_size:
+            take_up(self, self.buffer.load(path))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            problem = f"{path} cannot be resumed from here: {type(error).__name__}: {error}"
             raise CheckpointError(
-                f"{path} was made by {world_size} process(es), these are {self.cfg.world_size}: "
-                f"resume it with torchrun --nproc-per-node {world_size}, or start from it with checkpoint= alone"
-            )
+                "resume", problem, "the tree that wrote it; or start from it with checkpoint= alone"
+            ) from error
 
     def _save_checkpoint(self):
-        """Rank 0 writes the agent and its own replay, the other ranks their replay."""
+        """Rank 0 writes the agent; before that, with save_buffer, every rank its replay and all else to go on from."""
+        if not self.cfg.save_agent:
+            return
+        self._saved_at = self._step
         progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
         progress["world_size"] = self.cfg.world_size
-        path = from_first(self.logger.save_agent(self.agent, f"{self._step:_}", **progress))
-        if path is not None and self.cfg.save_buffer:
-            replay = replay_file(path, self.cfg.rank)
-            partial = replay.with_name(f".{replay.name}.tmp")  # a run that is ended now cannot be resumed from here
-            self.buffer.save(partial)
-            partial.replace(replay)
+        name = f"{self._step:_}"
+        if self.cfg.save_buffer:
+            path, own = replay_file(self.logger.model_dir / f"{name}.pt", self.cfg.rank), own_progress(self)
+            progress["replays"] = gather(write_whole(path, lambda file: self.buffer.save(file, **own)))
+            progress |= self.logger.progress()
+        self.logger.save_agent(self.agent, name, **progress)
+
+    def _save_where_due(self):
+        """Save every `save_freq` steps, and before the end where somebody asked for it: then raises Interrupted."""
+        asked = self.requests.pending
+        if self._step != self._saved_at and (asked or self._step % self.cfg.save_freq == 0):
+            self._save_checkpoint()
+        if asked:
+            raise Interrupted(asked)
+
+    def save_without_environments(self):
+        """Save what there is when an environment has failed; a resumed run begins new episodes."""
+        self._envs_are_sound, self._running = False, None
+        if self._step != self._saved_at and self.cfg.world_size == 1:
+            self._save_checkpoint()
 
     def _check_finite(self, metrics):
         """Raise TrainingDiverged for the first metric that is NaN or infinite."""
@@ -181,9 +185,9 @@ class Trainer:
     def _check_in_step(self, ep_len):
         """Rows are written for all environments at once, so episodes that end at other times would overwrite others."""
         if (ep_len != ep_len[0]).any() and self.cfg.get("episodic", False):
-            raise EpisodeError(
-                f"at step {self._step:,} an episode has ended before its time; in this tree the running episodes of "
-                f"{self.cfg.num_envs} environments then overwrite each other: say num_envs=1, or apply episode-rows "
+            raise EnvironmentFailed(
+                f"an episode ended before its time; in this tree the running episodes of {self.cfg.num_envs} "
+                "environments then overwrite each other: say num_envs=1, or apply episode-rows "
                 "(newtfix apply episode-rows first-obs)"
             )
 
@@ -217,8 +221,12 @@ class Trainer:
             self._pretrain()
         train_metrics = defaultdict(list)
         obs = None
+        if self._running is not None:
+            obs, done, ep_len, ep_reward, train_metrics = running(self._running)
         with Progress(self.cfg.steps, rank=self.cfg.rank) as progress:
             while self._step <= self.cfg.steps:
+                self._save_where_due()
+
                 # Evaluate and start all episodes afresh
                 evaluate = self._step % self.cfg.eval_freq == 0
                 if evaluate:
@@ -226,8 +234,6 @@ class Trainer:
                     eval_metrics = self.eval()
                     eval_metrics.update(self.common_metrics())
                     self.logger.log(eval_metrics, "eval")
-                    if self._step % self.cfg.save_freq == 0:
-                        self._save_checkpoint()
                 if evaluate or obs is None:
                     obs, _ = self.env.reset()
                     done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
@@ -292,4 +298,7 @@ class Trainer:
                 else:
                     progress.update(self._step, "seeding")
                 self._check_finite(train_metrics)
+                self._running = obs, done, ep_len, ep_reward, train_metrics
+        if self.cfg.save_buffer and self._step != self._saved_at:
+            self._save_checkpoint()
         self.logger.finish(self.agent)

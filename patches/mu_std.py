@@ -155,9 +155,13 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("decided_once", ("trainer", "self.env.rand_act")),
         Fact("unchanged", ("trainer", "random actions", "stored")),
+        Fact("unchanged", ("trainer", "actions", "put into a row")),
         Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
+        Fact("taken_as_given", ("buffer", "add"), keys=ROW),
+        Fact("not_under", ("log_std_max", "log", "log2", "log10", "sqrt")),
     ),
     edits=(
         Edit(

@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .mish import Mish
+from .mish import Mish, norm_mish
 
 
 class SimNorm(nn.Module):
@@ -28,7 +28,7 @@ class Linear(nn.Linear):
     """Linear layer; its product may be in bfloat16, under autocast, but its output has the precision of its weights."""
 
     def forward(self, x):
-        return F.linear(x, self.weight, self.bias).to(self.weight.dtype)
+        return super().forward(x).to(self.weight.dtype)
 
 
 class NormedLinear(Linear):
@@ -40,7 +40,12 @@ class NormedLinear(Linear):
         self.act = Mish() if act is None else act
 
     def forward(self, x):
-        return self.act(self.ln(super().forward(x)))
+        return self.activated(super().forward(x))
+
+    def activated(self, x):
+        """What becomes of the output of the linear layer."""
+        plain = type(self.act) is not Mish or torch.compiler.is_compiling() or x.device.type != "cpu"
+        return self.act(self.ln(x)) if plain else norm_mish(x, self.ln.weight, self.ln.bias, self.ln.eps)
 
     def extra_repr(self):
         return f"{super().extra_repr()}, act={type(self.act).__name__}"
@@ -62,17 +67,6 @@ def enc(cfg):
     return nn.ModuleDict({"state": mlp(cfg.obs_shape["state"][0] + cfg.task_dim, hidden, cfg.latent_dim, SimNorm(cfg))})
 
 
-def _gathered(networks, x, drawn):
-    """Outputs [k, ...] of the k networks whose numbers are on the device, where nobody waits for them."""
-    parameters = [dict(network.named_parameters()) for network in networks]
-    chosen = {name: torch.stack([own[name] for own in parameters])[drawn] for name in parameters[0]}
-
-    def one(own):
-        return torch.func.functional_call(networks[0], own, (x,))
-
-    return torch.vmap(one, randomness="different")(chosen)
-
-
 class QEnsemble(nn.Module):
     """`num_q` Q networks evaluated together: [..., Z+A] gives logits [num_q, ..., num_bins]."""
 
@@ -86,8 +80,11 @@ class QEnsemble(nn.Module):
             self._forward = self._forward_impl
 
     def _forward_impl(self, x, drawn=None):
-        if isinstance(drawn, torch.Tensor):
-            return _gathered(self._Qs, x, drawn)
+        if isinstance(drawn, torch.Tensor):  # on the device, where nobody waits for the numbers
+            names = [name for name, _ in self._Qs[0].named_parameters()]
+            own = {name: torch.stack([q.get_parameter(name) for q in self._Qs])[drawn] for name in names}
+            each = [{name: values[k] for name, values in own.items()} for k in range(len(drawn))]
+            return torch.stack([torch.func.functional_call(self._Qs[0], parameters, (x,)) for parameters in each])
         chosen = self._Qs if drawn is None else [self._Qs[number] for number in drawn]
         return torch.stack([q(x) for q in chosen])
 
@@ -106,7 +103,7 @@ def through(network, *parts):
     first = network[0]
     weights = first.weight.split([part.shape[-1] for part in parts], dim=1)
     products = [F.linear(part, weight) for part, weight in zip(parts, weights, strict=True)]
-    return network[1:](first.act(first.ln(sum(products, start=first.bias))))
+    return network[1:](first.activated(sum(products, start=first.bias)))
 
 
 class QOnlineTargetEnsemble(nn.Module):

@@ -19,14 +19,37 @@ def compiles(cfg):
     """The setting `compile`; auto is true on CUDA, as in newt, and on a CPU in runs that make up for compiling."""
     if cfg.compile != "auto":
         return cfg.compile
-    on_cuda = cfg.device.startswith("cuda") or (cfg.device == "auto" and torch.cuda.is_available())
-    on_cpu = cfg.device == "cpu" or (cfg.device == "auto" and not on_cuda)
-    return on_cuda or (on_cpu and _compiler() is not None and cfg.steps * cfg.utd >= LONG_RUN)
+    on_cpu = cfg.device == "cpu" or (cfg.device == "auto" and not _on_cuda(cfg))
+    return _on_cuda(cfg) or (on_cpu and _compiler(cfg) is not None and cfg.steps * cfg.utd >= LONG_RUN)
 
 
-def _compiler():
-    """The path of the compiler that torch.compile uses on a CPU, or None."""
-    return shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
+def _on_cuda(cfg):
+    return cfg.device.startswith("cuda") or (cfg.device == "auto" and torch.cuda.is_available())
+
+
+def _compiler(cfg):
+    """The path of the compiler that torch.compile calls: for C++ on a CPU, for C on CUDA; None where there is none."""
+    if _on_cuda(cfg):
+        names = [os.environ.get("CC"), "gcc", "clang"]
+    else:
+        names = [os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")]
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def check_compiler(cfg):
+    """Raise ConfigError where compile=true needs a compiler that this machine does not have."""
+    if cfg.compile and _compiler(cfg) is None:
+        name, variable = ("gcc", "CC") if _on_cuda(cfg) else ("g++", "CXX")
+        problem = f"compile=true needs a compiler, and there is no {os.environ.get(variable) or name} here"
+        raise ConfigError("compile", True, problem, f"compile=false; or install {name}, or name one in {variable}")
+
+
+def no_room(error, cfg):
+    """The refusal of a device that is there, but full."""
+    problem = f"device={cfg.device} has no room for the agent: {str(error).splitlines()[0]}"
+    return ConfigError(
+        "device", cfg.device, problem, "another device, cuda:N or cpu; or end what fills it (nvidia-smi)"
+    )
 
 
 def with_devices(cfg, local_rank):

@@ -10,6 +10,7 @@ import gymnasium as gym
 from ..common import ABSENT_SETS, TASK_SET, env_tasks
 from ..common.settings import ConfigError
 from . import dmcontrol, mujoco, own
+from .wrappers.guard import EnvironmentFailed
 from .wrappers.pad import Pad
 from .wrappers.timeout import Timeout
 from .wrappers.vectorized import VecEnv
@@ -136,7 +137,8 @@ def make_env(cfg, render: bool = False) -> VecEnv:
         for task in env_tasks(cfg)
     ]
     first = cfg.seed + RANK_SEED_STRIDE * cfg.rank
-    return VecEnv(makers, [first + i for i in range(cfg.num_envs)], cfg.env_mode)
+    names = [f"environment {i} ({cfg.global_tasks[task]})" for i, task in enumerate(env_tasks(cfg))]
+    return VecEnv(makers, [first + i for i in range(cfg.num_envs)], cfg.env_mode, names, cfg.env_timeout)
 
 
 def _make_wide_env(widths: tuple[int, int], **task) -> gym.Env:
@@ -147,6 +149,7 @@ def _make_wide_env(widths: tuple[int, int], **task) -> gym.Env:
 
 
 __all__ = [
+    "EnvironmentFailed",
     "TaskInfo",
     "UnknownTaskError",
     "VecEnv",

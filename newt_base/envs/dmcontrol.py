@@ -76,6 +76,17 @@ class DMControl(gym.Env):
         self._return += reward
         return _flatten(task.get_observation(physics)), float(reward), False, False, self._info()
 
+    @property
+    def random_state(self) -> list:
+        """Where the suite's random stream is, in plain values."""
+        kind, keys, *rest = self._env.task.random.get_state()
+        return [kind, keys.tolist(), *rest]
+
+    @random_state.setter
+    def random_state(self, state: list) -> None:
+        kind, keys, *rest = state
+        self._env.task.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+
     def _info(self) -> dict:
         # The suite knows no success; its returns lie in [0, 1000].
         return {"success": float("nan"), "score": float(self._return) / 1000}

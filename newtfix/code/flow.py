@@ -101,10 +101,17 @@ class Flow:
         function: Function,
         helper: Callable[[ast.Call], Function | None],
         keys: frozenset[str] | None = None,
+        same_as: Callable[[ast.expr], ast.expr | None] = lambda _: None,
         depth: int = 0,
     ) -> None:
-        """Args: helper: the function of the tree that a call means. keys: where given, other entries may change."""
+        """Begin with a function.
+
+        Args:
+            helper: the function of the tree that a call means. keys: where given, other entries may change.
+            same_as: the expression that another one counts as.
+        """
         self._function, self._helper, self._keys, self._depth = function, helper, keys, depth
+        self._same_as = same_as
         self._start: ast.AST | None = None
         self._names: Sequence[str] = ()
         self._others: frozenset[ast.AST] = frozenset()
@@ -116,18 +123,21 @@ class Flow:
         self._inlined: list[str] = []
         self.returned: list[Value] = []
         self.mutated: dict[ast.AST, Change] = {}
+        self.met: dict[ast.AST, Kind] = {}
 
     def uses(
-        self, start: ast.stmt, names: Sequence[str], uses: Iterable[ast.expr], others: Iterable[ast.stmt] = ()
+        self, start: ast.stmt | None, names: Sequence[str], uses: Iterable[ast.expr], others: Iterable[ast.stmt] = ()
     ) -> dict[ast.AST, Change | None]:
         """Each of `uses` that the value reaches: None where it is what `start` gave to `names`, else what changed it.
 
         Args:
+            start: None where the function begins with the value.
             others: statements that give the names another value of the same standing: from there on it is not followed.
         """
         self._start, self._names, self._wanted = start, names, frozenset(uses)
         self._others = frozenset(others)
-        self._block(self._function.body, None)
+        origin = Ref(Kind.SAME, frozenset({self._function.args}))
+        self._block(self._function.body, State(dict.fromkeys(names, origin)) if start is None else None)
         return self._uses
 
     def parameter(self, name: str) -> None:
@@ -154,7 +164,8 @@ class Flow:
         match statement:
             case ast.If(test=test, body=body, orelse=orelse):
                 self._read(test, state)
-                return joined((self._block(body, _copy(state)), self._block(orelse, _copy(state))))
+                yes, no = self._decided(test, state)
+                return joined((self._block(body, yes), self._block(orelse, no)))
             case ast.For() | ast.AsyncFor() | ast.While():
                 return self._loop(statement, state)
             case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
@@ -181,6 +192,17 @@ class Flow:
         if state is not None:
             self._simple(statement, state)
         return state
+
+    def _decided(self, test: ast.expr, state: State | None) -> tuple[State | None, State | None]:
+        """What holds where a test says yes, and where it says no; what is followed is never None."""
+        yes, no = _copy(state), _copy(state)
+        match test:
+            case ast.Compare(
+                left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[ast.Constant(value=None)]
+            ):
+                if state is not None and _is(state.names.get(dotted(left)), Kind.SAME):
+                    return (None, no) if isinstance(operator, ast.Is) else (yes, None)
+        return yes, no
 
     def _simple(self, statement: ast.stmt, state: State) -> None:
         match statement:
@@ -289,7 +311,9 @@ class Flow:
                 owner = self._read(value, state)
                 if self._is_other_key(index):
                     return
-                if _is(owner, Kind.HOLDER) or (owner is None and _flat(given) is not None):
+                if self._is_key(index) and owner is not None:
+                    self._changed(_whole(owner), node, state)
+                elif _is(owner, Kind.HOLDER) or (owner is None and _flat(given) is not None):
                     self._hold(value, given, state)
                 else:
                     self._changed(owner, node, state)
@@ -332,8 +356,12 @@ class Flow:
         self._changed(self._read(target, state), node, state)
 
     def _is_other_key(self, index: ast.expr) -> bool:
+        return isinstance(index, ast.Constant) and isinstance(index.value, str) and not self._is_key(index, True)
+
+    def _is_key(self, index: ast.expr, without_keys: bool = False) -> bool:
+        """Whether it names an entry that counts."""
         key = index.value if isinstance(index, ast.Constant) else None
-        return self._keys is not None and isinstance(key, str) and key not in self._keys
+        return key in self._keys if self._keys is not None else without_keys
 
     def _changed(self, value: Value, node: ast.AST, state: State, is_certain: bool = True) -> None:
         """Something is changed in place: whatever shares its memory is not what it was."""
@@ -359,11 +387,15 @@ class Flow:
             return None
         value = self._evaluate(node, state)
         if node in self._wanted:
+            if isinstance(value, Ref):
+                self.met[node] = value.kind
             change = None if _is(value, Kind.SAME) else _reason(node, state)
             self._uses[node] = self._uses.get(node) or change
         return value
 
     def _evaluate(self, node: ast.expr, state: State) -> Value:
+        if (inner := self._same_as(node)) is not None:
+            return self._read(inner, state)
         match node:
             case ast.Name(id=name):
                 return state.names.get(name)
@@ -380,7 +412,9 @@ class Flow:
                 return given
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 self._read(test, state)
-                return _either(self._read(body, state), self._read(orelse, state))
+                yes, no = self._decided(test, state)
+                one, two = self._read(body, state), self._read(orelse, state)
+                return one if no is None else two if yes is None else _either(one, two)
             case ast.BoolOp(values=values):
                 return _either(*[self._read(value, state) for value in values])
             case ast.Tuple(elts=elements):
@@ -482,7 +516,7 @@ class Flow:
             if self._depth >= _DEPTH:
                 self._changed(_whole(value), call, state, is_certain=False)
                 continue
-            inner = Flow(helper, self._helper, self._keys, self._depth + 1)
+            inner = Flow(helper, self._helper, self._keys, self._same_as, self._depth + 1)
             inner.parameter(parameter)
             if (change := inner.mutated.get(helper.args)) is not None:
                 self._changed(_whole(value), call, state, change.is_certain)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
 from newtfix.code.imports import origin
-from newtfix.code.syntax import functions, parse
+from newtfix.code.syntax import functions, parse, walk
 from newtfix.errors import Refused, TreeError
 from newtfix.newt.use import Use, living
 
@@ -192,22 +193,38 @@ def _require(found: Mapping[str, Found], broken: Mapping[str, str]) -> None:
         )
 
 
-def overrides(sources: Mapping[str, str], role: str, found: Found, after: Mapping[str, str]) -> list[str]:
-    """Where subclasses of the class that plays a role define methods of the role anew, in code that is not patched.
+def overrides(sources: Mapping[str, str], found: Found, after: Mapping[str, str], *, relied_on: bool) -> list[str]:
+    """Where subclasses define methods anew that were patched in the class that plays a role.
 
     Args:
-        sources: the texts as they were. after: the texts that were patched.
+        sources: the texts as they were. after: the texts that were patched. relied_on: whether those methods that the
+            class itself or its users call with what they know now are meant, or those that stand alone.
     """
+    changed = _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
+    methods = {name for name in changed if _is_relied_on(name, sources, after, found) is relied_on}
     places = []
-    methods = ROLES[role].members | _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
     for file, text in sources.items():
-        module = outline(text) if found.cls and file.endswith(".py") and found.cls in text else None
+        module = outline(text) if methods and found.cls and file.endswith(".py") and found.cls in text else None
         for cls, bases in (module.bases if module else {}).items():
             derived = any(origin(file, base, sources) == (found.file, found.cls) for base in bases)
             again = sorted(module.classes[cls] & methods) if module and derived else []
             if again and _class_code(text, cls) == _class_code(after.get(file, text), cls):
                 places.append(f"{file}: {cls} has its own {', '.join(again)}")
     return places
+
+
+def _is_relied_on(name: str, sources: Mapping[str, str], after: Mapping[str, str], found: Found) -> bool:
+    """Whether the class calls a method itself, or it takes or returns something else now."""
+    was, now = (functions(texts[found.file]).get(f"{found.cls}.{name}") for texts in (sources, after))
+    if was is None or now is None or ast.dump(was.node.args) != ast.dump(now.node.args):
+        return True
+    return _sizes(was.node) != _sizes(now.node) or re.search(rf"\bself\.{name}\b", after[found.file]) is not None
+
+
+def _sizes(function: ast.AST) -> set[int]:
+    """How many values a function returns."""
+    returned = (node.value for node in walk(function) if isinstance(node, ast.Return))
+    return {len(value.elts) for value in returned if isinstance(value, ast.Tuple)}
 
 
 def _changed_methods(before: str, now: str, cls: str | None) -> frozenset[str]:

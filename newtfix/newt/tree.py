@@ -55,8 +55,12 @@ class NewtTree:
 
     def broken(self, method: Method, node: ast.AST | int, what: str) -> Broken:
         """What a place in a method breaks, with the code that stands there."""
+        return self.broken_in(method.file, node, what)
+
+    def broken_in(self, file: str, node: ast.AST | int, what: str) -> Broken:
+        """The same for a place in a file."""
         number = node if isinstance(node, int) else getattr(node, "lineno", 0)
-        return Broken(method.file, number, f"{what}: {self.line(method.file, number)}")
+        return Broken(file, number, f"{what}: {self.line(file, number)}")
 
     def methods(self, role: str) -> Mapping[str, Method]:
         """The methods of the class that plays a role, those of its bases in the tree included."""

@@ -8,11 +8,10 @@ from dataclasses import replace
 from newtfix.errors import Refused
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.newt import usual
-from newtfix.newt.roles import find_roles, other_agents, overrides, without_rivals
+from newtfix.newt.roles import find_roles, overrides, without_rivals
 from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
-from newtfix.plan.callers import Reliance
 from newtfix.plan.look import Look, WorkingTree, look_at
 from newtfix.plan.proof import prove
 from newtfix.plan.rewrite import apply_add, apply_edit
@@ -101,9 +100,9 @@ def plan(
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
-    stale = prove(sources, after, order, patches)
+    prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    notes = (*_notes(tree, after, stale), *_undone(sources, after, order, patches))
+    notes = (*_overridden(tree, after), *_undone(sources, after, order, patches))
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
 
 
@@ -121,30 +120,13 @@ def _undone(
             yield f"The tree had {name!r} by hand, in code that is replaced now: apply {name} as well to have it again."
 
 
-def _notes(tree: WorkingTree, after: Mapping[str, str], stale: Sequence[Reliance]) -> tuple[str, ...]:
-    """What a person should look at: subclasses that override methods of a patched class, and other agents."""
-    agent, trainer = tree.roles["agent"], tree.roles["trainer"]
-    asks = "return_stats=True" in after.get(trainer.file, "") and "return_stats=True" not in tree.sources[trainer.file]
-    others = other_agents(tree.sources, agent) if asks else []
-    return (
-        *_overridden(tree, after),
-        *(
-            f"{place.file}:{place.line} {place.what}; the patches left it as it is, so look at it by hand."
-            for place in stale
-        ),
-        *(
-            f"{place} can act in place of {agent.cls}, but lacks return_stats, which {trainer.cls} now asks for."
-            for place in others
-        ),
-    )
-
-
 def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
+    """Subclasses with methods of their own in place of patched ones that nothing else relies on, such as `train`."""
     return tuple(
         f"{place}; the patches changed {found.cls} alone, so look at it by hand."
-        for role, found in tree.roles.items()
+        for found in tree.roles.values()
         if found.file in after
-        for place in overrides(tree.sources, role, found, after)
+        for place in overrides(tree.pristine.sources, found, after, relied_on=False)
     )
 
 

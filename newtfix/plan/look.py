@@ -25,7 +25,7 @@ class WorkingTree:
     def __init__(self, sources: Mapping[str, str]) -> None:
         self.sources = dict(sources)
         self.roles = find_roles(sources)
-        self.pristine = NewtTree(self.sources, self.roles)
+        self.pristine = NewtTree(sources, self.roles)
         self.modules: dict[str, cst.Module] = {}
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.

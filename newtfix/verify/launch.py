@@ -52,11 +52,11 @@ def observe(tree: Tree, patches: Sequence[str], limits: Limits | None = None) ->
     text = "\n".join(tree.sources[found.file] for found in roles.values())
     with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
         folder = Path(name)
-        job = _job(tree, roles, found, limits)
-        return _observe_all(folder, job, list(patches), _Process(folder, found), limits)
+        job = job_of(tree, roles, found, limits)
+        return _observe_all(folder, job, list(patches), Process(folder, found), limits)
 
 
-def _job(tree: Tree, roles: Mapping[str, Found], found: Importable, limits: Limits) -> dict[str, Any]:
+def job_of(tree: Tree, roles: Mapping[str, Found], found: Importable, limits: Limits) -> dict[str, Any]:
     return {
         "root": str(tree.root.resolve()),
         "modules": {role: _module(one.file, found.package) for role, one in roles.items()},
@@ -72,7 +72,7 @@ def _module(file: str, package: str) -> str:
     return ".".join((package, *parts) if package else parts)
 
 
-def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process: _Process, limits: Limits) -> Seen:
+def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process: Process, limits: Limits) -> Seen:
     """Start processes, each where the one before ended, until every patch has been looked at."""
     observations: list[Observation] = []
     notes: list[str] = []
@@ -80,7 +80,7 @@ def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process:
     while patches:
         (folder / "job.json").write_text(json.dumps({**job, "patches": patches}), "utf-8")
         ended = process.run(limits, deadline)
-        lines = _lines(folder / "seen.jsonl")
+        lines = lines_of(folder / "seen.jsonl")
         (folder / "seen.jsonl").unlink(missing_ok=True)
         for line in lines:
             observations += [read(one) for one in line.get("observations", ())]
@@ -94,18 +94,18 @@ def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process:
     return Seen(tuple(observations), tuple(notes))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def lines_of(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file that somebody may have been writing."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
 
-class _Process:
-    """Runs the worker: nothing is written into the tree, nothing it prints gets through, no GPU is touched."""
+class Process:
+    """Runs a worker: nothing is written into the tree, nothing it prints gets through, no GPU is touched."""
 
-    def __init__(self, folder: Path, found: Importable) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, found: Importable, worker: str = "newtfix.verify.worker") -> None:
+        self._folder, self._worker = folder, worker
         self._environment = environment(found.path, last=Path(newtfix.__file__).resolve().parents[1]) | {
             "TORCHDYNAMO_DISABLE": "1",
             "CUDA_VISIBLE_DEVICES": "",
@@ -119,7 +119,7 @@ class _Process:
         said = self._folder / "said.txt"
         with said.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-B", "-P", "-m", "newtfix.verify.worker", str(self._folder)],
+                [sys.executable, "-B", "-P", "-m", self._worker, str(self._folder)],
                 cwd=self._working,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -138,7 +138,7 @@ class _Process:
 
     def _unfinished(self) -> str:
         """A tree can end the process without a word."""
-        lines = _lines(self._folder / "seen.jsonl")
+        lines = lines_of(self._folder / "seen.jsonl")
         return "" if any(line.get("end") for line in lines) else "its process ended itself, with exit code 0"
 
     def _watch(self, process: subprocess.Popen[bytes], limits: Limits, deadline: float) -> str:
@@ -146,7 +146,7 @@ class _Process:
         seen, since = 0, time.monotonic()
         while process.poll() is None:
             time.sleep(_PAUSE)
-            count = len(_lines(self._folder / "seen.jsonl"))
+            count = len(lines_of(self._folder / "seen.jsonl"))
             now = time.monotonic()
             if count != seen:
                 seen, since = count, now

@@ -10,10 +10,9 @@ from tensordict import TensorDict
 from newt_base.common.buffer import Buffer, row_of
 from newt_base.common.folder import name_of, title_of
 from newt_base.config import load_cfg, parse_cfg
-from newt_base.envs import make_env, make_single_env, own, spelled, task_info
+from newt_base.envs import EnvironmentFailed, make_env, make_single_env, own, spelled, task_info
 from newt_base.envs.own import EndedEarly
 from newt_base.train import build
-from newt_base.trainer import EpisodeError
 
 SMALL = ["device=cpu", "model_size=T", "env_mode=sync", "batch_size=8", "iterations=1", "num_samples=16"]
 SMALL += ["num_elites=4", "num_pi_trajs=4", "threads=1", "tensorboard=false", "plot=false", "save_agent=false"]
@@ -192,6 +191,6 @@ def test_an_agent_learns_in_one_environment_and_says_where_it_could_not(tmp_path
     assert torch.isfinite(trainer.agent.update(trainer.buffer)["total_loss"])
     two = build(settings(*common, "num_envs=2", "steps=30", "eval_freq=1000", "exp_name=two"))
     two.env._vec.envs[0].unwrapped.speed = 0.7
-    with pytest.raises(EpisodeError, match="num_envs=1, or apply episode-rows"):
+    with pytest.raises(EnvironmentFailed, match="num_envs=1, or apply episode-rows"):
         two.train()
     two.env.close()
