@@ -9,6 +9,7 @@ from typing import Any, Literal, Optional, Union
 from .common import MODEL_SIZE, demos, folder, machine, split_by_rank
 from .common.settings import ConfigError as ConfigError
 from .common.settings import Count, Derived, Fraction, Natural, Positive, Weight, checked, read, settable, text_of
+from .common.tracker import check_installed
 from .common.widths import agent_widths
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -163,7 +164,8 @@ class Config:
     save_buffer: bool = False  # write the replay buffer with each checkpoint, so that the run can be resumed
     keep: Optional[Count] = 3  # newest checkpoints that are kept, beside the best one; none: all
     plot: bool = True  # draw the learning curve at the end
-    tensorboard: bool = True  # write TensorBoard events where it is installed
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"  # where metrics go too; wandb also offline
+    save_video: bool = False  # a video of the first episode of each evaluation, as videos/STEP.gif
 
     # filled in by parse_cfg and the program; "per task" means: with one task, as many equal entries as environments
     work_dir: Derived = None  # folder of the run
@@ -224,6 +226,7 @@ def validate(cfg: Config) -> None:
         raise ConfigError("vmin", cfg.vmin, f"vmin={cfg.vmin} is not below vmax={cfg.vmax}", "below vmax")
     cfg.task = spelled(cfg.task)
     _check_checkpoint(cfg)
+    check_installed(cfg.tracker)
 
 
 def _check_checkpoint(cfg: Config) -> None:

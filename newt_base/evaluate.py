@@ -4,6 +4,9 @@ The agent plans, or with policy=true its policy acts alone; without exploration 
 beside its checkpoint need not be said again: the task, the agent's size, how it plans.
 """
 
+if not __package__:
+    import as_package  # noqa: F401
+
 import json
 import math
 import os
@@ -21,7 +24,7 @@ from scipy import stats
 
 from .acting import agent_of, of_the_run, settings
 from .common import env_tasks, set_seed
-from .common.video import Video
+from .common.video import check_path
 from .config import Config, ConfigError
 from .envs import VecEnv, make_env, task_names
 from .tdmpc2 import TDMPC2
@@ -102,6 +105,10 @@ def read(argv: list[str]) -> tuple[Wish, Config]:
         else:
             rest.append(argument)
     wish = _wish(given)
+    if wish.video is not None:
+        check_path(wish.video)
+        if not os.environ.get("DISPLAY"):
+            os.environ.setdefault("MUJOCO_GL", "egl")
     named = dict(argument.partition("=")[::2] for argument in rest)
     saved = of_the_run(named["checkpoint"]) if "checkpoint" in named else {}
     if "task" in named and named["task"] != saved.get("task"):
@@ -134,13 +141,12 @@ def _wish(given: dict[str, str]) -> Wish:
 def evaluate(cfg: Config, wish: Wish) -> dict:
     """Run the episodes and return what they say, as it is printed with json=true."""
     agent, progress = agent_of(cfg)
-    if wish.video is not None and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
     found: dict[int, Episodes] = defaultdict(Episodes)
-    with make_env(cfg, render=wish.video is not None) as env, Video(wish.video, env) as video:
+    with make_env(cfg, render=wish.video is not None) as env:
+        env.record(wish.video)
         for seed in wish.seeds:
             set_seed(seed)
-            run(cfg, env, agent, wish, seed, progress.get("step"), video, found)
+            run(cfg, env, agent, wish, seed, progress.get("step"), found)
     tasks = [{"task": cfg.global_tasks[task], **summary(episodes)} for task, episodes in sorted(found.items())]
     return {
         "schema": 1,
@@ -155,7 +161,7 @@ def evaluate(cfg: Config, wish: Wish) -> dict:
 
 @torch.no_grad()
 def run(
-    cfg: Config, env: VecEnv, agent: TDMPC2, wish: Wish, seed: int, step: Optional[int], video: Video,
+    cfg: Config, env: VecEnv, agent: TDMPC2, wish: Wish, seed: int, step: Optional[int],
     found: dict[int, Episodes],
 ) -> None:  # fmt: skip
     """Run `wish.episodes` episodes of each task from one seed; every environment has its share, whatever they last."""
@@ -163,7 +169,6 @@ def run(
     left = torch.tensor(_shares(tasks, wish.episodes))
     index = torch.tensor(tasks, dtype=torch.int32)
     obs, _ = env.reset(seed=seed)
-    video.begin()
     total, length = torch.zeros(2, cfg.num_envs)
     while (left > 0).any():
         torch.compiler.cudagraph_mark_step_begin()
@@ -174,7 +179,6 @@ def run(
         total += reward
         length += 1
         done = terminated | truncated
-        video.step(bool(done[0]))
         for i in (done & (left > 0)).nonzero().flatten().tolist():
             episodes = found[tasks[i]]
             episodes.returns.append(total[i].item())

@@ -5,6 +5,9 @@ newt's layout, with the planner's statistics beside the actions. Its other setti
 agent's size must be the one it was trained with.
 """
 
+if not __package__:
+    import as_package  # noqa: F401
+
 import sys
 from pathlib import Path
 from typing import Optional

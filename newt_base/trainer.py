@@ -69,6 +69,8 @@ class Trainer:
         Before the first training step the policy prior acts instead of the planner, unless the agent was loaded.
         """
         results = defaultdict(list)
+        if self.cfg.get("save_video", False):
+            self.env.record(self.logger.video_path(self._step))
         obs, _ = self.env.reset()
         episode_reward = torch.zeros(self.cfg.num_envs)
         episode_len = torch.zeros(self.cfg.num_envs)
@@ -91,6 +93,8 @@ class Trainer:
                 episodes_completed[i] += 1
             episode_reward[done] = 0.0
             episode_len[done] = 0.0
+        if self.cfg.get("save_video", False):
+            self.env.record(None)
         barrier()
         return self._means(results)
 

@@ -8,6 +8,7 @@ from typing import Optional
 import gymnasium as gym
 
 from ..common import ABSENT_SETS, TASK_SET, env_tasks
+from ..common.habits import SIMULATORS
 from ..common.settings import ConfigError
 from . import dmcontrol, mujoco, own
 from .wrappers.guard import EnvironmentFailed
@@ -54,8 +55,26 @@ def task_name(task: str) -> str:
     by_spelling = {name.replace("_", "-"): name for name in all_tasks()} | dmcontrol.spellings()
     if dashed in by_spelling:
         return by_spelling[dashed]
+    _raise_if_elsewhere(task)
     close = difflib.get_close_matches(dashed, by_spelling, n=3, cutoff=0.6)
     raise UnknownTaskError(task, list(dict.fromkeys(by_spelling[name] for name in close)))
+
+
+def _raise_if_elsewhere(task: str) -> None:
+    """Raise ConfigError for a task of newt's or of Gymnasium's that is to be had otherwise, or not here."""
+    simulator = next((whose for prefix, whose in SIMULATORS.items() if task.startswith(f"{prefix}-")), None)
+    if simulator:
+        problem = f"task={task} is a {simulator} task of newt's, and this tree does not have its simulator"
+        raise ConfigError(
+            "task", task, problem, "gym:ID for an environment that is installed (docs/own-environment.md)"
+        )
+    stem = task.rpartition("-v")[0] or task
+    ours = next((name for name, one in mujoco.TASKS.items() if one.env_id.rpartition("-v")[0] == stem), None)
+    if ours or task in gym.registry:
+        same = f"task={ours} (newt's, with episodes of one length) or " if ours else ""
+        registered = mujoco.TASKS[ours].env_id if ours else task
+        problem = f"task={task} is a name of Gymnasium's"
+        raise ConfigError("task", task, problem, suggestion=f"{same}task={own.PREFIX}{registered}")
 
 
 def task_names(task: str) -> list[str]:

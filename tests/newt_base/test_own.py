@@ -15,7 +15,7 @@ from newt_base.envs.own import EndedEarly
 from newt_base.train import build
 
 SMALL = ["device=cpu", "model_size=T", "env_mode=sync", "batch_size=8", "iterations=1", "num_samples=16"]
-SMALL += ["num_elites=4", "num_pi_trajs=4", "threads=1", "tensorboard=false", "plot=false", "save_agent=false"]
+SMALL += ["num_elites=4", "num_pi_trajs=4", "threads=1", "plot=false", "save_agent=false"]
 
 
 class Slope(gym.Env):
