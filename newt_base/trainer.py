@@ -69,8 +69,6 @@ class Trainer:
         Before the first training step the policy prior acts instead of the planner, unless the agent was loaded.
         """
         results = defaultdict(list)
-        if self.cfg.get("save_video", False):
-            self.env.record(self.logger.video_path(self._step))
         obs, _ = self.env.reset()
         episode_reward = torch.zeros(self.cfg.num_envs)
         episode_len = torch.zeros(self.cfg.num_envs)
@@ -93,8 +91,6 @@ class Trainer:
                 episodes_completed[i] += 1
             episode_reward[done] = 0.0
             episode_len[done] = 0.0
-        if self.cfg.get("save_video", False):
-            self.env.record(None)
         barrier()
         return self._means(results)
 
@@ -186,6 +182,11 @@ class Trainer:
         bad = (~values.isfinite()).nonzero()[0].item()
         raise TrainingDiverged(self._step, list(scalars)[bad], values[bad].item())
 
+    def _record_video(self):
+        """With `save_video`, let the first episode from now on be a video."""
+        if self.cfg.get("save_video", False):
+            self.env.record(self.logger.video_path(self._step))
+
     def _check_in_step(self, ep_len):
         """Rows are written for all environments at once, so episodes that end at other times would overwrite others."""
         if (ep_len != ep_len[0]).any() and self.cfg.get("episodic", False):
@@ -235,6 +236,7 @@ class Trainer:
                 evaluate = self._step % self.cfg.eval_freq == 0
                 if evaluate:
                     progress.update(self._step, "evaluation")
+                    self._record_video()
                     eval_metrics = self.eval()
                     eval_metrics.update(self.common_metrics())
                     self.logger.log(eval_metrics, "eval")

@@ -23,7 +23,8 @@ class Video:
 
     def begin(self):
         """The first observation is there."""
-        self._frames = [self._frame()]
+        if not self.over:
+            self._frames = [self._frame()]
 
     def step(self, done):
         """A step was taken; `done`: it was the last, and the next episode has begun already."""
