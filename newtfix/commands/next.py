@@ -30,9 +30,9 @@ def _steps(here: Path) -> Iterator[tuple[str, str]]:
             yield f"newtfix verify{option}", "do its classes do what the patches promise?"
             yield f"newtfix revert --all{option}", "every byte as before"
         else:
-            yield f"newtfix scan{option}", "what is wrong in it, and what follows"
-            yield f"newtfix diff --all --fitting{option}", "what would change; writes nothing"
-            yield f"newtfix apply --all --fitting{option}", "patch it; revert takes it back"
+            yield f"newtfix scan{option}", "what is wrong in it, and where"
+            yield f"newtfix diff --all --fitting{option}", "what would change"
+            yield f"newtfix apply --all --fitting{option}", "patch it, reversibly"
     elif (here / DEFAULT_TREE).is_dir():
         yield "", f"{DEFAULT_TREE} is here, a copy of newt_base. Next:"
         yield "newtfix status", "which patches are in, and where"

@@ -18,7 +18,7 @@ _SHOWN = 5  # places of one discrepancy on the terminal
 _HEAD = ("id", "severity", "state", "where")  # as wide as a terminal
 _WHOLE_HEAD = ("id", "severity", "kind", "state", "where")
 _NUMBERS = ("number", "here", "reference", "ratio")
-_MANY = 4  # numbers in a cell
+_MANY = 2  # numbers in a cell
 _LONGEST = 160  # characters of a line of the tree
 _BACKTICKS = re.compile("`+")
 
