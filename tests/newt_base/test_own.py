@@ -1,5 +1,7 @@
 """Environments of one's own, by their names in Gymnasium's registry."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -194,3 +196,13 @@ def test_an_agent_learns_in_one_environment_and_says_where_it_could_not(tmp_path
     with pytest.raises(EnvironmentFailed, match="num_envs=1, or apply episode-rows"):
         two.train()
     two.env.close()
+
+
+def test_the_example_of_the_page_is_an_environment_that_trains():
+    page = (Path(__file__).parents[2] / "docs/own-environment.md").read_text("utf-8")
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    cfg = settings("task=gym:Reach-v0", "num_envs=2")
+    with make_env(cfg) as env:
+        env.reset()
+        ended = [env.step(torch.ones(2, 1))[2] for _ in range(12)]
+    assert cfg.episode_length == 100 and len(ended) == 12

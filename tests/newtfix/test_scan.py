@@ -233,7 +233,7 @@ def test_a_users_patch_is_reported_with_its_own_words(scan: Scan, tmp_path: Path
 Effect: half the noise. Returns rise by 3.
 """
 from newtfix.model import Edit, Patch, Severity, Shape
-SHAPE = Shape("tau: float = 0.01", "tau: float = 0.02")
+SHAPE = Shape("vmin: float = -10.0", "vmin: float = -9.0")
 PATCH = Patch("Less noise", Severity.MINOR, (Edit("e", "config", "Config", (SHAPE,)),))
 '''
     (tmp_path / "mine").mkdir()
