@@ -2,6 +2,7 @@
 # make bench: how fast the trainer and the commands are here, into build/bench.json
 # PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
 
+# From Python 3.13 on, dm_control is installed without labmaze, which has no wheels there and which its suite does not need.
 PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
@@ -15,6 +16,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --editable '.[dev]'
+	$(BIN)/python -c 'import dm_control' 2>/dev/null || $(BIN)/python -m pip install --quiet --no-deps 'dm_control>=1.0.28'
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -47,6 +49,7 @@ bench: $(STAMP)
 
 pages: $(STAMP)
 	$(BIN)/python tools/pages.py
+	$(BIN)/python tools/session.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from typing import Any, Literal, Optional, Union
 from .common import MODEL_SIZE, demos, folder, machine, split_by_rank
 from .common.settings import ConfigError as ConfigError
 from .common.settings import Count, Derived, Fraction, Natural, Positive, Weight, checked, read, settable, text_of
+from .common.tracker import check_installed
 from .common.widths import agent_widths, apply_model_size
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -59,10 +60,11 @@ class Config:
     """All settings of a run; on the command line each is `name=value`."""
 
     # environment
-    task: str = "walker-walk"  # a task, several (walker-walk,cup-catch), or a set: dmcontrol, mujoco
+    task: str = "walker-walk"  # a task, several (walker-walk,cup-catch), a set (dmcontrol, mujoco), or your own: gym:ID
     action_repeat: Optional[Count] = None  # simulator steps per action; none: the task's own (2 for DMControl)
     episode_length: Optional[Count] = None  # agent steps per episode; none: each task's own (500 for DMControl)
     env_mode: Literal["async", "sync"] = "async"  # async: one process per environment; sync: all in this process
+    episodic: Optional[bool] = None  # episodes may end before their time; none: true where a task is gym:ID
     env_timeout: Positive = 300.0  # async: seconds that an environment may take for a step or a reset
     num_envs: Count = 10  # environments of each process; not given: one per task where there are several
     obs: Literal["state"] = "state"  # observations: state
@@ -162,7 +164,8 @@ class Config:
     save_buffer: bool = False  # write the replay buffer with each checkpoint, so that the run can be resumed
     keep: Optional[Count] = 3  # newest checkpoints that are kept, beside the best one; none: all
     plot: bool = True  # draw the learning curve at the end
-    tensorboard: bool = True  # write TensorBoard events where it is installed
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"  # where metrics go too; wandb also offline
+    save_video: bool = False  # a video of the first episode of each evaluation, as videos/STEP.gif
 
     # filled in by parse_cfg and the program; "per task" means: with one task, as many equal entries as environments
     work_dir: Derived = None  # folder of the run
@@ -223,6 +226,7 @@ def validate(cfg: Config) -> None:
         raise ConfigError("vmin", cfg.vmin, f"vmin={cfg.vmin} is not below vmax={cfg.vmax}", "below vmax")
     cfg.task = spelled(cfg.task)
     _check_checkpoint(cfg)
+    check_installed(cfg.tracker)
 
 
 def _check_checkpoint(cfg: Config) -> None:
@@ -265,11 +269,13 @@ def _given(cfg: Config) -> list[str]:
 
 def _fill_task(cfg: Config) -> None:
     from .common.math import discount_heuristic
-    from .envs import task_info, task_names
+    from .envs import own, task_info, task_names
 
     names = task_names(cfg.task)
     if "episode_length" not in cfg.explicit:
-        cfg.episode_length = _preset(cfg.preset).get("episode_length") if len(names) == 1 else None
+        cfg.episode_length = None
+    if cfg.episodic is None:
+        cfg.episodic = any(own.is_own(name) for name in names)
     infos = [task_info(cfg, name) for name in names]
     if cfg.episode_length is None and (longest := _preset(cfg.preset).get("episode_length")):
         infos = [dataclasses.replace(info, episode_length=min(info.episode_length, longest)) for info in infos]

@@ -5,7 +5,9 @@ newt's layout, with the planner's statistics beside the actions. Its other setti
 agent's size must be the one it was trained with.
 """
 
-import dataclasses
+if not __package__:
+    import as_package  # noqa: F401
+
 import sys
 from pathlib import Path
 from typing import Optional
@@ -13,11 +15,11 @@ from typing import Optional
 import torch
 from tensordict import TensorDict
 
-from .common import env_tasks, padded_widths, resolve_device, set_matmul_precision, set_seed
+from .acting import agent_of, settings
+from .common import env_tasks, padded_widths, set_seed
 from .common.demos import demo_path, save_demos
 from .common.progress import Progress
-from .common.world_model import WorldModel
-from .config import Config, ConfigError, load_cfg, parse_cfg
+from .config import Config, ConfigError
 from .envs import VecEnv, make_env
 from .tdmpc2 import TDMPC2
 
@@ -37,7 +39,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         return 0
     try:
         num_demos, rest = _take_num_demos(argv)
-        cfg = _settings(rest)
+        cfg = settings(rest, "recording demonstrations")
         generate_demos(cfg, num_demos)
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -57,23 +59,10 @@ def _take_num_demos(argv: list[str]) -> tuple[int, list[str]]:
     return int(text), [argument for argument in argv if argument not in given]
 
 
-def _settings(argv: list[str]) -> Config:
-    """Settings under which the agent of `checkpoint` acts, as wide as it is, alone or one of several tasks."""
-    cfg = load_cfg(argv)
-    if cfg.checkpoint is None:
-        raise ConfigError("checkpoint", None, "demonstrations need an agent to record", "add checkpoint=FILE")
-    return parse_cfg(dataclasses.replace(cfg, finetune=True, use_demos=False, resume=False))
-
-
 def generate_demos(cfg: Config, num_demos: int) -> list[Path]:
     """Record `num_demos` episodes of each task of `cfg` and write them. Returns the files."""
     set_seed(cfg.seed)
-    set_matmul_precision(cfg.tf32)
-    device = resolve_device(cfg.device, cfg.rank)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    agent = TDMPC2(WorldModel(cfg).to(device), cfg)
-    agent.load(cfg.checkpoint)
+    agent, _ = agent_of(cfg)
     with make_env(cfg) as env:
         episodes = record(cfg, env, agent, num_demos)
     paths = []

@@ -302,10 +302,15 @@ class TDMPC2(torch.nn.Module):
         return info | {"pi_grad_norm": pi_grad_norm, "pi_scale": self.scale.value.mean()}
 
     @torch.no_grad()
-    def _td_target(self, next_z, reward, task):
-        """One-step targets [H, B, 1] from the minimum of two target networks at the next latents [H, B, Z]."""
+    def _td_target(self, next_z, reward, task, terminated=None):
+        """One-step targets [H, B, 1] from the minimum of two target networks at the next latents [H, B, Z].
+
+        terminated: [H, B, 1], 1 where nothing follows the next latent (default: nowhere).
+        """
         action = self.model.sample(next_z, task)
         value = self.model.Q(next_z, action, task, return_type="min", target=True)
+        if terminated is not None:
+            value = value * (1 - terminated)
         return reward + self.discount[task].unsqueeze(-1) * value
 
     def _clone_behaviour(self, zs, action, task):
@@ -317,16 +322,17 @@ class TDMPC2(torch.nn.Module):
         metrics = {"bc_loss": bc_loss.mean(), "pi_prior_loss": prior_loss, "pi_entropy": info["entropy"].mean()}
         return prior_loss, metrics
 
-    def _loss_fn(self, obs, action, reward, task):
+    def _loss_fn(self, obs, action, reward, task, terminated=None):
         """Loss of the world model on obs [H+1, B, O], action [H, B, A], reward [H, B, 1], task [H, B].
 
+        terminated: [H, B, 1], 1 where an episode ended for good; the values at its end are not asked for.
         Without `maxq_pi`, while pretraining on demonstrations, the policy learns in here as well, by cloning them.
 
         Returns the total loss, the detached latents of the model's own rollout, [H+1, B, Z], and metrics.
         """
         with torch.no_grad():
             next_z = self.model.encode(obs[1:], task)
-            td_targets = self._td_target(next_z, reward, task)
+            td_targets = self._td_target(next_z, reward, task, terminated)
 
         zs = [self.model.encode(obs[0], task[0])]
         for t in range(self.cfg.horizon):
@@ -353,10 +359,10 @@ class TDMPC2(torch.nn.Module):
 
     def update(self, buffer):
         """One gradient step of the world model and, after it, of the policy prior, on one batch. Returns metrics."""
-        obs, action, mu, std, reward, task = buffer.sample(device=self.device)
+        obs, action, mu, std, reward, task, *terminated = buffer.sample(device=self.device)
         self.model.train()
         torch.compiler.cudagraph_mark_step_begin()
-        total_loss, zs, info = self.loss_fn(obs, action, reward, task)
+        total_loss, zs, info = self.loss_fn(obs, action, reward, task, *terminated)
         grad_norm = self._descend(total_loss, self.optim, self.model)
         self.model.soft_update_target_Q()
 

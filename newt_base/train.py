@@ -1,5 +1,8 @@
 """Train an agent: `python -m newt_base.train task=cartpole-swingup preset=cpu seed=1`."""
 
+if not __package__:
+    import as_package  # noqa: F401
+
 import dataclasses
 import sys
 import time
@@ -141,7 +144,7 @@ def build(cfg: Config) -> Trainer:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     device = resolve_device(cfg.device, cfg.rank)
-    env = make_env(cfg)
+    env = make_env(cfg, render=cfg.save_video)
     try:
         if cfg.world_size > 1:  # only now: processes that were started for environments hold no connection
             distributed.join(device, cfg.dist_timeout)

@@ -12,6 +12,7 @@ from .common.files import write_whole
 from .common.interrupt import Interrupted, Requests
 from .common.progress import Progress
 from .common.resume import CheckpointError, own_progress, replay_file, running, take_up
+from .envs import EnvironmentFailed
 
 PRETRAIN_ROWS = 50  # rows that are logged while pretraining
 EVAL_METRICS = ("episode_reward", "episode_length", "episode_success", "episode_score")
@@ -32,7 +33,7 @@ class TrainingDiverged(RuntimeError):
 class Trainer:
     """Online training of one agent in N parallel environments, on one of W ranks.
 
-    Episodes of a task have a fixed length; L is the longest.
+    Episodes of a task have a fixed length, or, with `episodic`, a longest one; L is the longest of all.
     """
 
     def __init__(self, cfg, env, agent, buffer, logger):
@@ -65,7 +66,7 @@ class Trainer:
         """Run `eval_episodes` episodes in every environment with the planner. Returns means over those of all ranks.
 
         With several tasks these are the unweighted means of the tasks' own, which stand beside them as NAME+TASK.
-        Before the first training step the policy prior acts instead of the planner, unless finetuning.
+        Before the first training step the policy prior acts instead of the planner, unless the agent was loaded.
         """
         results = defaultdict(list)
         obs, _ = self.env.reset()
@@ -73,7 +74,7 @@ class Trainer:
         episode_len = torch.zeros(self.cfg.num_envs)
         episodes_completed = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
         while (episodes_completed < self.cfg.eval_episodes).any():
-            use_mpc = self._step > 0 or self.cfg.finetune
+            use_mpc = self._step > 0 or self.cfg.checkpoint is not None
             torch.compiler.cudagraph_mark_step_begin()
             action, _, _ = self.agent(
                 obs, t0=episode_len == 0, step=self._step, eval_mode=True, task=self._tasks, mpc=use_mpc
@@ -181,9 +182,26 @@ class Trainer:
         bad = (~values.isfinite()).nonzero()[0].item()
         raise TrainingDiverged(self._step, list(scalars)[bad], values[bad].item())
 
+    def _record_video(self):
+        """With `save_video`, let the first episode from now on be a video."""
+        if self.cfg.get("save_video", False):
+            self.env.record(self.logger.video_path(self._step))
+
+    def _check_in_step(self, ep_len):
+        """Rows are written for all environments at once, so episodes that end at other times would overwrite others."""
+        if (ep_len != ep_len[0]).any() and self.cfg.get("episodic", False):
+            raise EnvironmentFailed(
+                f"an episode ended before its time; in this tree the running episodes of {self.cfg.num_envs} "
+                "environments then overwrite each other: say num_envs=1, or apply episode-rows "
+                "(newtfix apply episode-rows first-obs)"
+            )
+
     def _round_is_over(self, longest):
-        """Whether the longest episodes are over, on all ranks at once; this rank's longest one has `longest` steps."""
-        if self.cfg.world_size > 1:
+        """Whether the longest episodes are over, on all ranks at once; this rank's longest one has `longest` steps.
+
+        Where episodes may end before their time, as many steps as the longest ones take.
+        """
+        if self.cfg.world_size > 1 or self.cfg.get("episodic", False):
             return self._step % self._update_freq == 0
         return longest >= self.cfg.episode_length
 
@@ -218,6 +236,7 @@ class Trainer:
                 evaluate = self._step % self.cfg.eval_freq == 0
                 if evaluate:
                     progress.update(self._step, "evaluation")
+                    self._record_video()
                     eval_metrics = self.eval()
                     eval_metrics.update(self.common_metrics())
                     self.logger.log(eval_metrics, "eval")
@@ -243,6 +262,7 @@ class Trainer:
                 done = terminated | truncated
                 ep_len += 1
                 ep_reward += reward
+                self._check_in_step(ep_len)
 
                 # Store experience; a finished episode's last observation is not the one to act on next
                 _obs = obs.clone()

@@ -39,13 +39,18 @@ class _Commands(TyperGroup):
             code = wrong.exit_code
         sys.exit(code if isinstance(code, int) else 0)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands, none of its sentences cut off."""
+        told = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join((one.help or "").split())) for name, one in told.items() if one])
+
 
 app = typer.Typer(
     cls=_Commands,
     name="newtfix",
     help="Find and fix known discrepancies in newt-style training code, reversibly.",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -112,11 +117,13 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        _run("next", False)
 
 
 @app.command("list")
@@ -271,6 +278,23 @@ def train(
 ) -> None:
     """Run the tree's trainer. What follows `--` is handed on whatever it looks like: `newtfix train -- --help`."""
     _run("train", False, arguments or [], tree)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="An agent: a file checkpoints/*.pt.")],
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    policy: Annotated[bool, typer.Option("--policy", help="The policy alone, without planner.")] = False,
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episodes of each task and seed.")] = 10,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Seeds, with commas between.")] = "1",
+    video: Annotated[
+        Optional[Path], typer.Option("--video", metavar="FILE", help="The first episode, as .gif or .mp4.")
+    ] = None,
+    tree: Tree = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an agent: return per task, mean, interquartile mean and interval."""
+    _run("evaluate", as_json, checkpoint, arguments or [], policy, episodes, seeds, video, tree, as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

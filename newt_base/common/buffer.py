@@ -9,7 +9,8 @@ def row_of(cfg):
     """The values of one row of the agent's replay, name -> (shape, dtype)."""
     widths = {"obs": cfg.obs_shape[cfg.obs], **dict.fromkeys(("action", "mu", "std"), (cfg.action_dim,))}
     row = {name: (tuple(shape), torch.float32) for name, shape in widths.items()}
-    return row | {"reward": ((), torch.float32), "task": ((), torch.int32)}
+    row |= {"reward": ((), torch.float32), "task": ((), torch.int32)}
+    return row | ({"terminated": ((), torch.bool)} if cfg.episodic else {})
 
 
 class Buffer:
@@ -22,17 +23,18 @@ class Buffer:
 
     Args:
         capacity: rows kept. batch_size: slices per sample, B. horizon: H.
-        device: where the rows are kept, a Place or what one is made of.
+        device: where the rows are kept, a Place or what one is made of. episodic: rows also say whether their
+            observation is a terminal one, which only an episode's last can be.
     """
 
     KEYS = ("obs", "action", "mu", "std", "reward", "task")
     SAVED = ("_capacity", "_horizon", "_first_start", "_last_start", "_rows", "_num_eps")
 
-    def __init__(self, capacity, batch_size, horizon=3, device="cpu"):
+    def __init__(self, capacity, batch_size, horizon=3, device="cpu", episodic=False):
         if capacity <= horizon:
             raise ValueError(f"buffer_size={capacity} holds no slice of horizon+1={horizon + 1} rows")
         self._capacity, self._batch_size, self._horizon = capacity, batch_size, horizon
-        self._place = Place.of(device)
+        self._place, self._more_keys = Place.of(device), ("terminated",) if episodic else ()
         self._layout = None
         self._ring = self._starts = self._steps = None  # int32 [capacity, words], int64 [capacity] and [H+1, 1]
         self._storage = {}  # the columns of the ring by name, [capacity, ...]
@@ -89,7 +91,7 @@ class Buffer:
         """Add one episode, a TensorDict [1, T] with obs, action, mu, std, reward, task. Returns how many there are."""
         if td.shape[0] != 1:
             raise ValueError(f"one episode at a time: got a batch of {td.shape[0]}")
-        values = {key: td[key][0] for key in self.KEYS}
+        values = {key: td[key][0] for key in (*self.KEYS, *self._more_keys)}
         length = td.shape[1]
         if length > self._capacity:
             raise ValueError(f"an episode of {length} rows does not fit into buffer_size={self._capacity}")
@@ -123,7 +125,8 @@ class Buffer:
     def sample(self, device, batch_size=None):
         """Draw B slices: obs [H+1,B,O], action, mu and std [H,B,A], reward [H,B,1] and task [H,B], on `device`.
 
-        `batch_size` stands in for the buffer's own B.
+        Where episodes may terminate, terminated [H,B,1] as well: 1 where obs[1:] is terminal. `batch_size` stands in
+        for the buffer's own B.
         """
         if self.num_slices == 0:
             raise RuntimeError(
@@ -137,7 +140,8 @@ class Buffer:
         batch = self._layout.unpacked(rows)
         obs, reward = batch.pop("obs"), batch.pop("reward")[1:].unsqueeze(-1)
         action, mu, std, task = (batch[key][1:] for key in ("action", "mu", "std", "task"))
-        return obs, action, mu, std, reward, task
+        more = (batch[key][1:].unsqueeze(-1).float() for key in self._more_keys)
+        return obs, action, mu, std, reward, task, *more
 
     def _gather(self, rows, device):
         """The ring's rows [H+1, B] on `device`, [H+1, B, words]; to a GPU they go through page-locked memory."""

@@ -1,9 +1,9 @@
 """Demonstrations: files of recorded episodes in newt's layout, read into a replay buffer of their own.
 
 A file TASK.pt holds one TensorDict (or dict of tensors) with a row per time step, episode after episode: obs [R, O],
-action [R, A], reward [R], episode [R] (numbers from 0), and perhaps mu and std [R, A]. Row t of an episode holds the
-observation after t steps and the action and reward that led to it, so the first row's action and reward are NaN.
-Observations and actions are as wide as the task's own, or padded as newt pads them.
+action [R, A], reward [R], episode [R] (numbers from 0), and perhaps mu and std [R, A] and terminated [R]. Row t of an
+episode holds the observation after t steps and the action and reward that led to it, so the first row's action and
+reward are NaN. Observations and actions are as wide as the task's own, or padded as newt pads them.
 """
 
 import os
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from . import padded_widths
 from .buffer import Buffer
 from .checkpoint import load_safely
+from .folder import file_name
 from .settings import ConfigError
 
 NEEDED = ("obs", "action", "reward", "episode")
@@ -28,7 +29,7 @@ class DemoError(ValueError):
 
 def demo_path(cfg, task):
     """The file of a task's demonstrations."""
-    return Path(cfg.data_dir) / f"{task}.pt"
+    return Path(cfg.data_dir) / f"{file_name(task)}.pt"
 
 
 def check_there_are(cfg):
@@ -53,7 +54,8 @@ def demo_buffer(cfg, device):
     rows = sum(len(episode) for episode in episodes)
     if cfg.rank == 0:
         tqdm.write(f"{len(episodes)} demonstrations with {rows:,} rows from {cfg.data_dir}")
-    buffer = Buffer(capacity=max(rows, cfg.horizon + 1), batch_size=cfg.batch_size, horizon=cfg.horizon, device=device)
+    sizes = {"capacity": max(rows, cfg.horizon + 1), "batch_size": cfg.batch_size, "horizon": cfg.horizon}
+    buffer = Buffer(**sizes, device=device, episodic=cfg.episodic)
     for episode in episodes:
         buffer.add(episode.unsqueeze(0))
     if buffer.num_slices == 0:
@@ -84,6 +86,7 @@ def load_demos(cfg, path, index):
     demos = {"obs": _widen(obs, cfg.obs_shape[cfg.obs][0])}
     demos |= {name: _widen(x, cfg.action_dim) for name, x in (("action", action), ("mu", mu), ("std", std))}
     demos["reward"] = rows["reward"].float()
+    demos["terminated"] = rows.get("terminated", torch.zeros_like(rows["reward"])).bool()
     demos["task"] = torch.full_like(rows["episode"], index, dtype=torch.int32)
     _, lengths = rows["episode"].unique_consecutive(return_counts=True)
     _check_known(path, demos, starts=lengths.cumsum(0) - lengths)
@@ -101,9 +104,9 @@ def _read(path):
     names = rows.keys() if isinstance(rows, (Mapping, TensorDict)) else ()
     if any(name not in names for name in NEEDED):
         raise DemoError(f"{path} holds no demonstrations: it should be a TensorDict with {', '.join(NEEDED)}")
-    rows = {name: rows[name] for name in (*NEEDED, "mu", "std") if name in names}
+    rows = {name: rows[name] for name in (*NEEDED, "mu", "std", "terminated") if name in names}
     for name, value in rows.items():
-        if not torch.is_tensor(value) or value.ndim != (1 if name in ("reward", "episode") else 2):
+        if not torch.is_tensor(value) or value.ndim != (1 if name in ("reward", "episode", "terminated") else 2):
             raise DemoError(f"{path}: {name} is not one row per time step")
         if len(value) != len(rows["obs"]):
             raise DemoError(f"{path}: {name} has {len(value)} rows and obs {len(rows['obs'])}")

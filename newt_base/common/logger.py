@@ -18,6 +18,7 @@ from tqdm import tqdm
 from .files import append, replace_text, write_whole
 from .folder import LOCK
 from .resume import numbered, replay_file, step_of
+from .tracker import tracker_of
 
 CATEGORIES = ("train", "eval", "pretrain", "burst")
 CONSOLE = ("train", "eval")
@@ -33,7 +34,7 @@ class Logger:
     """Writes one run into its folder `cfg.work_dir`:
 
     config.yaml (the resolved settings), metrics.csv and metrics.jsonl (a row per log; the same seed gives the same
-    bytes), timing.jsonl (what depends on the clock), checkpoints/, tensorboard/ and learning_curve.png.
+    bytes), timing.jsonl (what depends on the clock), checkpoints/ and learning_curve.png; and to `cfg.tracker`.
 
     Every row is on disk when `log` returns. A folder that holds an earlier run is moved into a numbered backup inside
     it, unless the run is resumed: then its files begin with `earlier`, what `progress` gave when the checkpoint was
@@ -53,7 +54,7 @@ class Logger:
         self._cfg = cfg
         self._save_agent = cfg.save_agent and self.rank == 0
         self._columns: list[str] = ["category", "step"]
-        self._tensorboard = None
+        self._tracker = None
         self._started = time.time()
         self._drawn = 0  # rows in the learning curve on disk
         self._timed = 0  # rows in timing.jsonl
@@ -75,8 +76,7 @@ class Logger:
         replace_text(self.work_dir / "config.yaml", yaml.safe_dump(_plain_settings(self._cfg), sort_keys=False))
         if earlier is not None:
             self._take_up(json.loads(earlier))
-        if self._cfg.tensorboard:
-            self._tensorboard = _tensorboard_writer(self.work_dir / "tensorboard", self._resumed_at())
+        self._tracker = tracker_of(self._cfg, _plain_settings(self._cfg), self._resumed_at())
 
     def _holds_a_run(self) -> bool:
         return (self.work_dir / "metrics.jsonl").exists() or any(self.model_dir.glob("*.pt"))
@@ -172,13 +172,15 @@ class Logger:
         append(self.work_dir / "metrics.csv", _csv(self._columns, [row]))
 
     def _write_events(self, values: dict, category: str) -> None:
-        if self._tensorboard is None:
+        if self._tracker is None:
             return
+        numbers = {name: value for name, value in values.items() if name != "step" and isinstance(value, (int, float))}
         position = values.get("update" if category == "pretrain" else "step")
-        for name, value in values.items():
-            if name != "step" and isinstance(value, (int, float)):
-                self._tensorboard.add_scalar(f"{category}/{name}", value, position)
-        self._tensorboard.flush()
+        self._tracker.log({f"{category}/{name}": value for name, value in numbers.items()}, position)
+
+    def video_path(self, step: int) -> Optional[Path]:
+        """Where the video of an evaluation goes; None on other ranks than 0."""
+        return self.work_dir / "videos" / f"{step:_}.gif" if self.rank == 0 else None
 
     # ----------------------------------------------------- checkpoints, the end
 
@@ -222,9 +224,9 @@ class Logger:
         if self.rank > 0:
             return
         self.save_agent(agent)
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-            self._tensorboard = None
+        if self._tracker is not None:
+            self._tracker.close()
+            self._tracker = None
         if self._cfg.plot and self._drawn != len(self.rows):
             self._drawn = len(self.rows)
             from .plot import save_learning_curve
@@ -312,11 +314,3 @@ def _csv(columns: list[str], rows: list[dict], header: bool = False) -> str:
         writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _tensorboard_writer(folder: Path, resumed_at: Optional[int]):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=resumed_at)

@@ -19,6 +19,7 @@ def make_replay(cfg, device):
         "horizon": cfg.horizon,
         "batch_size": cfg.batch_size // cfg.world_size,
         "device": place,
+        "episodic": cfg.episodic,
     }
     buffer = EnsembleBuffer(demo_buffer(cfg, place), **settings) if cfg.use_demos else Buffer(**settings)
     taken = buffer.plan(row_of(cfg))

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 from annotated_types import Ge, Gt, Le
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
+from . import habits
+
 Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 Weight = Annotated[float, Ge(0)]
@@ -88,7 +90,8 @@ def _unknown(cls: type, name: str, text: str) -> ConfigError:
     if name in {field.name for field in dataclasses.fields(cls)}:
         return ConfigError(name, text, f"'{name}' is derived from other settings and cannot be set")
     known = settable(cls)
-    return ConfigError(name, text, f"unknown setting '{name}' (={text})", ", ".join(known), _nearest(name, known))
+    meant = habits.SETTINGS.get(name.lstrip("+")) or _nearest(name, known)
+    return ConfigError(name, text, f"unknown setting '{name}' (={text})", ", ".join(known), meant)
 
 
 def _nearest(name: str, known: dict[str, Any]) -> Optional[str]:

@@ -8,8 +8,9 @@ from typing import Optional
 import gymnasium as gym
 
 from ..common import ABSENT_SETS, TASK_SET, env_tasks
+from ..common.habits import SIMULATORS
 from ..common.settings import ConfigError
-from . import dmcontrol, mujoco
+from . import dmcontrol, mujoco, own
 from .wrappers.guard import EnvironmentFailed
 from .wrappers.pad import Pad
 from .wrappers.timeout import Timeout
@@ -42,13 +43,38 @@ def all_tasks() -> tuple[str, ...]:
 
 
 def task_name(task: str) -> str:
-    """newt's name of a task, from that name or the simulator's own spelling of it (walker_walk, ball_in_cup_catch)."""
+    """newt's name of a task, from that name or the simulator's own spelling of it (walker_walk, ball_in_cup_catch).
+
+    The name of a registered environment, gym:ID, stays as it is.
+    """
+    if own.is_own(task):
+        return own.check(task)
+    if task in mujoco.TASKS:
+        return task
     dashed = task.replace("_", "-")
     by_spelling = {name.replace("_", "-"): name for name in all_tasks()} | dmcontrol.spellings()
     if dashed in by_spelling:
         return by_spelling[dashed]
+    _raise_if_elsewhere(task)
     close = difflib.get_close_matches(dashed, by_spelling, n=3, cutoff=0.6)
     raise UnknownTaskError(task, list(dict.fromkeys(by_spelling[name] for name in close)))
+
+
+def _raise_if_elsewhere(task: str) -> None:
+    """Raise ConfigError for a task of newt's or of Gymnasium's that is to be had otherwise, or not here."""
+    simulator = next((whose for prefix, whose in SIMULATORS.items() if task.startswith(f"{prefix}-")), None)
+    if simulator:
+        problem = f"task={task} is a {simulator} task of newt's, and this tree does not have its simulator"
+        raise ConfigError(
+            "task", task, problem, "gym:ID for an environment that is installed (docs/own-environment.md)"
+        )
+    stem = task.rpartition("-v")[0] or task
+    ours = next((name for name, one in mujoco.TASKS.items() if one.env_id.rpartition("-v")[0] == stem), None)
+    if ours or task in gym.registry:
+        same = f"task={ours} (newt's, with episodes of one length) or " if ours else ""
+        registered = mujoco.TASKS[ours].env_id if ours else task
+        problem = f"task={task} is a name of Gymnasium's"
+        raise ConfigError("task", task, problem, suggestion=f"{same}task={own.PREFIX}{registered}")
 
 
 def task_names(task: str) -> list[str]:
@@ -83,27 +109,36 @@ def _names_of(item: str) -> list[str]:
     return [task_name(item)]
 
 
-def make_single_env(task: str, seed: int, action_repeat: Optional[int], episode_length: Optional[int]) -> gym.Env:
-    """One environment with episodes of fixed length; `None` takes the task's own action repeat and length."""
+def make_single_env(
+    task: str,
+    seed: int,
+    action_repeat: Optional[int],
+    episode_length: Optional[int],
+    episodic: bool = False,
+    render: bool = False,
+) -> gym.Env:
+    """One environment; `None` takes the task's own action repeat and length; `episodic`: episodes may terminate."""
     name = task_name(task)
-    if name in mujoco.TASKS:
-        env, length = mujoco.make_env(name, action_repeat)
+    if own.is_own(name):
+        env, length = own.make_env(name, action_repeat, episode_length, episodic, render)
+    elif name in mujoco.TASKS:
+        env, length = mujoco.make_env(name, action_repeat, render)
     else:
         env, length = dmcontrol.make_env(name, seed, action_repeat)
-    return Timeout(env, length if episode_length is None else episode_length)
+    return Timeout(env, length if episode_length is None else episode_length, episodic)
 
 
 def task_info(cfg, task: str) -> TaskInfo:
     """The sizes of `task` under these settings; builds one environment, reads it and closes it."""
-    env = make_single_env(task, cfg.seed, cfg.action_repeat, cfg.episode_length)
+    env = make_single_env(task, cfg.seed, cfg.action_repeat, cfg.episode_length, cfg.episodic)
     try:
         return TaskInfo(env.observation_space.shape[0], env.action_space.shape[0], env.max_episode_steps)
     finally:
         env.close()
 
 
-def make_env(cfg) -> VecEnv:
-    """`cfg.num_envs` environments of `cfg.global_tasks`, all as wide as the agent.
+def make_env(cfg, render: bool = False) -> VecEnv:
+    """`cfg.num_envs` environments of `cfg.global_tasks`, all as wide as the agent; with `render` they draw frames.
 
     Number i is seeded with seed + i (+ 1000 times the rank).
     """
@@ -115,6 +150,8 @@ def make_env(cfg) -> VecEnv:
             seed=cfg.seed,
             action_repeat=cfg.action_repeat,
             episode_length=cfg.episode_lengths[task],
+            episodic=cfg.episodic,
+            render=render,
         )
         for task in env_tasks(cfg)
     ]

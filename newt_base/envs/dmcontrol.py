@@ -4,13 +4,12 @@ import contextlib
 import functools
 import logging
 import math
-import os
-import sys
-import warnings
 from typing import Optional
 
 import gymnasium as gym
 import numpy as np
+
+from . import rendering
 
 ACTION_REPEAT = 2
 MAX_STEPS = 1000  # simulator steps of an episode where the suite sets no limit
@@ -20,22 +19,8 @@ SHORT_DOMAIN = {"ball_in_cup": "cup", "point_mass": "pointmass", "humanoid_CMU":
 
 @functools.cache
 def _suite():
-    """dm_control's suite; where OpenGL does not work, whatever MUJOCO_GL says, without it: nothing is rendered here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*DISPLAY.*")
-        try:
-            from dm_control import suite
-        except (ImportError, OSError, AttributeError, RuntimeError) as error:
-            asked = os.environ.get("MUJOCO_GL")
-            os.environ["MUJOCO_GL"] = "disabled"
-            from dm_control import suite
-
-            if asked is not None:
-                reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                sys.stderr.write(
-                    f"MUJOCO_GL={asked} does not work here ({reason}); it is off, as nothing is rendered\n"
-                )
-    return suite
+    """dm_control's suite; nothing is rendered in training, so a missing OpenGL is no obstacle."""
+    return rendering.imported("dm_control.suite")
 
 
 @functools.cache
@@ -105,6 +90,10 @@ class DMControl(gym.Env):
     def _info(self) -> dict:
         # The suite knows no success; its returns lie in [0, 1000].
         return {"success": float("nan"), "score": float(self._return) / 1000}
+
+    def render(self) -> np.ndarray:
+        """A frame, [240, 320, 3] bytes."""
+        return self._env.physics.render(240, 320, camera_id=0)
 
     def close(self) -> None:
         self._env.close()

@@ -7,6 +7,8 @@ from typing import Optional
 import gymnasium as gym
 import numpy as np
 
+from . import rendering
+
 
 @dataclass(frozen=True)
 class Task:
@@ -78,11 +80,13 @@ class MuJoCo(gym.Wrapper):
         return {"success": float(info.get("success", 0.0)), "score": score}
 
 
-def make_env(task: str, action_repeat: Optional[int] = None) -> tuple[gym.Env, int]:
+def make_env(task: str, action_repeat: Optional[int] = None, render: bool = False) -> tuple[gym.Env, int]:
     """The environment of `task` and its usual length in agent steps."""
+    rendering.settle()
     spec = TASKS[task]
     repeat = spec.action_repeat if action_repeat is None else action_repeat
     health = {"terminate_when_unhealthy": False} if spec.has_health else {}
     limit = gym.spec(spec.env_id).max_episode_steps
-    env = gym.make(spec.env_id, max_episode_steps=-1, disable_env_checker=True, **health)
+    mode = {"render_mode": "rgb_array"} if render else {}
+    env = gym.make(spec.env_id, max_episode_steps=-1, disable_env_checker=True, **health, **mode)
     return MuJoCo(env, spec, repeat), math.ceil(limit / repeat)

@@ -16,19 +16,21 @@ from newtfix.scan.survey import FOUND, Finding, Gap, Survey
 
 _WIDEST = 100
 _SHOWN = 5  # places of one discrepancy on the terminal
-_HEAD = ("id", "severity", "kind", "state", "where")
+_HEAD = ("id", "severity", "state", "where")  # as wide as a terminal
+_WHOLE_HEAD = ("id", "severity", "kind", "state", "where")
 _ITEMS = ("item", "about", "severity", "state", "here", "reference", "where")
 _NUMBERS = ("number", "here", "reference", "ratio")
-_MANY = 4  # numbers in a cell
+_MANY = 2  # numbers in a cell
 _LONGEST = 160  # characters of a line of the tree
 _BACKTICKS = re.compile("`+")
 
 
 def draw(survey: Survey) -> None:
     """The report on standard output; on a terminal the tables are drawn."""
-    report.table(_HEAD, [_row(finding) for finding in survey.findings])
+    report.table(_HEAD, [(*row[:2], *row[3:]) for row in map(_row, survey.findings)])
     report.out()
-    report.table(_NUMBERS, [_number(quantity) for quantity in survey.numbers.values()])
+    numbers = [_number(quantity) for quantity in survey.numbers.values()]
+    report.table(_NUMBERS, [(label.replace("environment", "env"), *rest) for label, *rest in numbers])
     report.out()
     report.heading("Where the numbers come from")
     for line in _sources(survey):
@@ -42,7 +44,8 @@ def draw(survey: Survey) -> None:
     for finding in survey.findings:
         if finding.state in (*FOUND, State.DRIFTED):
             report.out()
-            report.heading(f"{finding.patch.id}: {finding.patch.title} ({finding.patch.severity.value})")
+            patch = finding.patch
+            report.heading(f"{patch.id}: {patch.title} ({patch.severity.value} {patch.kind})")
             for line in (*wrapped(finding.consequence), *_evidence(finding)):
                 report.out(f"  {line}")
         if finding.state is State.PARTIAL:
@@ -166,7 +169,7 @@ def markdown(survey: Survey) -> str:
     parts = [f"# Discrepancies of {survey.target.name}", survey.summary]
     if survey.notes:
         parts.append("\n".join(f"- {_escaped(note)}" for note in survey.notes))
-    parts += [table(_HEAD, [_row(finding) for finding in survey.findings])]
+    parts += [table(_WHOLE_HEAD, [_row(finding) for finding in survey.findings])]
     parts += ["## Numbers", table((*_NUMBERS, "from"), [_explained(q) for q in survey.numbers.values()])]
     examples = [f"- {q.label}: {_escaped(q.example)}" for q in survey.numbers.values() if q.example]
     parts += ["\n".join(examples)] if examples else []

@@ -17,7 +17,7 @@ BASE = tree()
 WIDE = float(torch.tensor(2.0).exp())  # the standard deviation that says nothing
 TINY = [
     "preset=cpu", "num_envs=2", "batch_size=9", "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1",
-    "random_baseline=false", "plot=false", "tensorboard=false", "latent_dim=16", "mlp_dim=16", "enc_dim=16",
+    "random_baseline=false", "plot=false", "latent_dim=16", "mlp_dim=16", "enc_dim=16",
     "action_repeat=50", "utd=0.5", "eval_freq=1",
 ]  # fmt: skip
 

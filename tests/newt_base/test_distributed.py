@@ -26,7 +26,7 @@ LIMIT = 300  # seconds: what takes longer hangs
 QUICK = [
     "task=cartpole-swingup", "preset=cpu", "device=cpu", "num_envs=2", "episode_length=10", "eval_freq=40",
     "batch_size=16", "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1", "enc_dim=16", "mlp_dim=16",
-    "latent_dim=16", "random_baseline=false", "plot=false", "tensorboard=false", "utd=0.2",
+    "latent_dim=16", "random_baseline=false", "plot=false", "utd=0.2",
 ]  # fmt: skip
 RUN = "logs/cartpole-swingup/1"
 

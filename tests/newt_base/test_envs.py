@@ -27,6 +27,7 @@ def settings(**changes):
         "rank": 0,
         "world_size": 1,
         "num_global_tasks": 1,
+        "episodic": False,
     }
     cfg = SimpleNamespace(**(values | changes))
     info = envs.task_info(cfg, cfg.task)

@@ -28,7 +28,7 @@ class Agent:
 @pytest.fixture
 def make(tmp_path):
     def make(earlier=None, **changes):
-        cfg = Config(work_dir=tmp_path / "run", task_title="Walker Walk", tensorboard=False)
+        cfg = Config(work_dir=tmp_path / "run", task_title="Walker Walk")
         return Logger(dataclasses.replace(cfg, **changes), earlier)
 
     return make

@@ -18,7 +18,7 @@ from newt_base.train import main
 BASE = tree()
 TINY = [
     "preset=cpu", "env_mode=sync", "batch_size=8", "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1",
-    "random_baseline=false", "plot=false", "tensorboard=false", "latent_dim=16", "mlp_dim=16", "enc_dim=16",
+    "random_baseline=false", "plot=false", "latent_dim=16", "mlp_dim=16", "enc_dim=16",
 ]  # fmt: skip
 TWO = "task=cup-catch,mujoco-reacher"
 

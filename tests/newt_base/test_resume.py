@@ -17,7 +17,7 @@ from newt_base.common.resume import numbered, replay_file
 QUICK = [
     "task=cartpole-swingup", "preset=cpu", "num_envs=2", "episode_length=6", "eval_freq=24", "batch_size=16",
     "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1", "enc_dim=16", "mlp_dim=16", "latent_dim=16",
-    "num_q=2", "plot=false", "tensorboard=false", "utd=0.2", "seeding_coef=2", "save_buffer=true",
+    "num_q=2", "plot=false", "utd=0.2", "seeding_coef=2", "save_buffer=true",
 ]  # fmt: skip
 RUN = Path("logs/cartpole-swingup/1")
 

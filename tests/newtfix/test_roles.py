@@ -104,7 +104,10 @@ def test_a_subclass_counts_only_if_it_derives_from_the_class_that_is_used() -> N
     own = "\n\nclass Mine(Trainer):\n    def train(self): ...\n"
     found = find_roles(BASE)["trainer"]
     tree = {**BASE, "mine.py": "from .trainer import Trainer" + own, "x.py": "from lightning import Trainer" + own}
-    assert overrides(tree, "trainer", found, {}) == ["mine.py: Mine has its own train"]
+    after = {
+        "trainer.py": BASE["trainer.py"].replace("        train_metrics = defaultdict(list)\n", "        pass\n", 1)
+    }
+    assert overrides(tree, found, after, relied_on=False) == ["mine.py: Mine has its own train"]
 
 
 def test_status_names_what_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

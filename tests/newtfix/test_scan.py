@@ -149,12 +149,12 @@ def test_evidence_is_what_stands_there(scan: Scan) -> None:
 
 def test_the_table_and_the_summary(scan: Scan) -> None:
     result = scan(*HUMANOID)
-    assert re.search(r"^seeding +critical +discrepancy +available +trainer\.py:\d+ and \d more$", result.out, re.M)
-    assert re.search(r"^environment steps before learning +25,000 +1,250 +20x$", result.out, re.M)
+    assert re.search(r"^seeding +critical +available +trainer\.py:\d+ and \d more$", result.out, re.M)
+    assert re.search(r"^env steps before learning +25,000 +1,250 +20x$", result.out, re.M)
     assert re.search(
         r"^  trainer\.py:\d+: if self\._step >= self\.cfg\.seeding_coef \* self\._update_freq:$", result.out, re.M
     )
-    assert "planner-stats  prerequisite  discrepancy  applied" in result.out
+    assert "planner-stats  prerequisite  applied" in result.out
     assert re.search(r"15 of 16 discrepancies found, 4 critical; 1 fixed\.$", result.err)
 
 
@@ -721,5 +721,5 @@ def test_a_patch_that_needs_another_first_is_said_in_one_line(scan: Scan) -> Non
 
 def test_the_rule_of_a_patched_tree_is_shown_and_not_a_name(scan: Scan) -> None:
     assert scan("seeding", command="apply").code == 0
-    row = next(line for line in scan().out.splitlines() if line.startswith("environment steps"))
+    row = next(line for line in scan().out.splitlines() if line.startswith("env steps"))
     assert row.count("max(1000, 5 L)") == 2 and "_seed_steps" not in row

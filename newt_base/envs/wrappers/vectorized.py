@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
+from ...common.video import Video
 from .guard import EnvironmentFailed, Guard
 
 SILENT = 50  # a level above all of gymnasium's
@@ -53,6 +55,7 @@ class VecEnv:
             self._vec = SyncVectorEnv(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
         self._seeds: Optional[list[int]] = list(seeds)
         self._closed = False
+        self._video: Optional[Video] = None
         self._busy = False  # a reset or a step has begun and is not over
         self.num_envs = len(env_fns)
         self.observation_space = self._vec.single_observation_space
@@ -111,6 +114,8 @@ class VecEnv:
         seeds = self._seeds if seed is None else [seed + i for i in range(self.num_envs)]
         self._seeds = None
         obs, info = self._answer("reset", seed=seeds)
+        if self._video is not None:
+            self._video.begin()
         return _float(obs), {"success": _float(info["success"])}
 
     def step(self, action: torch.Tensor):
@@ -120,6 +125,8 @@ class VecEnv:
             raise ValueError(f"actions that are not finite, in environments {rows}")
         obs, reward, terminated, truncated, info = self._answer("step", action.detach().cpu().numpy())
         done = terminated | truncated
+        if self._video is not None:
+            self._video.step(bool(done[0]))
         return (
             _float(obs),
             _float(reward),
@@ -127,6 +134,16 @@ class VecEnv:
             torch.from_numpy(truncated.copy()),
             _tensor_info(info, done),
         )
+
+    def record(self, path: Optional[Path]) -> None:
+        """Write the first environment's first episode after the next reset to a video. None: go on without.
+
+        Raises ConfigError where no video can be written there.
+        """
+        self._video = Video(path, self._render) if path is not None else None
+
+    def _render(self) -> np.ndarray:
+        return self._vec.envs[0].render() if isinstance(self._vec, SyncVectorEnv) else self._call("render")[0]
 
     def close(self) -> None:
         """Close all environments and end their processes; a second call does nothing."""
