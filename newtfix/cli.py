@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from newtfix import __version__, report
-from newtfix.errors import NewtfixError, UsageError
+from newtfix.errors import NewtfixError, UsageError, unforeseen
 
 
 class _Commands(TyperGroup):
@@ -100,6 +100,12 @@ def _run(command: str, as_json: bool, *arguments: Any) -> None:
     except KeyboardInterrupt as request:
         report.say("newtfix: stopped")
         code = 143 if isinstance(request, _Ended) else 130
+    except Exception as problem:
+        if os.environ.get("NEWTFIX_TRACEBACK"):
+            raise
+        wrong = unforeseen(problem)
+        report.error(wrong, as_json)
+        code = wrong.exit_code
     raise typer.Exit(code)
 
 
@@ -239,6 +245,16 @@ def check(
 ) -> None:
     """Exit with 1 unless the patches named, or all, are in the tree or have nothing to fix in it."""
     _run("check", as_json, ids or [], everything, tree, patches or [], as_json)
+
+
+@app.command()
+def trust(
+    folders: Annotated[Optional[list[Path]], typer.Argument(metavar="DIR", help="Folders of patches.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Take the permission back.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Allow folders of patches that a tree names to be run, as they are now; without names, list them."""
+    _run("trust", as_json, folders or [], forget, as_json)
 
 
 @app.command()

@@ -43,7 +43,28 @@ class TreeError(NewtfixError):
 
 
 @dataclass
+class RecordError(TreeError):
+    """A record in a tree, at `record`, speaks of what newtfix never writes: it was made by somebody else."""
+
+    record: str = ""
+
+
+@dataclass
 class PatchError(NewtfixError):
     """A patch file is wrong in itself."""
 
     exit_code: int = 2
+
+
+def unforeseen(problem: Exception) -> NewtfixError:
+    """The error about what nobody thought of; exit code 4, for no check said anything."""
+    if isinstance(problem, OSError):
+        what, where = problem.strerror or str(problem), str(problem.filename or "")
+        return NewtfixError(f"the system says: {what}", where, "Check the permissions and the disk.", exit_code=4)
+    deep = isinstance(problem, RecursionError | MemoryError)
+    what = "something is nested too deeply, or too large" if deep else f"{type(problem).__name__}: {problem}"
+    return NewtfixError(
+        f"newtfix cannot go on: {what}",
+        hint="Set NEWTFIX_TRACEBACK=1 to see where, and please report it.",
+        exit_code=4,
+    )

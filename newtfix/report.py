@@ -1,9 +1,14 @@
-"""Everything newtfix prints: results and JSON on standard output, all else on standard error."""
+"""Everything newtfix prints: results and JSON on standard output, all else on standard error.
+
+What comes from a tree is shown with its control characters, and what has no width, made visible. Only a diff into a
+pipe or file is its very bytes, for it is to be applied.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +17,13 @@ from newtfix.errors import NewtfixError
 
 SCHEMA = 1
 _LINE_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red", "\\": "dim"}
+# control characters but tab and line feed, halves of pairs, line separators, and what Unicode lets a terminal ignore:
+# marks of direction, of width zero, fillers, variants, tags
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _WORD_STYLES = {
     "critical": "red",
     "moderate": "yellow",
@@ -24,14 +36,35 @@ _WORD_STYLES = {
 }
 
 
+def visible(text: str) -> str:
+    """A text of a tree as it may be shown: every character that a terminal would obey or hide as its escape."""
+    return _HIDDEN.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8
+        number -= 0xDC00
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def shown(data: Any) -> Any:
+    """A value for JSON with all its texts visible, for readers that print them as they are."""
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, Mapping):
+        return {key: shown(value) for key, value in data.items()}
+    return [shown(one) for one in data] if isinstance(data, list | tuple) else data
+
+
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
 
 
 def out(text: str = "") -> None:
-    """A line of the result."""
-    _write(text + "\n")
+    """A line of the result, or several."""
+    _write(visible(text) + "\n")
 
 
 def emit_json(data: Mapping[str, Any]) -> None:
@@ -67,13 +100,13 @@ def diff(text: str) -> None:
     shown = Text()
     for line in text.split("\n")[:-1]:
         style = next((style for start, style in _LINE_STYLES.items() if line.startswith(start)), "")
-        shown.append(line.removesuffix("\r").encode("utf-8", "replace").decode() + "\n", style)
+        shown.append(visible(line.removesuffix("\r")) + "\n", style)
     _terminal().print(shown, end="", soft_wrap=True)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns: drawn by rich on a terminal, plain and never cut off elsewhere."""
-    lines = [tuple(head), *(tuple(row) for row in rows)]
+    lines = [tuple(head), *(tuple(map(_cell, row)) for row in rows)]
     if not sys.stdout.isatty():
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         for line in lines:
@@ -89,6 +122,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     _terminal().print(drawn)
 
 
+def _cell(text: str) -> str:
+    """A text in one line."""
+    return visible(text).replace("\n", "\\n").replace("\t", " ")
+
+
 def code(text: str, indent: str = "    ") -> None:
     """A piece of Python."""
     if not _in_colours():
@@ -98,7 +136,7 @@ def code(text: str, indent: str = "    ") -> None:
     from rich.padding import Padding
     from rich.syntax import Syntax
 
-    _terminal().print(Padding(Syntax(text, "python", background_color="default"), (0, 0, 0, len(indent))))
+    _terminal().print(Padding(Syntax(visible(text), "python", background_color="default"), (0, 0, 0, len(indent))))
 
 
 def heading(text: str) -> None:
@@ -108,7 +146,7 @@ def heading(text: str) -> None:
         return
     from rich.text import Text
 
-    _terminal().print(Text(text, "bold"))
+    _terminal().print(Text(visible(text), "bold"))
 
 
 def _in_colours() -> bool:

@@ -27,7 +27,9 @@ _LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\.md\)")
 
 
 def run(name: str, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
-    patches = find_patches(named, find_target(tree))
+    patches, notes = find_patches(named, find_target(tree))
+    for note in notes:
+        report.say(note)
     patch = patches[choose([name], False, patches)[0]]
     result = _change(patch, patches)
     if as_json:

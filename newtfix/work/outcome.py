@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from newtfix.errors import Refused, TreeError
+from newtfix.files.checked import digest
 from newtfix.files.ledger import Entry, Ledger, fingerprint, ledger_changes
 from newtfix.files.merge import merge_files
 from newtfix.files.tree import OWN_FOLDER, copy_names, decode, encode
-from newtfix.files.write import Change, commit, digest
+from newtfix.files.write import Change, commit
 from newtfix.model import PatchReport, Plan, State
 from newtfix.patch.order import with_requirements
 from newtfix.work import planning
@@ -244,7 +245,7 @@ def _ledger(
     return Ledger(
         applied=applied,
         requested=tuple(sorted(wanted)),
-        patches=tuple(_memorable(path, session.target.root) for path in session.directories),
+        patches=_remembered(session),
         files={
             path: Entry(digest(pristine[path]), digest(generated[path]), _written(session, path, after))
             for path in sorted(generated)
@@ -323,6 +324,12 @@ def _must_be_known(session: Session, wanted: Sequence[str]) -> None:
             where=", ".join(session.ledger.patches) if session.ledger else "",
             hint=f"Name their directory with --patches DIR, or take them out: {out}",
         )
+
+
+def _remembered(session: Session) -> tuple[str, ...]:
+    """The folders of patches of the record, also those that were not used this time, with those that were."""
+    used = (_memorable(path, session.target.root) for path in session.directories)
+    return tuple(dict.fromkeys((*(session.ledger.patches if session.ledger else ()), *used)))
 
 
 def _memorable(directory: Path, root: Path) -> str:
