@@ -1,4 +1,4 @@
-# make demo: patch a copy of newt_base and train it for a minute or two    make test: everything CI runs
+# make demo: patch a copy of newt_base, train both with the same seeds, draw both   make test: everything CI runs
 # make bench: how fast the trainer and the commands are here, into build/bench.json
 # PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
 
@@ -22,7 +22,8 @@ demo: $(STAMP)
 	mkdir -p $(DEMO)
 	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix apply --all
 	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix diff --stat
-	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix train task=cartpole-swingup preset=cpu random_baseline=true
+	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix ablate task=cartpole-swingup preset=cpu --design pairs --budget 4 --dir study
+	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix report study --html report.html --pictures .
 
 test: lint
 	$(BIN)/python -m pytest -n 2

@@ -5,6 +5,7 @@ newt's layout, with the planner's statistics beside the actions. Its other setti
 agent's size must be the one it was trained with.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Optional
@@ -61,8 +62,7 @@ def _settings(argv: list[str]) -> Config:
     cfg = load_cfg(argv)
     if cfg.checkpoint is None:
         raise ConfigError("checkpoint", None, "demonstrations need an agent to record", "add checkpoint=FILE")
-    cfg.finetune, cfg.use_demos, cfg.resume = True, False, False
-    return parse_cfg(cfg)
+    return parse_cfg(dataclasses.replace(cfg, finetune=True, use_demos=False, resume=False))
 
 
 def generate_demos(cfg: Config, num_demos: int) -> list[Path]:

@@ -105,16 +105,23 @@ class TDMPC2(torch.nn.Module):
             raise ValueError(f"{fp} cannot be resumed: it has no {missing[0]}; start from it with checkpoint= alone")
         self.model.load_state_dict(weights)
         if resume and not resized:
-            for name in parts:
-                getattr(self, name).load_state_dict(extra[name])
-            self._resume_schedules(extra.get("schedules", []))
+            self._load_optimisers(extra)
         return {name: value for name, value in extra.items() if name not in (*parts, "schedules")}
 
-    def _resume_schedules(self, states):
-        """Go on with the learning-rate schedules of a checkpoint; where it has none, its rates stay as they are."""
-        self._schedules = self._schedules[: len(states)]
-        for schedule, state in zip(self._schedules, states, strict=False):
-            schedule.load_state_dict(state)
+    def _load_optimisers(self, state):
+        """Take optimisers, schedules and the Q scale of a checkpoint, but keep the learning rates of the settings."""
+        groups = [group for optim in (self.optim, self.pi_optim) for group in optim.param_groups]
+        rates = [group.get("initial_lr", group["lr"]) for group in groups]
+        for name in ("optim", "pi_optim", "scale"):
+            getattr(self, name).load_state_dict(state[name])
+        for schedule, before in zip(self._schedules, state.get("schedules", []), strict=False):
+            schedule.load_state_dict(before)
+        groups = [group for optim in (self.optim, self.pi_optim) for group in optim.param_groups]
+        for group, rate in zip(groups, rates, strict=True):
+            before = group.get("initial_lr", group["lr"])
+            if before != rate:
+                group["lr"] *= rate / before
+                group["initial_lr"] = rate
 
     @torch.no_grad()
     def _pi(self, obs, task):
@@ -340,7 +347,7 @@ class TDMPC2(torch.nn.Module):
         info = dict(consistency_loss=consistency_loss, reward_loss=reward_loss, value_loss=value_loss)
         if not self.maxq_pi:
             prior_loss, prior_info = self._clone_behaviour(zs[:-1], action, task)
-            total_loss = total_loss + self.cfg.prior_coef * prior_loss
+            total_loss = total_loss + prior_loss
             info = info | prior_info
         return total_loss, zs.detach(), info | {"total_loss": total_loss}
 

@@ -1,15 +1,17 @@
 """The training loop: collect with the planner, store finished episodes, spend update tokens, evaluate."""
 
 from collections import defaultdict
-from pathlib import Path
 from time import time
 
 import torch
 from tensordict import TensorDict
 
 from .common import barrier, env_tasks
-from .common.distributed import from_first, gather, over_ranks
+from .common.distributed import gather, over_ranks
+from .common.files import write_whole
+from .common.interrupt import Interrupted, Requests
 from .common.progress import Progress
+from .common.resume import CheckpointError, own_progress, replay_file, running, take_up
 
 PRETRAIN_ROWS = 50  # rows that are logged while pretraining
 EVAL_METRICS = ("episode_reward", "episode_length", "episode_success", "episode_score")
@@ -25,15 +27,6 @@ class TrainingDiverged(RuntimeError):
     def __init__(self, step, quantity, value):
         super().__init__(f"training diverged at step {step:,}: {quantity} is {value}")
         self.step, self.quantity, self.value = step, quantity, value
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that was asked for is not there or does not fit."""
-
-
-def replay_file(checkpoint, rank):
-    """Where the replay of one rank is, beside a checkpoint."""
-    return Path(checkpoint).with_suffix(".replay" if rank == 0 else f".rank{rank}.replay")
 
 
 class Trainer:
@@ -53,6 +46,10 @@ class Trainer:
         self._tds = TensorDict({}, batch_size=(cfg.episode_length + 1, cfg.num_envs), device="cpu")
         self._update_freq = cfg.num_envs * cfg.episode_length * cfg.world_size
         self._update_tokens = 0.0
+        self.requests = Requests()  # to end
+        self._saved_at = None  # step of the last checkpoint
+        self._running = None  # the running episodes, between two steps
+        self._envs_are_sound = True
 
     def common_metrics(self):
         """Counters and clocks that go with every log line."""
@@ -132,50 +129,44 @@ class Trainer:
             batch_size=(self.cfg.num_envs,),
         )
 
-    def _load_checkpoint(self):
-        """Take weights from `checkpoint`; with `resume` also optimisers, replay and the step counter."""
-        if self.cfg.checkpoint is None:
-            return
-        path = Path(self.cfg.checkpoint)
-        if not path.exists():
-            raise CheckpointError(f"checkpoint={path}: there is no such file")
+    def resume(self):
+        """Go on where the checkpoint of the settings was written, with its replay. Raises CheckpointError."""
+        path = replay_file(self.cfg.checkpoint, self.cfg.rank)
         try:
-            extra = self.agent.load(path, resume=self.cfg.resume)
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
-        if not self.cfg.resume:
-            return
-        self._check_world_size(path, extra.get("world_size", 1))
-        replay = replay_file(path, self.cfg.rank)
-        if not replay.exists():
-            raise CheckpointError(f"resume=true needs {replay}: train with save_buffer=true to have it written")
-        try:
-            self.buffer.load(replay)
-            self._step, self._ep_idx = extra["step"], extra["episode"]
-            self._update_tokens = extra["update_tokens"]
-        except KeyError as error:
-            raise CheckpointError(f"{path} cannot be resumed: it does not say at which {error} it was made") from error
-        except ValueError as error:
-            raise CheckpointError(str(error)) from error
-
-    def _check_world_size(self, path, world_size):
-        """Each rank goes on with its own replay, so there must be as many as before."""
-        if world_size != self.cfg.world_size:
+            take_up(self, self.buffer.load(path))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            problem = f"{path} cannot be resumed from here: {type(error).__name__}: {error}"
             raise CheckpointError(
-                f"{path} was made by {world_size} process(es), these are {self.cfg.world_size}: "
-                f"resume it with torchrun --nproc-per-node {world_size}, or start from it with checkpoint= alone"
-            )
+                "resume", problem, "the tree that wrote it; or start from it with checkpoint= alone"
+            ) from error
 
     def _save_checkpoint(self):
-        """Rank 0 writes the agent and its own replay, the other ranks their replay."""
+        """Rank 0 writes the agent; before that, with save_buffer, every rank its replay and all else to go on from."""
+        if not self.cfg.save_agent:
+            return
+        self._saved_at = self._step
         progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
         progress["world_size"] = self.cfg.world_size
-        path = from_first(self.logger.save_agent(self.agent, f"{self._step:_}", **progress))
-        if path is not None and self.cfg.save_buffer:
-            replay = replay_file(path, self.cfg.rank)
-            partial = replay.with_name(f".{replay.name}.tmp")  # a run that is ended now cannot be resumed from here
-            self.buffer.save(partial)
-            partial.replace(replay)
+        name = f"{self._step:_}"
+        if self.cfg.save_buffer:
+            path, own = replay_file(self.logger.model_dir / f"{name}.pt", self.cfg.rank), own_progress(self)
+            progress["replays"] = gather(write_whole(path, lambda file: self.buffer.save(file, **own)))
+            progress |= self.logger.progress()
+        self.logger.save_agent(self.agent, name, **progress)
+
+    def _save_where_due(self):
+        """Save every `save_freq` steps, and before the end where somebody asked for it: then raises Interrupted."""
+        asked = self.requests.pending
+        if self._step != self._saved_at and (asked or self._step % self.cfg.save_freq == 0):
+            self._save_checkpoint()
+        if asked:
+            raise Interrupted(asked)
+
+    def save_without_environments(self):
+        """Save what there is when an environment has failed; a resumed run begins new episodes."""
+        self._envs_are_sound, self._running = False, None
+        if self._step != self._saved_at and self.cfg.world_size == 1:
+            self._save_checkpoint()
 
     def _check_finite(self, metrics):
         """Raise TrainingDiverged for the first metric that is NaN or infinite."""
@@ -199,7 +190,6 @@ class Trainer:
     def _pretrain(self):
         """Clone the behaviour in the demonstrations, and learn the model from them, for `demo_steps` updates."""
         self.agent.maxq_pi = False
-        self.agent.cfg.prior_coef = 1.0
         every = max(1, self.cfg.demo_steps // PRETRAIN_ROWS)
         with Progress(self.cfg.demo_steps, rank=self.cfg.rank) as progress:
             for update in range(1, self.cfg.demo_steps + 1):
@@ -209,19 +199,21 @@ class Trainer:
                 if update % every == 0 or update == self.cfg.demo_steps:
                     self.logger.log({"step": self._step, "update": update, **over_ranks(metrics)}, "pretrain")
         self.agent.maxq_pi = True
-        self.agent.cfg.prior_coef = self.cfg.prior_coef
         self._save_checkpoint()
 
     def train(self):
         """Train until `steps` environment steps have been taken."""
         use_demos = self.cfg.get("use_demos", False)
-        self._load_checkpoint()
         if use_demos and self.cfg.checkpoint is None and self.cfg.demo_steps > 0:
             self._pretrain()
         train_metrics = defaultdict(list)
         obs = None
+        if self._running is not None:
+            obs, done, ep_len, ep_reward, train_metrics = running(self._running)
         with Progress(self.cfg.steps, rank=self.cfg.rank) as progress:
             while self._step <= self.cfg.steps:
+                self._save_where_due()
+
                 # Evaluate and start all episodes afresh
                 evaluate = self._step % self.cfg.eval_freq == 0
                 if evaluate:
@@ -229,8 +221,6 @@ class Trainer:
                     eval_metrics = self.eval()
                     eval_metrics.update(self.common_metrics())
                     self.logger.log(eval_metrics, "eval")
-                    if self._step % self.cfg.save_freq == 0:
-                        self._save_checkpoint()
                 if evaluate or obs is None:
                     obs, _ = self.env.reset()
                     done = torch.ones(self.cfg.num_envs, dtype=torch.bool)
@@ -294,4 +284,7 @@ class Trainer:
                 else:
                     progress.update(self._step, "seeding")
                 self._check_finite(train_metrics)
+                self._running = obs, done, ep_len, ep_reward, train_metrics
+        if self.cfg.save_buffer and self._step != self._saved_at:
+            self._save_checkpoint()
         self.logger.finish(self.agent)

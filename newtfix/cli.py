@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from newtfix import __version__, report
+from newtfix.ablate import cli as ablate
 from newtfix.errors import NewtfixError, UsageError, unforeseen
 
 
@@ -293,3 +294,6 @@ def demos(
 ) -> None:
     """Record demonstrations with an agent from a checkpoint, to pretrain others on: `newtfix demos -- --help`."""
     _run("demos", False, arguments or [], tree)
+
+
+ablate.add(app, _run)

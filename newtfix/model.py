@@ -118,6 +118,18 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """Something that a patch relies on in a tree: a relation, and what it is about (docs/patches.md lists both).
+
+    `keys`: the entries of rows that count, where others may change.
+    """
+
+    relation: str
+    about: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Patch:
     """One discrepancy and its repair. `id` and `doc` are filled in by the loader from the file's name and docstring."""
 
@@ -128,6 +140,7 @@ class Patch:
     after: tuple[str, ...] = ()  # patches that come first when both are wanted
     kind: str = "discrepancy"
     changes: str = ""  # one line for the table of patches
+    only_where: tuple[Fact, ...] = ()  # what the tree must keep for the fix to be right
     by_hand: tuple[Where, ...] = ()  # where all of these hold, a tree has the fix in words of its own
     id: str = ""
     doc: str = ""

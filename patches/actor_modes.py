@@ -28,7 +28,7 @@ not it.
 
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
 
 SETTINGS = """
 actor_mode: str = "residual"  # actor loss, one of ["sac", "awac", "residual", "bc_sac", "bc"]
@@ -289,6 +289,11 @@ PATCH = Patch(
     changes="actor_mode ∈ sac, awac, residual, bc_sac, bc (default residual), with log_pi_action and the AWAC settings",
     requires=("planner-stats",),
     after=("burst",),
+    only_where=(
+        Fact("unchanged", ("world_model", "latents", "given to the policy's network")),
+        Fact("unchanged", ("world_model", "means", "squashed")),
+        Fact("unchanged", ("world_model", "squashed actions", "given by the policy")),
+    ),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="entropy_coef"),
         Add(

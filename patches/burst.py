@@ -16,7 +16,7 @@ in.
 from itertools import permutations
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 BURST_METHOD = '''
@@ -134,6 +134,10 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="the first time seeding is over, one burst of as many updates as there were seed steps",
     after=("mu-std",),
+    only_where=(
+        Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
+        Fact("once", ("agent", "update", "backward")),
+    ),
     by_hand=(Where("trainer", BURSTS, "Trainer"),),
     edits=(
         Add(

@@ -11,7 +11,7 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it with two leng
 Leave it off: never with tasks of different lengths; with one length it makes no difference.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 
 # One number for all environments is another way to keep their steps.
 STEPS = Where(
@@ -28,6 +28,10 @@ PATCH = Patch(
     kind="defect",
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
+    only_where=(
+        Fact("written_whole", ("trainer", "self._tds")),
+        Fact("flat", ("trainer", "self._tds")),
+    ),
     edits=(
         Edit(
             "own-row",

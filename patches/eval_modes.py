@@ -14,7 +14,7 @@ Leave it off: where evaluation episodes are expensive, or set eval_pi=false and 
 numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
 
 SETTINGS = """
 eval_pi: bool = True  # also evaluate the policy without planner
@@ -209,6 +209,12 @@ PATCH = Patch(
     by_hand=(
         Where("trainer", '"episode_reward_pi"', "Trainer"),
         Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
+    ),
+    only_where=(
+        Fact("asks_only", ("trainer", "self.env", "eval_mode", "reset", "step", "rand_act")),
+        Fact("matters", ("agent", "forward", "mpc")),
+        Fact("taken_as_stored", ("buffer", "reward")),
+        Fact("unchanged", ("agent", "rewards of targets", "added to")),
     ),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="eval_episodes"),

@@ -10,7 +10,7 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it.
 Leave it off: only to repeat runs that were made with the defect.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import ACTS_AT_RANDOM
 
 # The observations that the environments go on from: a variable of the method that stores, or an attribute.
@@ -98,6 +98,11 @@ PATCH = Patch(
     kind="defect",
     changes="the observation of an automatic reset goes to row 0 of the episode that it starts",
     after=("episode-rows",),
+    only_where=(
+        Fact("never_changed", ("trainer", "observations")),
+        Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
+        Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
+    ),
     edits=(
         Edit(
             "row-0",

@@ -17,7 +17,7 @@ loaded without `finetune`, or to compare with runs that were seeded by the untra
 
 from itertools import product
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import SEEDING_THRESHOLD
 
 RANDOM = "$_ = self.env.rand_act()"
@@ -117,30 +117,6 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
     return found
 
 
-# What is drawn is what the environments get.
-CHANGED = ("$action = $_", "$action[$*_] = $_", "$action *= $_", "$action += $_")
-CHANGED_IN_PLACE = (
-    "torch.$_($*_, out=$action)",
-    *(f"$action.{name}($*_)" for name in ("clamp_", "mul_", "add_", "copy_", "clip_")),
-)
-DRAWN = RANDOM.replace("$_", "$action")
-AS_DRAWN = Where(
-    "trainer",
-    tuple(
-        way.format(change)
-        for way in (
-            f"{DRAWN}\n$$_\n{{}}",
-            f"{DRAWN}\n$$_\nif $_:\n    $$_\n    {{}}\n    $$_",
-            f"if $_:\n    $$_\nelse:\n    $$_\n    {DRAWN}\n    $$_\n$$_\n{{}}",
-            f"if $_:\n    $$_\nelse:\n    $$_\n    {DRAWN}\n    $$_\n$$_\nif $_:\n    $$_\n    {{}}\n    $$_",
-        )
-        for change in (*CHANGED, *CHANGED_IN_PLACE)
-    ),
-    "Trainer",
-    absent=True,
-)
-
-
 def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallback: bool = False) -> Shape:
     """Statistics of random actions in place of what stands behind `rand_act` in `before`."""
     lines = [
@@ -153,7 +129,7 @@ def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallb
         f"{lines[0]}\n{before}",
         "\n".join(lines),
         present=f"{std} = torch.full_like($action, self.cfg.log_std_max).exp()",
-        where=(AS_DRAWN, *where),
+        where=where,
         fallback=fallback,
     )
 
@@ -170,12 +146,23 @@ NOTHING = (
 NOT_NOTHING = Where("trainer", NOTHING, "Trainer", absent=True)
 OWN = ("$like_mu, $like_std = $_", "$like_mu = $_", "$like_std = $_")  # statistics of the tree's own making
 
+ROW = ("action", "mu", "std")
+
 PATCH = Patch(
     title="Random actions with mu and std while seeding",
     severity=Severity.MODERATE,
     changes="while seeding: random actions, stored with mu = action, std = exp(log_std_max)",
     requires=("planner-stats",),
     after=("seeding",),
+    only_where=(
+        Fact("decided_once", ("trainer", "self.env.rand_act")),
+        Fact("unchanged", ("trainer", "random actions", "stored")),
+        Fact("unchanged", ("trainer", "actions", "put into a row")),
+        Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),
+        Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
+        Fact("taken_as_given", ("buffer", "add"), keys=ROW),
+        Fact("not_under", ("log_std_max", "log", "log2", "log10", "sqrt")),
+    ),
     edits=(
         Edit(
             "who-acts",

@@ -10,7 +10,7 @@ Evidence: newt, `interp_dist` in common/math.py, and the comments on both settin
 Leave it off: to repeat earlier runs, or where the start is 0: then nothing changes.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 
 # What callers hand over where the tree counts the steps of the annealing itself.
 DURATIONS = (
@@ -26,6 +26,10 @@ PATCH = Patch(
     kind="defect",
     changes="the planner's mix with the policy ends at constraint_final_step, not constraint_start_step later",
     after=("first-obs",),
+    only_where=(
+        Fact("bounds_keep", ("math", "interp_dist", "start", "end")),
+        Fact("only_named_in", ("interp_dist", "agent", "math")),
+    ),
     edits=(
         Edit(
             "duration",

@@ -17,7 +17,7 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 
 from textwrap import indent
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import ACTS_AT_RANDOM
 
 NAN = 'float("nan")'
@@ -622,6 +622,13 @@ def _joined(way: str, dim: str = "$dim") -> Shape:
     )
 
 
+def _joined_at_once(way: str) -> Shape:
+    """The same where they are joined as they are returned."""
+    mu, std = (way.replace("$action", name) for name in ("mu", "std"))
+    halves = (Where("buffer", f"$_, $action{n}, $*_ = {half}", BOTH) for n, half in enumerate(HALVES))
+    return Shape(f"return $obs, {way}, $*rest", f"return $obs, {way}, {mu}, {std}, $*rest", where=(*halves, *AS_DRAWN))
+
+
 PAIRS = "(($obs0, $obs1), ($action0, $action1), {}$*others)"
 JOINING = (
     "[torch.cat($pair, dim=$dim) for $pair in {pairs}]",
@@ -654,9 +661,12 @@ DEMOS = (
         BOTH,
         (
             *map(_in_pairs, JOINING),
-            _joined("torch.cat([$action0, $action1], dim=$dim)"),
-            _joined("torch.cat([$action0, $action1], $dim)"),
-            _joined("torch.cat(($action0, $action1), dim=$dim)"),
+            *map(
+                _joined_at_once, ("torch.cat([$action0, $action1], dim=$dim)", "torch.cat([$action0, $action1], $dim)")
+            ),
+            _joined("$whole = torch.cat([$action0, $action1], dim=$dim)"),
+            _joined("$whole = torch.cat([$action0, $action1], $dim)"),
+            _joined("$whole = torch.cat(($action0, $action1), dim=$dim)"),
             _joined("$_[:, :$_] = $action0\n$$_\n$_[:, $_:] = $action1", dim="1"),
             _joined("$_[:, :$_], $_[:, $_:] = $action0, $action1", dim="1"),
         ),
@@ -805,9 +815,19 @@ BUFFER = (
     *DEMOS,
 )
 
+ROW = ("action", "mu", "std")
 PATCH = Patch(
     title="Planner statistics in agent, trainer, buffer and update",
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
+    only_where=(
+        Fact("unchanged", ("agent", "elite actions", "explored from")),
+        Fact("unchanged", ("trainer", "the agent's actions", "stored")),
+        Fact("unchanged", ("trainer", "actions", "put into a row")),
+        Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),
+        Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
+        Fact("taken_as_given", ("buffer", "add"), keys=ROW),
+        Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
+    ),
     edits=(*AGENT, *TRAINER, *BUFFER),
 )

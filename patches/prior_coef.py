@@ -12,7 +12,7 @@ A default that is neither 10 nor 1 was chosen by somebody: the patch leaves it a
 Leave it off: when you set prior_coef on the command line, which wins over the default.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 
 KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "1.0", "1"))
 # More is said of the field than its default.
@@ -34,6 +34,7 @@ PATCH = Patch(
     severity=Severity.CRITICAL,
     changes="default prior_coef 1.0 instead of 10.0",
     after=("prior-norm",),
+    only_where=(Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),),
     edits=(
         Edit(
             "default",

@@ -13,7 +13,7 @@ Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init_
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import ONE_HORIZON
 
 NORMALISED = (
@@ -141,6 +141,12 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
+    only_where=(
+        Fact("written_only_in", ("agent", "self.rho", "__init__")),
+        Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
+        Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
+        Fact("unchanged", ("agent", "the total loss", "minimised")),
+    ),
     edits=(
         Edit(
             "weights",

@@ -14,7 +14,7 @@ the scale.
 from itertools import product
 from textwrap import indent
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 
 POLICY = "$pi_action, $info = self.model.pi($zs, $task)"
 VALUES = "$qs = self.model.Q($zs, $pi_action, $task, return_type='avg')"
@@ -79,6 +79,10 @@ PATCH = Patch(
     severity=Severity.MINOR,
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
+    only_where=(
+        Fact("only_called_by", ("agent", "update_pi", "_pi_loss", "pi_loss")),
+        Fact("read_only_after", ("agent", "self.scale", "self.model.Q")),
+    ),
     edits=(
         Edit(
             "before-use",

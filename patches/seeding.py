@@ -17,7 +17,7 @@ first update. `seeding_coef` has no effect with this patch.
 
 from itertools import product
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import ONE_HORIZON, SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 # How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
@@ -262,6 +262,16 @@ PATCH = Patch(
     severity=Severity.CRITICAL,
     changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W",
     after=("planner-stats",),
+    only_where=(
+        Fact("written_whole", ("trainer", "self._tds")),
+        Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
+        Fact("unchanged", ("trainer", "rows", "kept")),
+        Fact("unchanged", ("trainer", "episodes", "added to the buffer")),
+        Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
+        Fact("takes_any_length", ("buffer", "add")),
+        Fact("read_only_in", ("seeding_coef", "trainer", "config")),
+        Fact("asked_alike", ("trainer", "self._step", "seeding_coef", "_update_freq")),
+    ),
     by_hand=(
         Where("trainer", ("self._step >= $seeding", "self._step < $seeding"), "Trainer"),
         Where("trainer", "self.cfg.seeding_coef", "Trainer", absent=True),

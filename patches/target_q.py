@@ -11,7 +11,7 @@ Evidence: newt, `QEnsemble` and `QOnlineTargetEnsemble` in common/layers.py; fou
 Leave it off: only to repeat runs that were made with the defect. With compile=false there is no difference.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import TARGET_COPIES
 
 MADE = "self.$forward = torch.compile(self.$own, $*options)"
@@ -61,6 +61,7 @@ PATCH = Patch(
             "layers", f"if $_:\n    {COMPILING}\n$$_\nself.target = $_", "QOnlineTargetEnsemble.__init__", absent=True
         ),
     ),
+    only_where=(Fact("made_once", ("layers", "deepcopy", "online", "agent", "world_model")),),
     edits=(
         Edit(
             "own-forward",

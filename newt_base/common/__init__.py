@@ -69,14 +69,19 @@ def resolve_device(name="auto", rank=0):
     """Return the torch.device that the setting `device` stands for.
 
     `auto` is the CUDA device of this rank where there is one, else the CPU. A bare `cuda` gets the rank's index.
+    Raises ValueError where there is no such device.
     """
     if name in (None, "auto"):
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device={name}: torch {torch.__version__} finds no MPS device here; use device=cpu")
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
         raise ValueError(f"device={name}: torch {torch.__version__} finds no CUDA device here; use device=cpu")
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name}: there are {torch.cuda.device_count()} CUDA devices here, counted from 0")
     return torch.device("cuda", rank if device.index is None else device.index)
 
 

@@ -147,9 +147,9 @@ class Buffer:
         batch = torch.empty(rows.numel(), shape[-1], dtype=torch.int32, pin_memory=True)
         return torch.index_select(self._ring, 0, rows.view(-1), out=batch).view(shape).to(device, non_blocking=True)
 
-    def save(self, path):
-        """Write everything stored to a file that `load` reads, wherever that keeps its rows."""
-        state = {name: getattr(self, name) for name in self.SAVED}
+    def save(self, path, **extra):
+        """Write everything stored, and `extra`, to a file that `load` reads, wherever that keeps its rows."""
+        state = {name: getattr(self, name) for name in self.SAVED} | {"extra": extra}
         if self._layout is not None:
             state["row"] = {key: stored[:0].to("cpu", copy=True) for key, stored in self._storage.items()}
             state["rows"] = _own(self._ring[: len(self)])
@@ -157,28 +157,21 @@ class Buffer:
         torch.save(state, path)
 
     def load(self, path):
-        """Take over what `save` wrote; capacity and horizon must be the same."""
+        """Take over what `save` wrote, and return its `extra`; capacity, horizon and rows must be the same."""
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         for name in ("_capacity", "_horizon"):
             if state[name] != getattr(self, name):
                 raise ValueError(f"{path}: saved with {name[1:]}={state[name]}, this run has {getattr(self, name)}")
-        columns = state.get("row") or state.get("_storage")  # the latter in files of earlier versions
-        if columns:
-            self.reserve({key: (value.shape[1:], value.dtype) for key, value in columns.items()})
-            self._fill(state)
-        for name in self.SAVED:
-            setattr(self, name, state[name])
-
-    def _fill(self, state):
-        """Copy the rows and the index of a file that was saved, column by column where earlier versions wrote it."""
-        if "rows" in state:
+        if "row" in state:
+            row = {key: (tuple(value.shape[1:]), value.dtype) for key, value in state["row"].items()}
+            if self._layout is not None and self._layout.row != row:
+                raise ValueError(f"{path}: its rows hold {row}, those of this run {self._layout.row}")
+            self.reserve(row)
             self._ring[: len(state["rows"])].copy_(state["rows"])
             self._starts[: len(state["starts"])].copy_(state["starts"])
-            return
-        stored, starts = min(state["_rows"], self._capacity), min(state["_last_start"], self._capacity)
-        for key, column in self._storage.items():
-            column[:stored].copy_(state["_storage"][key][:stored])
-        self._starts[:starts].copy_(state["_starts"][:starts])
+        for name in self.SAVED:
+            setattr(self, name, state[name])
+        return state["extra"]
 
 
 def _own(rows):

@@ -4,14 +4,16 @@ import torch
 import torch.nn.functional as F
 
 from . import padded_widths
+from .files import check
 
 ENCODER, MASKS, EMBEDDINGS = "_encoder.state.0.weight", "_action_masks", "_task_emb.weight"
 PREFIXES = ("module.", "_orig_mod.")  # left by DistributedDataParallel and torch.compile
 
 
 def load_safely(path, device="cpu"):
-    """What torch saved in a file, tensors and plain values only. Raises ValueError for any other file."""
+    """What torch saved in a file, tensors and plain values only. Raises ValueError for other and for damaged files."""
     try:
+        check(path)
         return torch.load(path, map_location=device, weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from . import padded_widths
 from .buffer import Buffer
 from .checkpoint import load_safely
+from .settings import ConfigError
 
 NEEDED = ("obs", "action", "reward", "episode")
 
@@ -28,6 +29,14 @@ class DemoError(ValueError):
 def demo_path(cfg, task):
     """The file of a task's demonstrations."""
     return Path(cfg.data_dir) / f"{task}.pt"
+
+
+def check_there_are(cfg):
+    """Raise ConfigError where no task of `cfg` has demonstrations."""
+    paths = [demo_path(cfg, name) for name in dict.fromkeys(cfg.global_tasks)]
+    if not any(path.is_file() for path in paths):
+        problem = f"use_demos=true finds no demonstrations: there is no {' and no '.join(map(str, paths[:3]))}"
+        raise ConfigError("use_demos", True, problem, "record some with generate_demos, or set data_dir=FOLDER")
 
 
 def demo_buffer(cfg, device):

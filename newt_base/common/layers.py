@@ -7,6 +7,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from .mish import Mish, norm_mish
+
 
 class SimNorm(nn.Module):
     """Simplicial normalisation: softmax over groups of `simnorm_dim` features (arXiv:2204.00616)."""
@@ -22,77 +24,11 @@ class SimNorm(nn.Module):
         return f"dim={self.dim}"
 
 
-_ONE = torch.ones(())  # adding a Python number takes twice as long on a small tensor: it is converted each time
-
-
-class Mish(nn.Module):
-    """Mish, x tanh(softplus(x)) (arXiv:1908.08681); on a CPU from a single exponential, where torch takes three.
-
-    With m = e^x + e^2x / 2, tanh(softplus(x)) = m / (m + 1).
-    """
-
-    def forward(self, x):
-        if x.device.type != "cpu" or x.dtype is torch.bfloat16:
-            return F.mish(x)
-        if torch.compiler.is_compiling():  # one kernel; of the two forms of m / (m + 1) each has its exact slope
-            e = x.clamp(max=20).exp()
-            m = e + 0.5 * e * e
-            rest = 1 / (m + 1)
-            return x * torch.where(x > 0, 1 - rest, m * rest)
-        if not torch.is_grad_enabled():
-            e = x.exp()  # where it overflows, the reciprocal is 0 and the output x
-            return x / torch.addcmul(e, e, e, value=0.5).reciprocal_().add_(_ONE)
-        return _MishInTransforms.apply(x)[0] if torch._C._are_functorch_transforms_active() else _Mish.apply(x)
-
-
-def _mish_and_slope(x):
-    """Mish and its derivative, m/(m+1) + x (e^x + e^2x) / (m+1)^2; above 20 the first is 1 in float32."""
-    low = x.clamp(max=20)
-    e = low.exp()
-    m = torch.addcmul(e, e, e, value=0.5)
-    rest = (m + _ONE).reciprocal_()
-    gate = m * rest
-    return x * gate, torch.addcmul(gate, low, torch.addcmul(e, e, e).mul_(rest).mul_(rest))
-
-
-class _Mish(torch.autograd.Function):
-    """Mish, which keeps its derivative for the backward pass."""
-
-    @staticmethod
-    def forward(ctx, x):
-        y, slope = _mish_and_slope(x)
-        ctx.save_for_backward(slope)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad * ctx.saved_tensors[0]
-
-
-class _MishInTransforms(torch.autograd.Function):
-    """The same in the form that `torch.vmap` asks for; calling it takes longer."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x):
-        return _mish_and_slope(x)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-
-    @staticmethod
-    def backward(ctx, grad, _):
-        return grad * ctx.saved_tensors[0]
-
-
 class Linear(nn.Linear):
     """Linear layer; its product may be in bfloat16, under autocast, but its output has the precision of its weights."""
 
     def forward(self, x):
-        return F.linear(x, self.weight, self.bias).to(self.weight.dtype)
+        return super().forward(x).to(self.weight.dtype)
 
 
 class NormedLinear(Linear):
@@ -104,7 +40,12 @@ class NormedLinear(Linear):
         self.act = Mish() if act is None else act
 
     def forward(self, x):
-        return self.act(self.ln(super().forward(x)))
+        return self.activated(super().forward(x))
+
+    def activated(self, x):
+        """What becomes of the output of the linear layer."""
+        plain = type(self.act) is not Mish or torch.compiler.is_compiling() or x.device.type != "cpu"
+        return self.act(self.ln(x)) if plain else norm_mish(x, self.ln.weight, self.ln.bias, self.ln.eps)
 
     def extra_repr(self):
         return f"{super().extra_repr()}, act={type(self.act).__name__}"
@@ -126,17 +67,6 @@ def enc(cfg):
     return nn.ModuleDict({"state": mlp(cfg.obs_shape["state"][0] + cfg.task_dim, hidden, cfg.latent_dim, SimNorm(cfg))})
 
 
-def _gathered(networks, x, drawn):
-    """Outputs [k, ...] of the k networks whose numbers are on the device, where nobody waits for them."""
-    parameters = [dict(network.named_parameters()) for network in networks]
-    chosen = {name: torch.stack([own[name] for own in parameters])[drawn] for name in parameters[0]}
-
-    def one(own):
-        return torch.func.functional_call(networks[0], own, (x,))
-
-    return torch.vmap(one, randomness="different")(chosen)
-
-
 class QEnsemble(nn.Module):
     """`num_q` Q networks evaluated together: [..., Z+A] gives logits [num_q, ..., num_bins]."""
 
@@ -150,8 +80,11 @@ class QEnsemble(nn.Module):
             self._forward = self._forward_impl
 
     def _forward_impl(self, x, drawn=None):
-        if isinstance(drawn, torch.Tensor):
-            return _gathered(self._Qs, x, drawn)
+        if isinstance(drawn, torch.Tensor):  # on the device, where nobody waits for the numbers
+            names = [name for name, _ in self._Qs[0].named_parameters()]
+            own = {name: torch.stack([q.get_parameter(name) for q in self._Qs])[drawn] for name in names}
+            each = [{name: values[k] for name, values in own.items()} for k in range(len(drawn))]
+            return torch.stack([torch.func.functional_call(self._Qs[0], parameters, (x,)) for parameters in each])
         chosen = self._Qs if drawn is None else [self._Qs[number] for number in drawn]
         return torch.stack([q(x) for q in chosen])
 
@@ -170,7 +103,7 @@ def through(network, *parts):
     first = network[0]
     weights = first.weight.split([part.shape[-1] for part in parts], dim=1)
     products = [F.linear(part, weight) for part, weight in zip(parts, weights, strict=True)]
-    return network[1:](first.act(first.ln(sum(products, start=first.bias))))
+    return network[1:](first.activated(sum(products, start=first.bias)))
 
 
 class QOnlineTargetEnsemble(nn.Module):

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import os
@@ -11,8 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from omegaconf import OmegaConf
+import yaml
 from tqdm import tqdm
+
+from .files import append, replace_text, write_whole
+from .folder import LOCK
+from .resume import numbered, replay_file, step_of
 
 CATEGORIES = ("train", "eval", "pretrain", "burst")
 CONSOLE = ("train", "eval")
@@ -31,12 +36,13 @@ class Logger:
     bytes), timing.jsonl (what depends on the clock), checkpoints/, tensorboard/ and learning_curve.png.
 
     Every row is on disk when `log` returns. A folder that holds an earlier run is moved into a numbered backup inside
-    it, unless the run is resumed. Other ranks than 0 write nothing.
+    it, unless the run is resumed: then its files begin with `earlier`, what `progress` gave when the checkpoint was
+    written, and checkpoints that came later move away. Other ranks than 0 write nothing.
 
     `random_reward`, once set, is added to each evaluation: the mean return of random actions.
     """
 
-    def __init__(self, cfg):
+    def __init__(self, cfg, earlier=None):
         self.rank = cfg.rank
         self.random_reward: Optional[float] = None
         self.last_checkpoint: Optional[Path] = None
@@ -50,67 +56,85 @@ class Logger:
         self._tensorboard = None
         self._started = time.time()
         self._drawn = 0  # rows in the learning curve on disk
+        self._timed = 0  # rows in timing.jsonl
+        self._best = -math.inf  # largest return of a checkpoint
         if self.rank == 0:
-            self._open()
+            self._open(earlier)
 
     # ------------------------------------------------------------ the folder
 
-    def _open(self) -> None:
-        if self._cfg.resume:
-            self._read_back()
+    def _open(self, earlier) -> None:
+        own = earlier is not None and Path(self._cfg.checkpoint).resolve().parent == self.model_dir.resolve()
+        if own:
+            self._move_away(self._later())
         elif self._holds_a_run():
-            self._move_away()
+            self._move_away([entry for entry in self.work_dir.iterdir() if not entry.name.startswith((BACKUP, LOCK))])
         self.model_dir.mkdir(parents=True, exist_ok=True)
-        _replace_text(self.work_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(_plain_settings(self._cfg))))
+        for partial in self.model_dir.glob(".*.tmp"):  # a run was killed while it wrote them
+            partial.unlink()
+        replace_text(self.work_dir / "config.yaml", yaml.safe_dump(_plain_settings(self._cfg), sort_keys=False))
+        if earlier is not None:
+            self._take_up(json.loads(earlier))
         if self._cfg.tensorboard:
-            self._tensorboard = _tensorboard_writer(self.work_dir / "tensorboard")
+            self._tensorboard = _tensorboard_writer(self.work_dir / "tensorboard", self._resumed_at())
 
     def _holds_a_run(self) -> bool:
         return (self.work_dir / "metrics.jsonl").exists() or any(self.model_dir.glob("*.pt"))
 
-    def _move_away(self) -> None:
-        """Move an earlier run's files into the first free backup folder, and follow a checkpoint that moved along."""
+    def _later(self) -> list[Path]:
+        """What was written in this folder after the checkpoint that the run goes on from."""
+        own = step_of(Path(self._cfg.checkpoint))
+        found = [path for path in numbered(self.model_dir) if own is not None and step_of(path) > own]
+        return [file for path in found for file in (path, *self._replays(path))]
+
+    def _replays(self, checkpoint: Path) -> list[Path]:
+        ranks = range(self._cfg.world_size)
+        return [path for rank in ranks if (path := replay_file(checkpoint, rank)).exists()]
+
+    def _move_away(self, entries: list[Path]) -> None:
+        """Move files of this folder into the first free backup folder."""
+        if not entries:
+            return
         number = 1
         while (backup := self.work_dir / f"{BACKUP}{number:03d}").exists():
             number += 1
-        backup.mkdir()
-        checkpoint = Path(self._cfg.checkpoint).resolve() if self._cfg.checkpoint else None
-        root = self.work_dir.resolve()
-        for entry in sorted(self.work_dir.iterdir()):
-            if not entry.name.startswith(BACKUP):
-                shutil.move(entry, backup / entry.name)
-        if checkpoint is not None and not checkpoint.exists() and checkpoint.is_relative_to(root):
-            self._cfg.checkpoint = str(backup / checkpoint.relative_to(root))
-        tqdm.write(f"The earlier run in {self.work_dir} was moved to {backup}")
+        for entry in sorted(entries):
+            target = backup / entry.relative_to(self.work_dir)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(entry, target)
+        what = "The earlier run" if (backup / "metrics.jsonl").exists() else "Later checkpoints of the run"
+        tqdm.write(f"{what} in {self.work_dir} moved to {backup}")
 
-    def _read_back(self) -> None:
-        """Take up the rows and the newest checkpoint of the run that is resumed."""
-        self.rows = read_rows(self.work_dir / "metrics.jsonl")
+    # ------------------------------------------------------------- going on
+
+    def progress(self) -> dict[str, str]:
+        """What a checkpoint holds of the settings and of what was logged so far, as text."""
+        known = {"rows": self.rows, "timed": self._timed, "random_reward": self.random_reward}
+        return {"settings": json.dumps(_plain_settings(self._cfg)), "log": json.dumps(known)}
+
+    def _take_up(self, known: dict) -> None:
+        """Make the files say what the checkpoint knows, and nothing else."""
+        self.rows, self.random_reward = known["rows"], known["random_reward"]
         for row in self.rows:
             self._columns += [name for name in row if name not in self._columns]
-            self.random_reward = row.get("random_reward", self.random_reward)
         self._rewrite()
-        saved = sorted(self.model_dir.glob("*.pt"), key=lambda path: path.stat().st_mtime_ns)
-        self.last_checkpoint = saved[-1] if saved else None
-
-    def forget_after(self, step: int) -> None:
-        """Drop the rows that a run resumed at `step` writes again: all later ones, and the evaluation at `step`."""
-        if self.rank > 0:
-            return
-        self.rows = [
-            row for row in self.rows if row["step"] < step or (row["step"] == step and row["category"] != "eval")
+        timing = self.work_dir / "timing.jsonl"
+        lines = timing.read_text().splitlines(keepends=True)[: known["timed"]] if timing.exists() else []
+        self._timed = len(lines)
+        replace_text(timing, "".join(lines))
+        self.last_checkpoint = Path(self._cfg.checkpoint)
+        saved = [
+            row for row in self.rows if row["category"] == "eval" and row["step"] % (self._cfg.save_freq or 1) == 0
         ]
-        self._rewrite()
+        self._best = max((row["episode_reward"] for row in saved if "episode_reward" in row), default=-math.inf)
+
+    def _resumed_at(self) -> Optional[int]:
+        return None if self.last_checkpoint is None else step_of(self.last_checkpoint)
 
     def _rewrite(self) -> None:
         """Write both metrics files anew from `rows`."""
-        _replace_text(self.work_dir / "metrics.jsonl", "".join(_json_line(row) for row in self.rows))
-        partial = self.work_dir / "metrics.csv.tmp"
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(partial, self.work_dir / "metrics.csv")
+        replace_text(self.work_dir / "metrics.jsonl", "".join(_json_line(row) for row in self.rows))
+        replace_text(self.work_dir / "metrics.csv", _csv(self._columns, self.rows, header=True))
 
     # --------------------------------------------------------------- metrics
 
@@ -127,9 +151,13 @@ class Logger:
         steady = {name: value for name, value in values.items() if not is_timing(name)}
         self._write_row({"category": category, "step": values.get("step"), **steady})
         if timing:
-            with (self.work_dir / "timing.jsonl").open("a") as file:
-                file.write(_json_line({"category": category, "step": values.get("step"), **timing}))
+            append(
+                self.work_dir / "timing.jsonl", _json_line({"category": category, "step": values.get("step"), **timing})
+            )
+            self._timed += 1
         self._write_events(values, category)
+        if category == "eval":
+            self._mark_best(values)
         if category in CONSOLE:
             tqdm.write(_console_line(values, category, time.time() - self._started))
 
@@ -140,10 +168,8 @@ class Logger:
         if new or not (self.work_dir / "metrics.csv").exists():
             self._rewrite()
             return
-        with (self.work_dir / "metrics.jsonl").open("a") as file:
-            file.write(_json_line(row))
-        with (self.work_dir / "metrics.csv").open("a", newline="") as file:
-            csv.DictWriter(file, self._columns, restval="").writerow(row)
+        append(self.work_dir / "metrics.jsonl", _json_line(row))
+        append(self.work_dir / "metrics.csv", _csv(self._columns, [row]))
 
     def _write_events(self, values: dict, category: str) -> None:
         if self._tensorboard is None:
@@ -159,19 +185,36 @@ class Logger:
     def save_agent(self, agent=None, identifier="final", **extra) -> Optional[Path]:
         """Save `agent` as checkpoints/{identifier}.pt and return the path, or None where nothing is to be saved.
 
-        `extra` is handed to `agent.save`. The file appears under its name only when it is complete.
+        `extra` is handed to `agent.save`. The file appears under its name only when it is complete, and on the disk.
+        Of numbered checkpoints, all but the newest `keep` go.
         """
         if agent is None or not self._save_agent:
             return None
         path = self.model_dir / f"{identifier}.pt"
-        partial = path.with_name(f".{path.name}.tmp")
-        try:
-            agent.save(partial, **extra)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, lambda file: agent.save(file, **extra))
         self.last_checkpoint = path
+        self._prune()
         return path
+
+    def _prune(self) -> None:
+        for path in numbered(self.model_dir)[self._cfg.keep or None :] if self._cfg.keep else []:
+            for file in (path, *self._replays(path)):  # the checkpoint first: what has one is whole
+                file.unlink(missing_ok=True)
+
+    def _mark_best(self, values: dict) -> None:
+        """Give the checkpoint of this evaluation the name best.pt as well, if no other one was as good."""
+        value = values.get("episode_reward")
+        path = self.model_dir / f"{values.get('step', -1):_}.pt"
+        if value is None or not value > self._best or not path.exists():
+            return
+        self._best = value
+        partial = self.model_dir / ".best.pt.tmp"
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(path, partial)
+        except OSError:  # a file system without links
+            shutil.copy2(path, partial)
+        os.replace(partial, self.model_dir / "best.pt")
 
     def finish(self, agent=None) -> None:
         """Save `agent`, if given, as final.pt, draw the learning curve and close the files; may be called again."""
@@ -228,17 +271,6 @@ def _json_line(row: dict) -> str:
     return json.dumps(finite) + "\n"
 
 
-def read_rows(path: Path) -> list[dict]:
-    """The rows of a .jsonl file; a last line that a crash cut off is left out."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            rows.append({name: math.nan if value is None else value for name, value in json.loads(line).items()})
-    return rows
-
-
 def _console_line(values: dict, category: str, elapsed: float) -> str:
     pieces = [f"{category:<6}"]
     formats = [
@@ -272,16 +304,18 @@ def _plain_settings(cfg) -> dict[str, Any]:
     return {field.name: plain(getattr(cfg, field.name)) for field in dataclasses.fields(cfg)}
 
 
-def _replace_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(text)
-    os.replace(partial, path)
+def _csv(columns: list[str], rows: list[dict], header: bool = False) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
-def _tensorboard_writer(folder: Path):
+def _tensorboard_writer(folder: Path, resumed_at: Optional[int]):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=resumed_at)

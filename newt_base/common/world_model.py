@@ -68,7 +68,7 @@ class WorldModel(nn.Module):
         return z, self._fit(self._task_emb(task.long()), z), a
 
     def _two_networks(self):
-        """Numbers of two Q networks drawn at random, or None: there are no more.
+        """Numbers of two Q networks drawn at random, in ascending order, or None: there are no more.
 
         They are drawn on the CPU, so that no device is waited for. Compiled code can't choose networks by a number that
         it doesn't know: there they are a tensor.
@@ -77,7 +77,7 @@ class WorldModel(nn.Module):
             return None
         if self.cfg.compile:
             return torch.randperm(self.cfg.num_q, device=self.log_std_min.device)[:2]
-        return torch.randperm(self.cfg.num_q)[:2].tolist()
+        return sorted(torch.randperm(self.cfg.num_q)[:2].tolist())
 
     @staticmethod
     def _fit(rows, x):

@@ -8,7 +8,9 @@ from typing import Optional
 import gymnasium as gym
 
 from ..common import ABSENT_SETS, TASK_SET, env_tasks
+from ..common.settings import ConfigError
 from . import dmcontrol, mujoco
+from .wrappers.guard import EnvironmentFailed
 from .wrappers.pad import Pad
 from .wrappers.timeout import Timeout
 from .wrappers.vectorized import VecEnv
@@ -16,22 +18,13 @@ from .wrappers.vectorized import VecEnv
 RANK_SEED_STRIDE = 1000  # distance between the seeds of two processes that train one agent together
 
 
-class UnknownTaskError(ValueError):
+class UnknownTaskError(ConfigError):
     """No simulator here has a task of that name."""
 
     def __init__(self, task: str, suggestions: list[str]):
-        self.task = task
-        self.suggestions = suggestions
-        hint = f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""
-        super().__init__(f"unknown task '{task}'{hint}")
-
-
-class TaskListError(ValueError):
-    """A list of tasks that cannot be trained together: the problem, and what would be valid."""
-
-    def __init__(self, problem: str, valid: str):
-        self.problem, self.valid = problem, valid
-        super().__init__(f"{problem}; valid: {valid}")
+        self.task, self.suggestions = task, suggestions
+        hint = " or ".join(f"task={name}" for name in suggestions) or None
+        super().__init__("task", task, f"unknown task '{task}'", ", ".join([*TASK_SET, *all_tasks()]), hint)
 
 
 @dataclass(frozen=True)
@@ -63,12 +56,13 @@ def task_names(task: str) -> list[str]:
     names = [name for item in task.split(",") for name in _names_of(item.strip())]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise TaskListError(f"task={task} names {', '.join(twice)} twice", "each task once")
+        raise ConfigError("task", task, f"task={task} names {', '.join(twice)} twice", "each task once")
     return names
 
 
 def spelled(task: str) -> str:
-    """The setting `task` with every task under newt's name; names of sets stay."""
+    """The setting `task` with every task under newt's name; names of sets stay. Raises ConfigError."""
+    task_names(task)
     items = [item.strip() for item in task.split(",")]
     return ",".join(item if item in TASK_SET else task_name(item) for item in items)
 
@@ -78,12 +72,14 @@ def _names_of(item: str) -> list[str]:
         known = all_tasks()
         return [name for name in TASK_SET[item] if name in known]
     if item in ABSENT_SETS:
-        raise TaskListError(
+        raise ConfigError(
+            "task",
+            item,
             f"task={item} is a set of newt's whose simulators this tree does not have",
             f"the sets {', '.join(TASK_SET)}, or names of tasks with commas between",
         )
     if not item:
-        raise TaskListError("task= has an empty name in its list", "names of tasks with one comma between each two")
+        raise ConfigError("task", item, "task= has an empty name in its list", "names with one comma between each two")
     return [task_name(item)]
 
 
@@ -123,7 +119,8 @@ def make_env(cfg) -> VecEnv:
         for task in env_tasks(cfg)
     ]
     first = cfg.seed + RANK_SEED_STRIDE * cfg.rank
-    return VecEnv(makers, [first + i for i in range(cfg.num_envs)], cfg.env_mode)
+    names = [f"environment {i} ({cfg.global_tasks[task]})" for i, task in enumerate(env_tasks(cfg))]
+    return VecEnv(makers, [first + i for i in range(cfg.num_envs)], cfg.env_mode, names, cfg.env_timeout)
 
 
 def _make_wide_env(widths: tuple[int, int], **task) -> gym.Env:
@@ -134,8 +131,8 @@ def _make_wide_env(widths: tuple[int, int], **task) -> gym.Env:
 
 
 __all__ = [
+    "EnvironmentFailed",
     "TaskInfo",
-    "TaskListError",
     "UnknownTaskError",
     "VecEnv",
     "all_tasks",

@@ -5,6 +5,7 @@ import functools
 import logging
 import math
 import os
+import sys
 import warnings
 from typing import Optional
 
@@ -19,16 +20,21 @@ SHORT_DOMAIN = {"ball_in_cup": "cup", "point_mass": "pointmass", "humanoid_CMU":
 
 @functools.cache
 def _suite():
-    """dm_control's suite, imported quietly on machines without a display."""
+    """dm_control's suite; where OpenGL does not work, whatever MUJOCO_GL says, without it: nothing is rendered here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*DISPLAY.*")
         try:
             from dm_control import suite
-        except (ImportError, OSError, AttributeError, RuntimeError):
-            if "MUJOCO_GL" in os.environ:
-                raise
-            os.environ["MUJOCO_GL"] = "disabled"  # nothing is rendered here, so a missing OpenGL is no obstacle
+        except (ImportError, OSError, AttributeError, RuntimeError) as error:
+            asked = os.environ.get("MUJOCO_GL")
+            os.environ["MUJOCO_GL"] = "disabled"
             from dm_control import suite
+
+            if asked is not None:
+                reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                sys.stderr.write(
+                    f"MUJOCO_GL={asked} does not work here ({reason}); it is off, as nothing is rendered\n"
+                )
     return suite
 
 
@@ -84,6 +90,17 @@ class DMControl(gym.Env):
             reward += task.get_reward(physics)
         self._return += reward
         return _flatten(task.get_observation(physics)), float(reward), False, False, self._info()
+
+    @property
+    def random_state(self) -> list:
+        """Where the suite's random stream is, in plain values."""
+        kind, keys, *rest = self._env.task.random.get_state()
+        return [kind, keys.tolist(), *rest]
+
+    @random_state.setter
+    def random_state(self, state: list) -> None:
+        kind, keys, *rest = state
+        self._env.task.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
 
     def _info(self) -> dict:
         # The suite knows no success; its returns lie in [0, 1000].

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import UsageError
+from newtfix.newt.tdmpc2 import Told
+from newtfix.scan import tdmpc2
 from newtfix.scan.record import record
 from newtfix.scan.sarif import sarif
 from newtfix.scan.survey import Survey, must_be_whole, survey
 from newtfix.scan.text import draw, markdown
-from newtfix.work.session import find_target, open_session
+from newtfix.work.session import Session, find_target, open_session
 
 
 def run(
@@ -27,7 +29,10 @@ def run(
         raise UsageError("--json, --markdown and --sarif exclude each other", hint="Run the command once for each.")
     target = find_target(tree)
     must_be_whole(target)
-    found = survey(open_session(target, named), arguments)
+    session = open_session(target, named)
+    if (other := tdmpc2.answers(session)) and not as_sarif:
+        return _of_tdmpc2(session, other, as_json, as_markdown)
+    found = survey(session, arguments)
     if as_json:
         report.emit_json(record(found))
     elif as_sarif:
@@ -38,6 +43,20 @@ def run(
         draw(found)
     if not as_json:
         _say(found)
+    return 0
+
+
+def _of_tdmpc2(session: Session, found: Mapping[str, Told], as_json: bool, as_markdown: bool) -> int:
+    if as_json:
+        report.emit_json(tdmpc2.record(session, found))
+        return 0
+    if as_markdown:
+        report.out(tdmpc2.markdown(session, found))
+    else:
+        tdmpc2.draw(session, found, reasons=True)
+    for note in session.notes:
+        report.say(note)
+    report.say(tdmpc2.summary(session, found))
     return 0
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from newtfix import report
-from newtfix.errors import TreeError
+from newtfix.errors import Refused, TreeError
 from newtfix.model import PatchReport, State
+from newtfix.newt.roles import Found, find_roles
+from newtfix.newt.tdmpc2 import Told
+from newtfix.scan import tdmpc2
 from newtfix.work.session import (
     Session,
     find_target,
@@ -19,15 +23,19 @@ from newtfix.work.session import (
     reports,
     shown_places,
     unseen,
+    usable,
 )
 
 
 def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     session = open_session(find_target(tree), named)
+    if other := tdmpc2.answers(session):
+        return _of_tdmpc2(session, other, as_json)
     found = _reports(session)
     gone = tuple(lost(session, found))
+    roles = _roles(session)
     if as_json:
-        report.emit_json(_as_json(session, found, gone))
+        report.emit_json(_as_json(session, found, gone, roles))
         return 0
     for note in session.notes:
         report.say(note)
@@ -45,8 +53,21 @@ def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
         report.say("It was edited, or reverted with git.")
         report.say(f"  newtfix apply {names}{option}  # puts it in again, where edits leave room")
         report.say(f"  newtfix revert {names}{option}  # takes it out of the record")
+    for line in _rivals(roles):
+        report.say(line)
     if unknown := [name for name in session.applied if name not in session.patches]:
         report.say(f"Applied, but not among the patches at hand: {', '.join(unknown)}. Name them with --patches DIR.")
+    return 0
+
+
+def _of_tdmpc2(session: Session, found: Mapping[str, Told], as_json: bool) -> int:
+    if as_json:
+        report.emit_json(tdmpc2.record(session, found))
+        return 0
+    for note in session.notes:
+        report.say(note)
+    report.say(tdmpc2.summary(session, found))
+    tdmpc2.draw(session, found, reasons=False)
     return 0
 
 
@@ -59,6 +80,27 @@ def _reports(session: Session) -> dict[str, PatchReport]:
             raise
         known = f"The record: newtfix applied {', '.join(session.applied)}, in {', '.join(session.ledger.files)}."
         raise replace(problem, where=f"{problem.where}\n{known}".strip()) from None
+
+
+def _roles(session: Session) -> dict[str, Found]:
+    """Who plays which role; nobody where that cannot be told."""
+    with suppress(TreeError, Refused):
+        return find_roles(usable(session.tree.sources))
+    return {}
+
+
+def _rivals(roles: Mapping[str, Found]) -> Iterator[str]:
+    """Files that could play a role and are left alone, as nothing that trains uses them: a line for each folder."""
+    folders: dict[str, list[str]] = {}
+    for name, found in roles.items():
+        for rival in found.rivals:
+            top, slash, _ = rival.file.partition("/")
+            folders.setdefault(top + slash, []).append(
+                f"{rival.file}{f' ({rival.cls})' if rival.cls else ''}, for the {name} is in {found.file}"
+            )
+    for folder, files in folders.items():
+        more = f", and {len(files) - 1} more in {folder}" if len(files) > 1 else ""
+        yield f"Left alone: {files[0]}{more}."
 
 
 def _source(session: Session, lost: int) -> str:
@@ -81,7 +123,9 @@ def _where(session: Session, one: PatchReport) -> str:
     return f"{places[0].file}:{places[0].line}{more}" if places else ""
 
 
-def _as_json(session: Session, found: dict[str, PatchReport], gone: tuple[str, ...]) -> dict[str, Any]:
+def _as_json(
+    session: Session, found: dict[str, PatchReport], gone: tuple[str, ...], roles: Mapping[str, Found]
+) -> dict[str, Any]:
     return {
         "tree": str(session.target.root),
         "record": session.ledger is not None,
@@ -99,6 +143,11 @@ def _as_json(session: Session, found: dict[str, PatchReport], gone: tuple[str, .
                 "places": [{"file": place.file, "line": place.line, "text": place.text} for place in shown_places(one)],
             }
             for name, one in found.items()
+        ],
+        "rivals": [
+            {"role": name, "file": rival.file, "class": rival.cls, "used": found.file}
+            for name, found in roles.items()
+            for rival in found.rivals
         ],
         "notes": session.notes,
     }

@@ -17,7 +17,8 @@ from newtfix.files import inside
 from newtfix.running import environment, first_run_note, importable, require_libraries
 from newtfix.work.session import Target, find_target
 
-_NEEDED = ("torch", "tensordict", "gymnasium", "dm_control", "mujoco", "omegaconf", "matplotlib", "tqdm", "numpy")
+_SIMULATORS = ("gymnasium", "dm_control", "mujoco")
+_NEEDED = ("torch", "tensordict", *_SIMULATORS, "pydantic", "yaml", "matplotlib", "tqdm", "numpy")
 
 
 @dataclass(frozen=True)

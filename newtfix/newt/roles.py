@@ -1,15 +1,18 @@
-"""Which file of a tree plays which role, decided by the classes and functions in it, not by its name."""
+"""Which file of a tree plays which role, decided by what is in it and by who imports it, not by its name."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from newtfix.code.syntax import functions, parse
+from newtfix.code.imports import origin
+from newtfix.code.syntax import functions, parse, walk
 from newtfix.errors import Refused, TreeError
+from newtfix.newt.use import Use, living
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ REQUIRED = ("trainer", "agent")
 
 @dataclass(frozen=True)
 class Found:
-    """The file that plays a role, and what its class is called there."""
+    """The file that plays a role, and what its class is called there; `rivals` could play it and are not used."""
 
     file: str
     cls: str | None
+    rivals: tuple[Found, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def outline(text: str) -> Outline:
     return Outline(
         names=frozenset(_defined(module.body)),
         classes={node.name: frozenset(_defined(node.body)) for node in nodes},
-        bases={node.name: frozenset(ast.unparse(base).rpartition(".")[2] for base in node.bases) for node in nodes},
+        bases={node.name: frozenset(ast.unparse(base) for base in node.bases) for node in nodes},
     )
 
 
@@ -95,15 +99,14 @@ def _mentioned(text: str) -> frozenset[str]:
 
 
 def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
-    """The file for every role the tree has.
+    """The file for every role the tree has: of several that could play one, that which the others import and use.
 
     Raises TreeError when trainer or agent are missing, or when a file that mentions all of a role's names has a
-    syntax error and nothing else plays the role.
+    syntax error and nothing else plays the role; Refused when two files are equally good.
     """
-    found: dict[str, Found] = {}
+    candidates: dict[str, list[Found]] = {}
     broken: dict[str, str] = {}
     for name, role in ROLES.items():
-        candidates: list[tuple[int, int, str, str | None]] = []
         for file, text in sources.items():
             if not file.endswith(".py") or name not in _mentioned(text):
                 continue
@@ -111,47 +114,52 @@ def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
             if module.error:
                 broken.setdefault(name, f"{file}, {module.error}")
                 continue
-            for cls in _playing(role, module):
-                unusual = (PurePosixPath(file) != PurePosixPath(role.usual)) + (cls != role.cls)
-                candidates.append((unusual, len(PurePosixPath(file).parts), file, cls))
-        if len(candidates) > 1:
-            used = _imported(sources, [file for *_, file, _ in candidates])
-            candidates = [one for one in candidates if one[2] in used] or candidates
-        if candidates:
-            found[name] = _best(name, candidates)
+            candidates.setdefault(name, []).extend(Found(file, cls) for cls in _playing(role, module))
+    found = _chosen(candidates, sources)
     _require(found, broken)
     return found
 
 
-def _best(name: str, candidates: list[tuple[int, int, str, str | None]]) -> Found:
-    """The candidate with the usual names and the shortest path. Raises Refused when two are equally good."""
-    first, *others = sorted(candidates, key=lambda candidate: candidate[:2])
-    if others and others[0][:2] == first[:2]:
-        places = " and ".join(f"{cls or 'the functions'} in {file}" for *_, file, cls in (first, others[0]))
+def without_rivals(sources: Mapping[str, str]) -> Mapping[str, str]:
+    """A tree without what lost a role and what belongs to that alone: a copy of the tree within it, say."""
+    roles = find_roles(sources)
+    rivals = {rival.file: found.file for found in roles.values() for rival in found.rivals}
+    return living(sources, [found.file for found in roles.values()], rivals) if rivals else sources
+
+
+def _chosen(candidates: Mapping[str, Sequence[Found]], sources: Mapping[str, str]) -> dict[str, Found]:
+    """One candidate for every role: trainer and agent first, for what they import decides who plays the others."""
+    found: dict[str, Found] = {}
+    in_use = Use(sources)
+    for name in (*REQUIRED, *(role for role in candidates if role not in REQUIRED)):
+        several = candidates.get(name, ())
+        if len(several) > 1:
+            found[name] = _best(name, several, in_use)
+        elif several:
+            found[name] = several[0]
+        if name in REQUIRED and name in found:
+            in_use = in_use.with_start(found[name].file)
+    return found
+
+
+def _best(name: str, candidates: Sequence[Found], in_use: Use) -> Found:
+    """The candidate that is in use, with the usual names and the shortest path. Raises Refused when two are equal."""
+
+    def worse(one: Found) -> tuple[tuple[int, ...], int, int]:
+        role, path = ROLES[name], PurePosixPath(one.file)
+        names = {one.cls} if one.cls else role.members
+        unusual = (path != PurePosixPath(role.usual)) + (one.cls != role.cls)
+        return in_use.distance(one.file, names), unusual, len(path.parts)
+
+    first, *others = sorted(candidates, key=worse)
+    if worse(others[0]) == worse(first):
+        places = " and ".join(f"{one.cls or 'the functions'} in {one.file}" for one in (first, others[0]))
         raise Refused(
             f"two classes play the role of {name}, and nothing says which one trains",
             where=places,
             hint=f"call the one that is used {ROLES[name].cls or ROLES[name].usual}, or move the other out of the tree",
         )
-    return Found(first[2], first[3])
-
-
-def _imported(sources: Mapping[str, str], files: list[str]) -> frozenset[str]:
-    """Those of some files that a module of the tree imports; none where it is not said which of them."""
-    dotted = {file.removesuffix(".py").replace("/", "."): file for file in files}
-    found: set[str] = set()
-    for file, text in sources.items():
-        if not file.endswith(".py") or not any(name.rpartition(".")[2] in text for name in dotted):
-            continue
-        for node in ast.walk(parse(text)) if not outline(text).error else ():
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
-            else:
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for name in names:
-                fitting = [known for known in dotted if f".{name}".endswith(f".{known}") and dotted[known] != file]
-                found |= {dotted[max(fitting, key=len)]} if fitting else set()
-    return frozenset(found)
+    return replace(first, rivals=tuple(others))
 
 
 def _playing(role: Role, module: Outline) -> list[str | None]:
@@ -185,21 +193,38 @@ def _require(found: Mapping[str, Found], broken: Mapping[str, str]) -> None:
         )
 
 
-def overrides(sources: Mapping[str, str], role: str, found: Found, after: Mapping[str, str]) -> list[str]:
-    """Where subclasses of the class that plays a role define methods of the role anew, in code that is not patched.
+def overrides(sources: Mapping[str, str], found: Found, after: Mapping[str, str], *, relied_on: bool) -> list[str]:
+    """Where subclasses define methods anew that were patched in the class that plays a role.
 
     Args:
-        sources: the texts as they were. after: the texts that were patched.
+        sources: the texts as they were. after: the texts that were patched. relied_on: whether those methods that the
+            class itself or its users call with what they know now are meant, or those that stand alone.
     """
+    changed = _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
+    methods = {name for name in changed if _is_relied_on(name, sources, after, found) is relied_on}
     places = []
-    methods = ROLES[role].members | _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
     for file, text in sources.items():
-        module = outline(text) if found.cls and file.endswith(".py") and found.cls in text else None
+        module = outline(text) if methods and found.cls and file.endswith(".py") and found.cls in text else None
         for cls, bases in (module.bases if module else {}).items():
-            again = sorted(module.classes[cls] & methods) if module and found.cls in bases else []
+            derived = any(origin(file, base, sources) == (found.file, found.cls) for base in bases)
+            again = sorted(module.classes[cls] & methods) if module and derived else []
             if again and _class_code(text, cls) == _class_code(after.get(file, text), cls):
                 places.append(f"{file}: {cls} has its own {', '.join(again)}")
     return places
+
+
+def _is_relied_on(name: str, sources: Mapping[str, str], after: Mapping[str, str], found: Found) -> bool:
+    """Whether the class calls a method itself, or it takes or returns something else now."""
+    was, now = (functions(texts[found.file]).get(f"{found.cls}.{name}") for texts in (sources, after))
+    if was is None or now is None or ast.dump(was.node.args) != ast.dump(now.node.args):
+        return True
+    return _sizes(was.node) != _sizes(now.node) or re.search(rf"\bself\.{name}\b", after[found.file]) is not None
+
+
+def _sizes(function: ast.AST) -> set[int]:
+    """How many values a function returns."""
+    returned = (node.value for node in walk(function) if isinstance(node, ast.Return))
+    return {len(value.elts) for value in returned if isinstance(value, ast.Tuple)}
 
 
 def _changed_methods(before: str, now: str, cls: str | None) -> frozenset[str]:

@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from newtfix.facts.relations import broken
 from newtfix.match import pattern as pat
 from newtfix.match.lines import line_of
 from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, State
+from newtfix.newt.tree import Broken
 from newtfix.plan.look import Look, WorkingTree, look_at, look_by_hand
 
 
@@ -72,9 +74,7 @@ def _state(looks: Sequence[Look]) -> State:
 
 def state_of(tree: WorkingTree, patch: Patch) -> State:
     """The state that `examine` finds, without the account of it."""
-    if look_by_hand(tree, patch.by_hand) is not None:
-        return State.APPLIED
-    return _patch_state(patch, [look_at(tree, edit) for edit in patch.edits])
+    return examine(tree, patch, places=False)[0].state
 
 
 def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport, list[Look]]:
@@ -85,7 +85,17 @@ def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport,
         return PatchReport(patch.id, State.APPLIED, (report,)), []
     looks = [look_at(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
-    return PatchReport(patch.id, _patch_state(patch, looks), reports), looks
+    state = _patch_state(patch, looks)
+    if state in (State.AVAILABLE, State.PARTIAL) and (found := broken(tree.pristine, patch.only_where)) is not None:
+        return _refusal(patch, found), []
+    return PatchReport(patch.id, state, reports), looks
+
+
+def _refusal(patch: Patch, found: Broken) -> PatchReport:
+    """The report of a patch whose code is there, but not what it relies on."""
+    place = Place(found.file, found.line, found.what)
+    report = EditReport(patch.id, "only-where", found.file, "", State.DRIFTED, (place,), found=found.what)
+    return PatchReport(patch.id, State.DRIFTED, (report,))
 
 
 def _patch_state(patch: Patch, looks: Sequence[Look]) -> State:

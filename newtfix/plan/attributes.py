@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from newtfix.code.imports import origin
 from newtfix.code.syntax import nodes, parsed, walk, words
-from newtfix.newt.roles import find_roles
+from newtfix.newt.roles import Found, find_roles
 
 # Objects whose attributes are the tree's own; those of tensors and the like are not.
 _PARTS = frozenset({"cfg", "model", "agent", "env", "buffer", "logger"})
@@ -31,8 +32,8 @@ def unknown_attributes(sources: Mapping[str, str], after: Mapping[str, str]) -> 
     config = find_roles(sources).get("config")
     texts = [text for file, text in sources.items() if file.endswith(".py")]
     defined = frozenset().union(_INHERITED, *map(_defined, after.values()))
-    now = [text for file, text in {**sources, **after}.items() if file.endswith(".py")]
-    fields = _fields_of(config.cls, now) if config and config.cls else frozenset()
+    now = {file: text for file, text in {**sources, **after}.items() if file.endswith(".py")}
+    fields = _fields_of(config, now) if config else frozenset()
     for file, text in after.items():
         before = _classes(sources[file])
         for name, cls in _classes(text).items():
@@ -48,16 +49,17 @@ def unknown_attributes(sources: Mapping[str, str], after: Mapping[str, str]) -> 
                     yield file, name, f"{owner}.{attribute}"
 
 
-def _fields_of(cls: str, texts: Sequence[str]) -> frozenset[str]:
-    """Names that the bodies of a class, and of those that it is derived from, set."""
-    known = {node.name: node for text in texts for node in parsed(text).body if isinstance(node, ast.ClassDef)}
-    found: dict[str, ast.ClassDef] = {}
-    pending = [cls]
+def _fields_of(config: Found, texts: Mapping[str, str]) -> frozenset[str]:
+    """Names that the bodies of the class with the settings, and of those that it is derived from, set."""
+    found: dict[tuple[str, str], ast.ClassDef] = {}
+    pending = [(config.file, config.cls or "")]
     while pending:
-        name = pending.pop()
-        if name in known and name not in found:
-            found[name] = known[name]
-            pending += [ast.unparse(base).rpartition(".")[2] for base in known[name].bases]
+        file, name = pending.pop()
+        body = parsed(texts[file]).body if file in texts and (file, name) not in found else []
+        for node in body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                found[file, name] = node
+                pending += [origin(file, ast.unparse(base), texts) for base in node.bases]
     return _fields_in(list(found.values()))
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from newtfix.errors import Refused
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.newt import usual
-from newtfix.newt.roles import find_roles, other_agents, overrides
+from newtfix.newt.roles import find_roles, overrides, without_rivals
+from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
-from newtfix.plan.callers import Reliance
 from newtfix.plan.look import Look, WorkingTree, look_at
 from newtfix.plan.proof import prove
 from newtfix.plan.rewrite import apply_add, apply_edit
@@ -26,7 +26,9 @@ def inspect(
         sources: text of every file by its path in the tree. patches: all known patches. ids: those asked about
             (default: all).
     """
-    names = usual.names(sources, find_roles(sources))
+    sources, roles = without_rivals(sources), find_roles(sources)
+    must_be_newt(sources, roles, patches if ids is None else ids)
+    names = usual.names(sources, roles)
     if names.files:
         found = inspect(names.usual(sources), patches, ids)
         return {name: names.report(report) for name, report in found.items()}
@@ -70,9 +72,12 @@ def plan(
 
     Raises:
         Refused: an edit found neither the code to fix nor the fix, or the result is not sound.
-        TreeError: no newt-style tree, or a file to edit has a syntax error.
+        TreeError: no newt-style tree, one of TD-MPC2's layout, or a file to edit has a syntax error.
     """
-    names = usual.names(sources, find_roles(sources))
+    sources, roles = without_rivals(sources), find_roles(sources)
+    wanted = tuple(wanted)
+    must_be_newt(sources, roles, wanted)
+    names = usual.names(sources, roles)
     if names.files:
         try:
             return names.plan(plan(names.usual(sources), wanted, patches, complete=complete), sources)
@@ -95,9 +100,9 @@ def plan(
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
-    stale = prove(sources, after, order, patches)
+    prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    notes = (*_notes(tree, after, stale), *_undone(sources, after, order, patches))
+    notes = (*_overridden(tree, after), *_undone(sources, after, order, patches))
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
 
 
@@ -115,41 +120,30 @@ def _undone(
             yield f"The tree had {name!r} by hand, in code that is replaced now: apply {name} as well to have it again."
 
 
-def _notes(tree: WorkingTree, after: Mapping[str, str], stale: Sequence[Reliance]) -> tuple[str, ...]:
-    """What a person should look at: subclasses that override methods of a patched class, and other agents."""
-    agent, trainer = tree.roles["agent"], tree.roles["trainer"]
-    asks = "return_stats=True" in after.get(trainer.file, "") and "return_stats=True" not in tree.sources[trainer.file]
-    others = other_agents(tree.sources, agent) if asks else []
-    return (
-        *_overridden(tree, after),
-        *(
-            f"{place.file}:{place.line} {place.what}; the patches left it as it is, so look at it by hand."
-            for place in stale
-        ),
-        *(
-            f"{place} can act in place of {agent.cls}, but lacks return_stats, which {trainer.cls} now asks for."
-            for place in others
-        ),
-    )
-
-
 def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
+    """Subclasses with methods of their own in place of patched ones that nothing else relies on, such as `train`."""
     return tuple(
         f"{place}; the patches changed {found.cls} alone, so look at it by hand."
-        for role, found in tree.roles.items()
+        for found in tree.roles.values()
         if found.file in after
-        for place in overrides(tree.sources, role, found, after)
+        for place in overrides(tree.pristine.sources, found, after, relied_on=False)
     )
 
 
 def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look], complete: bool) -> None:
-    drifted = any(look.state is State.DRIFTED for look in looks)
+    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
     if report.state not in (State.DRIFTED, State.PARTIAL) or (complete and not drifted):
         return
     bad = next(
         (r for r in report.edits if r.state is State.DRIFTED),
         next((r for r in report.edits if r.state in (State.PARTIAL, State.AVAILABLE)), report.edits[0]),
     )
+    if bad.edit == "only-where":
+        raise Refused(
+            f"patch {patch.id!r} does not fit this tree",
+            where=f"{bad.file}:{bad.places[0].line}: {bad.found}",
+            hint=f"change that place, or leave the patch out (newtfix show {patch.id}); nothing was written",
+        )
     where = f"edit {bad.edit!r} in {bad.file or '(no file)'}{', ' + bad.symbol if bad.symbol else ''}"
     lines = [where, f"expected: {bad.expected.strip()}" if bad.expected else "", f"found: {bad.found}"]
     if bad.candidate is not None:

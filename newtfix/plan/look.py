@@ -16,6 +16,7 @@ from newtfix.match.matching import Bindings, same
 from newtfix.match.touched import breaks
 from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.newt.roles import ROLES, Found, find_roles
+from newtfix.newt.tree import NewtTree
 
 
 class WorkingTree:
@@ -24,6 +25,7 @@ class WorkingTree:
     def __init__(self, sources: Mapping[str, str]) -> None:
         self.sources = dict(sources)
         self.roles = find_roles(sources)
+        self.pristine = NewtTree(sources, self.roles)
         self.modules: dict[str, cst.Module] = {}
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.

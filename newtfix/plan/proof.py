@@ -9,20 +9,20 @@ from newtfix.code.unassigned import unassigned
 from newtfix.code.undefined import undefined_names
 from newtfix.errors import Refused
 from newtfix.model import Patch, State
-from newtfix.newt.roles import find_roles, outline
+from newtfix.newt.roles import find_roles, other_agents, outline, overrides
 from newtfix.plan.account import state_of
 from newtfix.plan.attributes import unknown_attributes, unread_settings
-from newtfix.plan.callers import Reliance, reliances
+from newtfix.plan.callers import reliances
 from newtfix.plan.look import WorkingTree
 
 
 def prove(
     sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
-) -> tuple[Reliance, ...]:
-    """Raise Refused unless the result is sound. Returns the code elsewhere that relies on what was.
+) -> None:
+    """Raise Refused unless the result is sound.
 
-    It compiles; it uses no names, attributes or methods that are not there, and none before it has a value; and
-    applying the same patches to it again would change nothing.
+    It compiles; it uses no names, attributes or methods that are not there, and none before it has a value; nothing
+    elsewhere relies on what was; and applying the same patches to it again would change nothing.
     """
     for file, text in after.items():
         try:
@@ -30,8 +30,7 @@ def prove(
         except (SyntaxError, ValueError) as problem:
             where = f"in {file}, line {getattr(problem, 'lineno', 0)}: {problem}"
             raise Refused("the patched text does not compile", where=where, hint="please report this") from problem
-    stale = reliances(sources, after)
-    for place, fault in _unknown(sources, after, stale):
+    for place, fault in (*_unknown(sources, after), *_elsewhere(sources, after)):
         raise Refused(
             f"{_named(order)} would {fault}",
             where=f"in {place}",
@@ -39,16 +38,13 @@ def prove(
         )
     if after:
         _recognised({**sources, **after}, order, patches)
-    return stale
 
 
 def _named(order: Sequence[str]) -> str:
     return f"patch{'es' * (len(order) > 1)} {', '.join(map(repr, order))}"
 
 
-def _unknown(
-    sources: Mapping[str, str], after: Mapping[str, str], stale: Sequence[Reliance]
-) -> Iterator[tuple[str, str]]:
+def _unknown(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Places, and what the patched code would do there that this tree does not allow."""
     for file, text in after.items():
         for place, name in sorted(undefined_names(text) - undefined_names(sources[file])):
@@ -59,12 +55,23 @@ def _unknown(
         yield f"{file}, {cls}", f"use {attribute}, which this tree does not have"
     for file, name in unread_settings(sources, after):
         yield file, f"drop code that reads the setting {name!r}, which nothing else does"
-    roles = {found.file for found in find_roles(sources).values()}
-    for reliance in stale:
-        if reliance.file in roles:
-            yield f"{reliance.file}:{reliance.line}", f"break code that {reliance.what}"
     for file, method in _still_called(sources, after):
         yield file, f"take the method {method!r} away, which is used in a way that they do not know"
+
+
+def _elsewhere(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Callers, subclasses and other agents that count on what was."""
+    for reliance in reliances(sources, after):
+        yield f"{reliance.file}:{reliance.line}", f"break code that {reliance.what}"
+    roles = find_roles(sources)
+    for found in roles.values():
+        for place in overrides(sources, found, after, relied_on=True) if found.file in after else ():
+            yield place, f"change {found.cls} alone, and not a class that is made of it"
+    trainer, agent = roles["trainer"], roles["agent"]
+    asks = "return_stats=True"
+    if asks in after.get(trainer.file, "") and asks not in sources[trainer.file]:
+        for place in other_agents(sources, agent):
+            yield place, f"have {trainer.cls} ask for return_stats, which this agent lacks"
 
 
 def _still_called(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from newtfix.errors import Refused
 from newtfix.files.write import is_interrupted
 from newtfix.model import EditReport, Patch, PatchReport, Place, Severity, State
-from newtfix.newt.roles import Found, find_roles, outline
+from newtfix.newt.roles import Found, find_roles, outline, without_rivals
 from newtfix.scan.behaviour import AgentCode, TrainerCode, read_agent, read_trainer
 from newtfix.scan.consequences import consequence
 from newtfix.scan.evaluate import ClassCode
@@ -100,7 +100,7 @@ def survey(session: Session, arguments: Sequence[str]) -> Survey:
         UsageError: a setting that the tree does not have.
     """
     session, found, notes = _reports(session)
-    sources = session.tree.sources
+    sources = without_rivals(session.tree.sources)
     roles = find_roles(sources)
     settings = read_settings(sources, roles.get("config"), arguments)
     tasks, settings = read_tasks(session.target.root, sources, settings)

@@ -35,7 +35,7 @@ def draw(survey: Survey) -> None:
         if finding.state in (*FOUND, State.DRIFTED):
             report.out()
             report.heading(f"{finding.patch.id}: {finding.patch.title} ({finding.patch.severity.value})")
-            for line in (*_wrapped(finding.consequence), *_evidence(finding)):
+            for line in (*wrapped(finding.consequence), *_evidence(finding)):
                 report.out(f"  {line}")
         if finding.state is State.PARTIAL:
             report.out(f"  to add what is missing: {command(survey, finding)}")
@@ -74,7 +74,7 @@ def _sources(survey: Survey) -> Iterator[str]:
     for quantity in survey.numbers.values():
         for said in (quantity.how, quantity.example):
             if said:
-                yield from _wrapped(f"{quantity.label}: {said}", "    ")
+                yield from wrapped(f"{quantity.label}: {said}", "    ")
 
 
 def _evidence(finding: Finding) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _cut(line: str) -> str:
     return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 3]}..."
 
 
-def _wrapped(text: str, indent: str = "") -> list[str]:
+def wrapped(text: str, indent: str = "") -> list[str]:
     """Lines as wide as the terminal; in a file or pipe one line, that searches find whole."""
     if not sys.stdout.isatty():
         return [text]
@@ -143,8 +143,8 @@ def markdown(survey: Survey) -> str:
     parts = [f"# Discrepancies of {survey.target.name}", survey.summary]
     if survey.notes:
         parts.append("\n".join(f"- {_escaped(note)}" for note in survey.notes))
-    parts += [_table(_HEAD, [_row(finding) for finding in survey.findings])]
-    parts += ["## Numbers", _table((*_NUMBERS, "from"), [_explained(q) for q in survey.numbers.values()])]
+    parts += [table(_HEAD, [_row(finding) for finding in survey.findings])]
+    parts += ["## Numbers", table((*_NUMBERS, "from"), [_explained(q) for q in survey.numbers.values()])]
     examples = [f"- {q.label}: {_escaped(q.example)}" for q in survey.numbers.values() if q.example]
     parts += ["\n".join(examples)] if examples else []
     settings = [f"`{name}={setting.value}` ({setting.source})" for name, setting in survey.used.items()]
@@ -180,7 +180,7 @@ def _section(finding: Finding) -> Iterator[str]:
             yield _fenced(f"{gap.nearest.file}:{gap.nearest.line}: {gap.nearest.text}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *([_escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

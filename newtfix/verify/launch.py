@@ -15,6 +15,7 @@ from newtfix.errors import TreeError
 from newtfix.files import inside
 from newtfix.files.tree import Tree
 from newtfix.newt.roles import Found, find_roles
+from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.running import Importable, end_confined, importable, last_words, start_confined
 from newtfix.verify.observation import Observation, read, unseen
 
@@ -48,14 +49,15 @@ def observe(tree: Tree, patches: Sequence[str], limits: Limits | None = None) ->
     """What the tree's own classes do about each of the patches. Raises TreeError if there is no newt-style tree."""
     limits = limits or Limits()
     roles = find_roles(tree.sources)
+    must_be_newt(tree.sources, roles, patches)
     text = "\n".join(tree.sources[found.file] for found in roles.values())
     with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
         folder = Path(name)
-        job = _job(tree, roles, found, limits)
-        return _observe_all(folder, job, list(patches), _Process(folder, found), limits)
+        job = job_of(tree, roles, found, limits)
+        return _observe_all(folder, job, list(patches), Process(folder, found), limits)
 
 
-def _job(tree: Tree, roles: Mapping[str, Found], found: Importable, limits: Limits) -> dict[str, Any]:
+def job_of(tree: Tree, roles: Mapping[str, Found], found: Importable, limits: Limits) -> dict[str, Any]:
     return {
         "root": str(tree.root.resolve()),
         "modules": {role: _module(one.file, found.package) for role, one in roles.items()},
@@ -71,7 +73,7 @@ def _module(file: str, package: str) -> str:
     return ".".join((package, *parts) if package else parts)
 
 
-def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process: _Process, limits: Limits) -> Seen:
+def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process: Process, limits: Limits) -> Seen:
     """Start processes, each where the one before ended, until every patch has been looked at."""
     observations: list[Observation] = []
     notes: list[str] = []
@@ -79,7 +81,7 @@ def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process:
     while patches:
         (folder / "job.json").write_text(json.dumps({**job, "patches": patches}), "utf-8")
         ended = process.run(limits, deadline)
-        lines = _lines(folder / "seen.jsonl")
+        lines = lines_of(folder / "seen.jsonl")
         (folder / "seen.jsonl").unlink(missing_ok=True)
         for line in lines:
             observations += [read(one) for one in line.get("observations", ())]
@@ -93,11 +95,12 @@ def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process:
     return Seen(tuple(observations), tuple(notes))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def lines_of(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file that somebody may have been writing."""
     try:
         text = inside.read_named(path, _SEEN_LIMIT).decode("utf-8", "replace")
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        found = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in found if isinstance(line, dict)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError) as problem:
@@ -106,11 +109,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         ) from problem
 
 
-class _Process:
-    """Runs the worker, confined: nothing is written into the tree, nothing it prints gets through, no GPU is used."""
+class Process:
+    """Runs a worker, confined: nothing is written into the tree, nothing it prints gets through, no GPU is used."""
 
-    def __init__(self, folder: Path, found: Importable) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, found: Importable, worker: str = "newtfix.verify.worker") -> None:
+        self._folder, self._worker = folder, worker
         self._found = found
         self._variables = {
             "TORCHDYNAMO_DISABLE": "1",
@@ -121,7 +124,7 @@ class _Process:
 
     def run(self, limits: Limits, deadline: float) -> str:
         """Run the worker to its end, or end it. Returns how it ended where it should not have, else ""."""
-        process = start_confined("newtfix.verify.worker", self._folder, self._found, self._variables)
+        process = start_confined(self._worker, self._folder, self._found, self._variables)
         try:
             reason = self._watch(process, limits, deadline)
         finally:
@@ -133,7 +136,7 @@ class _Process:
 
     def _unfinished(self) -> str:
         """A tree can end the process without a word."""
-        lines = _lines(self._folder / "seen.jsonl")
+        lines = lines_of(self._folder / "seen.jsonl")
         return "" if any(line.get("end") for line in lines) else "its process ended itself, with exit code 0"
 
     def _watch(self, process: subprocess.Popen[bytes], limits: Limits, deadline: float) -> str:
@@ -141,7 +144,7 @@ class _Process:
         seen, since = 0, time.monotonic()
         while process.poll() is None:
             time.sleep(_PAUSE)
-            count = len(_lines(self._folder / "seen.jsonl"))
+            count = len(lines_of(self._folder / "seen.jsonl"))
             now = time.monotonic()
             if count != seen:
                 seen, since = count, now

@@ -13,6 +13,7 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from newtfix.parity.standin import place_in_tree
 from newtfix.verify.answers import Answers
 from newtfix.verify.fakes import OBS_DIM, Env, Key, Log, Metrics, Transition, keys_of
 from newtfix.verify.subject import ACTION_DIM, Subject, Unobservable, words
@@ -54,7 +55,7 @@ class Run:
 
     `updates` counts them by the trainer's step; `segments` are what the buffer was given, in order, `held` how many
     of them at the first update; `sampled` is what the buffer gave then, or the words of its error; `example` is the
-    first thing that was added, in the tree's own form.
+    first thing that was added, in the tree's own form; `refused` is where an assertion of the tree was left out.
     """
 
     env: Env
@@ -65,10 +66,16 @@ class Run:
     held: int = 0
     taken: int = 0
     example: Any = None
+    refused: str = ""
     sampled: Any = None
     trainer: Any = None
     agent: Any = None
     buffer: Any = None
+
+    @property
+    def leave(self) -> str:
+        """By whose leave it ran, as an addition to what is observed."""
+        return f"; the tree's own assertion at {self.refused} left out" if self.refused else ""
 
     @property
     def first_update(self) -> int | None:
@@ -91,11 +98,25 @@ def run(
     """Train from step `start` to `steps`, or to the first update; the same run is made once."""
     key = (tuple(lengths), steps, start, until_update, repr(settings))
     if key not in subject.runs:
-        made = prepare(subject, lengths, steps, start, until_update, settings=settings)
-        go(made)
-        subject.runs[key] = made
+        subject.runs[key] = _ran(subject, lengths, steps, start, until_update, settings)
     found: Run = subject.runs[key]
     return found
+
+
+def _ran(subject: Subject, lengths: Sequence[int], *how: Any) -> Run:
+    """The run; where the tree itself refuses episodes of different lengths, what it would do with them."""
+    steps, start, until_update, settings = how
+    made = prepare(subject, lengths, steps, start, until_update, settings=settings)
+    try:
+        go(made)
+    except AssertionError as error:
+        place = place_in_tree(error, subject.root, innermost=True)
+        if len(set(lengths)) == 1 or not place:
+            raise
+        made = prepare(subject, lengths, steps, start, until_update, settings=settings, asserts=False)
+        made.refused = place
+        go(made)
+    return made
 
 
 def prepare(
@@ -107,8 +128,9 @@ def prepare(
     evaluate: bool = False,
     make_buffer: Callable[[Any, Any], Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    asserts: bool = True,
 ) -> Run:
-    """A trainer, ready to go, whose every part notes what happens to it.
+    """A trainer, ready to go, whose every part notes what happens to it; without `asserts` it checks nothing.
 
     `make_buffer` makes another buffer than the tree's usual one, of settings and a method `add` of its own.
     """
@@ -120,7 +142,7 @@ def prepare(
     made.agent = subject.agent(cfg, _pretending(made, subject, until_update))
     quiet: dict[str, Any] = {} if evaluate else dict.fromkeys(_EVALUATIONS, lambda self, *args, **kwargs: {})
     parts = {"cfg": cfg, "env": made.env, "agent": made.agent, "buffer": made.buffer, "logger": made.log}
-    made.trainer = subject.trainer(quiet, **parts)
+    made.trainer = subject.trainer(quiet, asserts, **parts)
     if not hasattr(made.trainer, "_step"):
         raise Unobservable("the tree's trainer counts its steps under another name than _step")
     made.trainer._step = start

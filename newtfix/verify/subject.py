@@ -6,6 +6,7 @@ import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -164,8 +165,22 @@ class Subject:
     def buffer(self, cfg: Any, overrides: Mapping[str, Any] | None = None) -> Any:
         return make(derived(self.cls("buffer"), overrides or {}), buffer_arguments(cfg))
 
-    def trainer(self, overrides: Mapping[str, Any], **parts: Any) -> Any:
-        return make(derived(self.cls("trainer"), overrides), parts)
+    def trainer(self, overrides: Mapping[str, Any], asserts: bool = True, **parts: Any) -> Any:
+        """The tree's trainer; without `asserts` it checks nothing, and does what it would do."""
+        cls = self.cls("trainer") if asserts else getattr(self._unchecked("trainer"), self._classes["trainer"])
+        return make(derived(cls, overrides), parts)
+
+    def _unchecked(self, role: str) -> Any:
+        """A second copy of a module, in which no assertion is checked."""
+        module = self.module(role)
+        key = f"{role}, unchecked"
+        if key not in self._loaded:
+            code = compile(self.text(role), str(self.root / self.files[role]), "exec", dont_inherit=True, optimize=1)
+            copy = ModuleType(module.__name__)
+            copy.__package__, copy.__file__ = module.__package__, module.__file__
+            exec(code, vars(copy))
+            self._loaded[key] = copy
+        return self._loaded[key]
 
 
 def buffer_arguments(cfg: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from newtfix.parity.standin import place_in_tree
-from newtfix.verify.observation import Observation, unseen
+from newtfix.verify.observation import Observation, judged, unseen
 from newtfix.verify.probes import PROBES
 from newtfix.verify.subject import Subject, Unobservable, seed, words
 from newtfix.verify.world import without_cuda
@@ -31,7 +31,7 @@ class TookTooLong(BaseException):
 def main(folder: Path) -> None:
     """Do the job in `folder`."""
     job = json.loads((folder / "job.json").read_text("utf-8"))
-    say = _Diary(folder / "seen.jsonl")
+    say = Diary(folder / "seen.jsonl")
     say(notes=[])
     torch.set_num_threads(1)
     with without_cuda():
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     say(end=True)
 
 
-class _Diary:
+class Diary:
     """A file of JSON lines, each on the disk before the next thing happens."""
 
     def __init__(self, path: Path) -> None:
@@ -74,8 +74,16 @@ def observe(subject: Subject, patch: str, limit: float, begin: Callable[[], None
             raise
         except BaseException as problem:  # a tree may call exit()
             traceback.print_exc()
-            found.append(unseen(patch, words(problem, subject.root)))
+            found.append(_crash(patch, problem, subject.root))
     return found or [unseen(patch, "its probes found nothing to look at")]
+
+
+def _crash(patch: str, problem: BaseException, root: Path) -> Observation:
+    """An error that ended a probe: where the tree's own code reads a name that it never set, that is what it does."""
+    said = words(problem, root)
+    if isinstance(problem, NameError) and place_in_tree(problem, root, innermost=True):
+        return judged(patch, "all of it", "no error", said)
+    return unseen(patch, said)
 
 
 @contextmanager

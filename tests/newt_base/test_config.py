@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from trees import PATCHES, tree
 
 from newt_base import config, train
-from newt_base.common import MODEL_SIZE
+from newt_base.common import MODEL_SIZE, machine
+from newt_base.common.settings import comments, settable
+from newt_base.common.usage import usage
 from newt_base.config import Config, ConfigError, load_cfg, parse_cfg
 
 ROOT = Path(config.__file__).resolve().parents[1]
@@ -173,7 +177,7 @@ def test_compile_auto_is_decided_by_the_device(device, there, compiled, monkeypa
 )
 def test_compile_auto_on_a_cpu_is_for_long_runs(settings, compiler, compiled, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(config.shutil, "which", lambda name: f"/usr/bin/{name}" if compiler else None)
+    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}" if compiler else None)
     assert parse_cfg(load_cfg(["task=cartpole-swingup", "compile=auto", *settings])).compile is compiled
 
 
@@ -192,6 +196,25 @@ def test_a_field_added_later_is_parsed_checked_and_explained(monkeypatch):
         config.load_cfg(["extra=x"])
 
 
+def test_settings_of_patches_are_explained_and_checked():
+    """They come as plain fields with a comment, in a tree where all patches are in."""
+    patched = tree(PATCHES).config
+    text = usage("patched", patched)
+    assert re.search(r"^  burst_updates=none +updates when seeding ends; None", text, re.M)
+    assert re.search(r"^  prior_coef=1.0 +weight of", text, re.M)
+    assert patched.load_cfg(["burst_updates=7", "dropout=0"]).dropout == 0.0
+    for argument in ("burst_updates=some", "dropout=high"):
+        with pytest.raises(ValueError, match=f"{argument} has the wrong type"):
+            patched.load_cfg([argument])
+
+
+def test_sizes_and_presets_are_choices():
+    with pytest.raises(ConfigError, match="valid: none, T, S, B, L, XL"):
+        load_cfg(["model_size=M"])
+    with pytest.raises(ConfigError, match="at most 1"):
+        load_cfg(["tau=1.1"])
+
+
 def test_a_field_taken_away_is_tolerated(monkeypatch):
     fields = [(f.name, f.type, f) for f in dataclasses.fields(Config) if f.name != "scale_threshold"]
     reduced = dataclasses.make_dataclass("Reduced", fields, namespace={"get": Config.get})
@@ -202,10 +225,10 @@ def test_a_field_taken_away_is_tolerated(monkeypatch):
 def test_help_lists_every_setting_with_its_meaning(capsys):
     assert train.main(["--help"]) == 0
     text = capsys.readouterr().out
-    comments = train.setting_comments()
-    for field in config.settable():
+    meanings = comments(config.Config)
+    for field in settable(config.Config).values():
         assert f"  {field.name}=" in text
-        assert comments[field.name]
+        assert meanings[field.name]
     for name in config.PRESETS:
         assert f"  {name}" in text
 

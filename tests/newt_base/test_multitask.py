@@ -91,10 +91,10 @@ def test_lists_that_are_refused(task, problem):
 
 
 def test_folders_of_long_lists_are_short_readable_and_differ():
-    from newt_base.config import _folder
+    from newt_base.common.folder import name_of
 
     lists = [",".join(envs.task_names("dmcontrol")[k:]) for k in (0, 1)]
-    first, second = map(_folder, lists)
+    first, second = map(name_of, lists)
     assert first.startswith("acrobot-swingup+20-more-")
     assert first != second
     assert max(len(first), len(second)) < 64

@@ -163,7 +163,7 @@ def test_what_newtfix_applied_is_not_by_hand(scan: Scan, copy: Callable[..., Pat
     assert scan("prior-coef", "--tree", tree, command="apply").code == 0
     result = scan("--json", "--tree", tree)
     assert [result.patch(name)["by_hand"] for name in ("prior-coef", "planner-stats", "rho")] == [False, True, False]
-    assert result.patch("prior-coef")["evidence"][0]["text"].startswith("prior_coef: float = 1.0")
+    assert result.patch("prior-coef")["evidence"][0]["text"].startswith("prior_coef: Weight = 1.0")
     assert result.json["numbers"]["prior_coef"]["ratio"] == 1
 
 

@@ -12,13 +12,9 @@ RHO = "        self.rho = self.rho / self.rho.sum()\n"
 SUM = "        return (weights * x).sum(0).mean()\n"
 Q = '        qs = self.model.Q(zs, pi_action, task, return_type="avg")\n'
 UPDATE = "        with torch.no_grad():\n            self.scale.update(qs)\n"
-FORWARD = "        return self.act(self.ln(super().forward(x)))\n"
-LOOP = """    def _forward_impl(self, x, drawn=None):
-        if isinstance(drawn, torch.Tensor):
-            return _gathered(self._Qs, x, drawn)
-        chosen = self._Qs if drawn is None else [self._Qs[number] for number in drawn]
-        return torch.stack([q(x) for q in chosen])
-"""
+FORWARD = "        return self.activated(super().forward(x))\n"
+LAYERS = sources()["common/layers.py"]
+LOOP = LAYERS[LAYERS.index("    def _forward_impl(") : LAYERS.index("\n    def forward(self, x, drawn=None):")]
 NETWORKS = (
     "        self._Qs = nn.ModuleList("
     "[mlp(in_dim, 2 * [cfg.mlp_dim], max(cfg.num_bins, 1)) for _ in range(cfg.num_q)])\n"
@@ -33,7 +29,7 @@ TD = "                td = self.to_td(_obs, action, mu, std, reward, terminated)
 DEN = "    den = max(1, end)\n"
 EVAL = "                    eval_metrics = self.eval()\n"
 OWN_ROW = "self._tds[ep_len.long(), torch.arange(ep_len.shape[0])] = "
-PRIOR = "    prior_coef: float = 10.0  # weight of the policy's prior term\n"
+PRIOR = "    prior_coef: Weight = 10.0  # weight of the policy's prior term\n"
 
 # patch, file, what a tree has instead of newt_base's code, what must be there afterwards, what must be gone
 REWRITES = [
@@ -51,7 +47,7 @@ REWRITES = [
         ["(self.online)\n        self.target._forward = torch.compile(self.target._forward_impl)\n"],
         ["if cfg.compile"],
     ),
-    ("prior-coef", "config.py", [], ["    prior_coef: float = 1.0  # weight of the policy's prior term\n"], [PRIOR]),
+    ("prior-coef", "config.py", [], ["    prior_coef: Weight = 1.0  # weight of the policy's prior term\n"], [PRIOR]),
     (
         "prior-coef",
         "config.py",
@@ -138,7 +134,10 @@ REWRITES = [
         "q-ensemble",
         "common/layers.py",
         [],
-        ["torch.func.functional_call(self._Qs[0], tensors, (inputs,))"],
+        [
+            "        return self._Qs(x, drawn)\n",
+            "            self._forward = self._forward_impl\n        self._Qs = StackedNetworks(",
+        ],
         ["q(x) for q"],
     ),
     (
@@ -151,10 +150,16 @@ REWRITES = [
                 "        return torch.stack(values)\n",
             )
         ],
-        ["torch.vmap("],
+        ["    def _forward_impl(self, x):\n        return self._Qs(x)\n"],
         ["net(x)"],
     ),
-    ("q-ensemble", "common/layers.py", [(LOOP, LOOP.replace("])", "], dim=0)"))], ["torch.vmap("], ["q(x) for q"]),
+    (
+        "q-ensemble",
+        "common/layers.py",
+        [(LOOP, LOOP.replace("for q in chosen])", "for q in chosen], dim=0)"))],
+        ["        return self._Qs(x, drawn)\n"],
+        ["q(x) for q"],
+    ),
     (
         "eval-modes",
         "trainer.py",

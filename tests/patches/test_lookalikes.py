@@ -374,8 +374,8 @@ CASES = {
     "layers that remember what went through": (
         "q-ensemble",
         "common/layers.py",
-        "        return self.act(self.ln(super().forward(x)))\n",
-        "        self.dormant = x.abs()\n        return self.act(self.ln(super().forward(x)))\n",
+        "        return self.activated(super().forward(x))\n",
+        "        self.dormant = x.abs()\n        return self.activated(super().forward(x))\n",
         "self.$_ = $_ in NormedLinear.forward",
     ),
     "a rate of dropout that other networks have, too": (

@@ -19,7 +19,7 @@ COMPILED = (
 
 @pytest.mark.parametrize("value", ["0.3", "5.0"])
 def test_a_prior_that_somebody_chose_stays(value: str) -> None:
-    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {value}"))
+    tree = variant(sources(), "config.py", ("prior_coef: Weight = 10.0", f"prior_coef: float = {value}"))
     assert inspect(tree, PATCHES, ["prior-coef"])["prior-coef"].state is State.ABSENT
     assert not plan(tree, ["prior-coef"], PATCHES).after
 
@@ -74,7 +74,7 @@ def test_networks_in_the_forward_method_itself() -> None:
     start, end = layers.index("\t\tif cfg.compile:\n"), layers.index("\tdef _forward_impl(self, x):\n")
     layers = layers.replace(layers[start:end], "\n").replace(FORWARD, "").replace("_forward_impl", "forward")
     patched = plan({**texts("plain"), "common/layers.py": layers}, ["q-ensemble"], PATCHES).after["common/layers.py"]
-    assert 'torch.vmap(one, in_dims=(0, None), randomness="different")(stacked, x)\n' in patched
+    assert "\tdef forward(self, x):\n\t\treturn self._Qs(x)\n" in patched
 
 
 def test_an_ensemble_whose_base_class_is_batched() -> None:
@@ -199,7 +199,7 @@ def test_a_prior_that_the_tree_scales_itself() -> None:
     [("field(default=10.0)", "field(default=1.0)"), ("PRIOR", None)],
 )
 def test_a_prior_s_default_that_is_no_number(default: str, answer: str | None) -> None:
-    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", f"prior_coef: float = {default}"))
+    tree = variant(sources(), "config.py", ("prior_coef: Weight = 10.0", f"prior_coef: float = {default}"))
     if answer is None:
         with pytest.raises(Refused):
             plan(tree, ["prior-coef"], PATCHES)
@@ -221,7 +221,7 @@ def test_of_a_class_and_its_subclass_the_one_that_has_it_all_plays_the_role() ->
     more = "\n\n@dataclass\nclass Debugging(Settings):\n    prior_coef: float = 10.0\n"
     tree = {**sources(), "config.py": config.replace("class Config:", "class Settings:") + more}
     after = plan(tree, ["prior-coef", "burst"], PATCHES).after["config.py"]
-    assert after.count("prior_coef: float = 1.0") == after.count("prior_coef: float = 10.0") == 1
+    assert after.count("prior_coef: Weight = 1.0") == after.count("prior_coef: float = 10.0") == 1
     assert after.index("burst_updates") < after.index("class Debugging")
 
 
@@ -356,7 +356,7 @@ def test_copies_that_do_not_learn(more: str) -> None:
     ],
 )
 def test_defaults_of_the_prior_s_weight_in_other_words(default: str, patched: str) -> None:
-    tree = variant(sources(), "config.py", ("prior_coef: float = 10.0", default))
+    tree = variant(sources(), "config.py", ("prior_coef: Weight = 10.0", default))
     assert patched in plan(tree, ["prior-coef"], PATCHES).after["config.py"]
 
 

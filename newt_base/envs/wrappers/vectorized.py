@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from functools import partial
 from typing import Callable, Optional, Sequence
 
 import gymnasium as gym
@@ -11,6 +12,9 @@ import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
+from .guard import EnvironmentFailed, Guard
+
+SILENT = 50  # a level above all of gymnasium's
 CLOSE_TIMEOUT = 5.0  # seconds that workers get to finish a pending step before they are ended
 
 
@@ -27,9 +31,21 @@ class VecEnv:
     of them in this one; both give the same numbers.
     """
 
-    def __init__(self, env_fns: Sequence[Callable[[], gym.Env]], seeds: Sequence[int], mode: str = "sync"):
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], gym.Env]],
+        seeds: Sequence[int],
+        mode: str = "sync",
+        names: Sequence[str] = (),
+        timeout: Optional[float] = None,
+    ):
         if len(env_fns) != len(seeds):
             raise ValueError(f"{len(env_fns)} environments but {len(seeds)} seeds")
+        self._names = names or [f"environment {i}" for i in range(len(env_fns))]
+        self._timeout = timeout
+        env_fns = [
+            partial(_guarded, fn, name, i) for i, (fn, name) in enumerate(zip(env_fns, self._names, strict=True))
+        ]
         if mode == "async":
             workers = [_in_worker(fn) for fn in env_fns]
             self._vec = AsyncVectorEnv(workers, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -43,8 +59,44 @@ class VecEnv:
         self.action_space = self._vec.single_action_space
         self.max_episode_steps = max(self._call("max_episode_steps"))
 
-    def _call(self, name: str) -> tuple:
-        return self._vec.call(name)
+    def _call(self, name: str, *args) -> tuple:
+        return self._answer("call", name, *args)
+
+    def _answer(self, method: str, *args, **kwargs):
+        """What all environments answer to a method of the batch. Raises EnvironmentFailed."""
+        if isinstance(self._vec, SyncVectorEnv):
+            return getattr(self._vec, method)(*args, **kwargs)
+        self._busy = True
+        level, gym.logger.min_level = gym.logger.min_level, SILENT  # what is wrong is said once
+        try:
+            getattr(self._vec, f"{method}_async")(*args, **kwargs)
+            found = getattr(self._vec, f"{method}_wait")(timeout=self._timeout)
+        except multiprocessing.TimeoutError as error:
+            late = [name for name, pipe in zip(self._names, self._vec.parent_pipes, strict=True) if not pipe.poll()]
+            problem = f"{' and '.join(late)} did not answer within env_timeout={self._timeout:g} seconds"
+            raise EnvironmentFailed(problem) from error
+        except (EOFError, ConnectionError) as error:
+            raise EnvironmentFailed(f"the process of {self._ended()} ended (killed, or out of memory?)") from error
+        finally:
+            gym.logger.min_level = level
+        self._busy = False
+        return found
+
+    def _ended(self) -> str:
+        """The environments whose processes are gone."""
+        for process in self._vec.processes:
+            process.join(0.1)
+        ended = [n for n, process in zip(self._names, self._vec.processes, strict=True) if not process.is_alive()]
+        return " and ".join(ended) or "an environment"
+
+    def states(self) -> list[str]:
+        """The state of every environment, as text."""
+        return list(self._call("state"))
+
+    def restore(self, states: Sequence[str]) -> None:
+        """Come to where environments were whose `states` these are; the next reset goes on with their streams."""
+        self._seeds = None
+        self._call("restore", list(states))
 
     def rand_act(self) -> torch.Tensor:
         """Uniform actions [N, A] in [-1, 1], drawn from torch's global generator."""
@@ -58,9 +110,7 @@ class VecEnv:
         """
         seeds = self._seeds if seed is None else [seed + i for i in range(self.num_envs)]
         self._seeds = None
-        self._busy = True
-        obs, info = self._vec.reset(seed=seeds)
-        self._busy = False
+        obs, info = self._answer("reset", seed=seeds)
         return _float(obs), {"success": _float(info["success"])}
 
     def step(self, action: torch.Tensor):
@@ -68,12 +118,7 @@ class VecEnv:
         if not torch.isfinite(action).all():
             rows = (~torch.isfinite(action)).any(-1).nonzero().flatten().tolist()
             raise ValueError(f"actions that are not finite, in environments {rows}")
-        self._busy = True
-        try:
-            obs, reward, terminated, truncated, info = self._vec.step(action.detach().cpu().numpy())
-        except (EOFError, ConnectionError) as error:
-            raise RuntimeError("an environment's process ended unexpectedly (killed, or out of memory?)") from error
-        self._busy = False
+        obs, reward, terminated, truncated, info = self._answer("step", action.detach().cpu().numpy())
         done = terminated | truncated
         return (
             _float(obs),
@@ -125,6 +170,10 @@ def _tensor_info(info: dict, done: np.ndarray) -> dict:
         "final_observation": _float(np.stack([obs for obs in info["final_obs"] if obs is not None])),
         "final_info": {key: _float(values) for key, values in final.items()},
     }
+
+
+def _guarded(make: Callable[[], gym.Env], name: str, number: int) -> gym.Env:
+    return Guard(make(), name, number)
 
 
 def _in_worker(make: Callable[[], gym.Env]) -> Callable[[], gym.Env]:

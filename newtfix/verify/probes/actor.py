@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from newtfix.verify.choices import choices, named
 from newtfix.verify.observation import Observation, decided, judged, unseen
 from newtfix.verify.oracle import Policy, actor_loss, gradient, recompute, terms
 from newtfix.verify.subject import Subject, Unobservable, words
@@ -93,12 +95,23 @@ def _numbers(loss: Tensor, grad: Tensor) -> str:
 
 
 def prior_norm(subject: Subject) -> list[Observation]:
-    """What the prior of the planner is weighed with, beside prior_coef, seen in the gradient that it adds."""
+    """What the prior of the planner is weighed with, beside prior_coef, in the first loss that has one."""
+    problem = Unobservable("")
+    for choice in choices(subject):
+        try:
+            return [_prior_norm(subject, choice)]
+        except Unobservable as one:
+            problem = problem if str(problem) else one
+    raise problem
+
+
+def _prior_norm(subject: Subject, choice: Mapping[str, Any]) -> Observation:
+    """The weight, seen in the gradient that the prior adds."""
     mode = {"actor_mode": "residual"} if hasattr(subject.default_config(), "actor_mode") else {}
     weight = float(_TELLING["prior_coef"])
-    rig = Rig(subject, {**_TELLING, **mode})
+    rig = Rig(subject, {**_TELLING, **mode, **choice})
     update = rig.update(_ABOVE)
-    without = Rig(subject, {**_TELLING, "prior_coef": 0.0, **mode}).update(_ABOVE)
+    without = Rig(subject, {**_TELLING, **mode, **choice, "prior_coef": 0.0}).update(_ABOVE)
     added = (update.policy_loss().gradient - without.policy_loss().gradient).double() / weight
     if float(added.norm()) < 1e-6:
         raise Unobservable("nothing in this tree's policy loss is weighed with prior_coef")
@@ -107,48 +120,58 @@ def prior_norm(subject: Subject) -> list[Observation]:
     factor = float(added @ prior / (prior @ prior))
     if float((added - factor * prior).norm()) > _GRADIENT_TOLERANCE * float(added.norm()):
         raise Unobservable("what prior_coef weighs in this tree's policy loss is not the planner's distribution")
-    return [_weight(factor, float(policy.dims[0]), policy)]
+    return _weight(factor, policy, named(choice))
 
 
-def _weight(factor: float, dims: float, policy: Policy) -> Observation:
-    """Trees sum over time or average, and weigh a density, or the reference's, which is `dims` times as much."""
-    steps = len(policy.rho)
-    what = f"weight of the planner's prior beside prior_coef ({dims:g} action dimensions of {policy.mask.shape[1]})"
+def _weight(factor: float, policy: Policy, choice: str) -> Observation:
+    """Trees sum over time or average, and weigh a density, or the reference's, which is A times as much.
+
+    A tree that takes the padded width W for A does so in the weight, in the log-probability, or in both.
+    """
+    steps, dims, width = len(policy.rho), float(policy.dims[0]), policy.mask.shape[1]
+    what = f"weight of the planner's prior beside prior_coef ({dims:g} action dimensions of {width}{choice})"
     expected = f"{dims / 61:.4f} (A/61)"
     for form in (1.0, float(steps), 1 / dims, steps / dims):
-        for value, bad in ((dims / 61, False), (1.0, True)):
-            if abs(factor / form / value - 1) < 1e-3:
-                return decided("prior-norm", what, expected, "1" if bad else expected, not bad, bad)
+        if abs(factor / form * 61 / dims - 1) < 1e-3:
+            return judged("prior-norm", what, expected, expected)
+        for padded in (1.0, width / dims):
+            if abs(factor / form / padded - 1) < 1e-3:
+                return judged("prior-norm", what, expected, "1", "1")
+            if width != dims and abs(factor / form * 61 / width / padded - 1) < 1e-3:
+                return judged("prior-norm", what, expected, f"{width / 61:.4f} (the padded width/61)")
     return judged("prior-norm", what, expected, f"{factor:.4g} times the reference's prior")
 
 
 def scale_order(subject: Subject) -> list[Observation]:
+    """In every loss that the policy's step can go down: which scale, and how it is moved."""
+    return [one for choice in choices(subject) for one in _scale_order(subject, choice)]
+
+
+def _scale_order(subject: Subject, choice: Mapping[str, Any]) -> list[Observation]:
     """Which of the two scales, before and after its update, the loss is divided by."""
-    settings: dict[str, Any] = {
-        "tau": 0.3,
-        **({"actor_mode": "sac"} if hasattr(subject.default_config(), "actor_mode") else {}),
-    }
-    rig = Rig(subject, settings)
+    mode = {"actor_mode": "sac"} if hasattr(subject.default_config(), "actor_mode") else {}
+    rig = Rig(subject, {"tau": 0.3, **mode, **choice})
     moving = rig.update(_FAR_OFF, moving=True)
     after = moving.scale
+    what = f"the policy's loss is divided by{named(choice)}"
+    words_of = {"after": "the scale after its update", "before": "the scale before its update"}
     if abs(after - _FAR_OFF) < 1e-3:
-        raise Unobservable(f"the running scale does not move in an update: {after:.4f}")
+        return [judged("scale-order", what, words_of["after"], f"a scale that no update moves: {after:.4f}")]
     losses = {
         name: float(rig.update(scale).policy_loss().loss) for name, scale in (("before", _FAR_OFF), ("after", after))
     }
     seen = float(moving.policy_loss().loss)
     which = [name for name, loss in losses.items() if abs(loss - seen) <= 1e-5 * max(abs(loss), 1e-3)]
-    words_of = {"after": "the scale after its update", "before": "the scale before its update"}
     observed = words_of[which[0]] if len(which) == 1 else "neither scale" if not which else "both alike"
-    found = [judged("scale-order", "the policy's loss is divided by", words_of["after"], observed, words_of["before"])]
-    return [*found, _scale_itself(rig, after)]
+    found = judged("scale-order", what, words_of["after"], observed, words_of["before"])
+    return [found, _scale_itself(rig, after, choice)]
 
 
-def _scale_itself(rig: Rig, after: float) -> Observation:
+def _scale_itself(rig: Rig, after: float, choice: Mapping[str, Any]) -> Observation:
     """Whether the scale was moved once, by the Q values at the first latents."""
     update = rig.update(_FAR_OFF)
     policy = recompute(rig, update)
     rig.set_scale(_FAR_OFF)
     rig.agent.scale.update(policy.q[0].detach().float())
     expected, seen = f"{rig.scale():.4f}", f"{after:.4f}"
-    return judged("scale-order", f"the scale after one update from {_FAR_OFF:g}", expected, seen)
+    return judged("scale-order", f"the scale after one update from {_FAR_OFF:g}{named(choice)}", expected, seen)

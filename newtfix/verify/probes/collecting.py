@@ -66,7 +66,7 @@ def seeding(subject: Subject) -> list[Observation]:
     for lengths, made in ((MANY, _many(subject)), (FEW, _few(subject)), (MIXED, mixed)):
         wanted = first_at(reference(lengths), lengths)
         unpatched = first_at(newts(subject, lengths), lengths)
-        what = f"step of the first update ({_named(lengths)})"
+        what = f"step of the first update ({_named(lengths)}{made.leave})"
         found.append(judged("seeding", what, _step(wanted), _step(made.first_update), _step(unpatched)))
     return found
 

@@ -13,7 +13,7 @@ from newtfix.verify.batches import carries, keys, observations
 from newtfix.verify.fakes import Taken, Transition
 from newtfix.verify.observation import Observation, judged, unseen
 from newtfix.verify.runs import Run, go, prepare
-from newtfix.verify.subject import ACTION_DIM, BATCH, TRUE_ACTION_DIM, Subject, buffer_arguments, derived, make
+from newtfix.verify.subject import ACTION_DIM, BATCH, TRUE_ACTION_DIM, Subject, buffer_arguments, derived, make, words
 from newtfix.verify.updates import FILLING, Rig, filled
 
 _SOURCE = 99  # stands where an environment's number stands in other rows
@@ -29,8 +29,11 @@ def demos(subject: Subject) -> list[Observation]:
     example = filled(subject).example
     made = prepare(subject, **FILLING, make_buffer=lambda cfg, own: _both(subject, cls, cfg, own, example))
     _tell(made, example)
-    go(made)
-    rig = Rig(subject, made=made)
+    try:
+        go(made)
+        rig = Rig(subject, made=made)
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        return [judged("planner-stats", _WHAT, "a batch", words(error, subject.root))]
     from_demos = sum(key[0] == _SOURCE for key in keys(observations(rig.batch))[0])
     expected = f"mu = action and std = {math.exp(float(rig.cfg.log_std_max)):.4g} of demonstrations, else as stored"
     if not 0 < from_demos < observations(rig.batch).shape[1]:

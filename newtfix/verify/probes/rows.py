@@ -21,8 +21,9 @@ def episode_rows(subject: Subject) -> list[Observation]:
     steps = ", ".join(str(t) for *_, t in long[0].keys[1:])
     wrong = sum(_misplaced(segment) for segment in made.segments)
     stored = sum(len(segment) - 1 for segment in made.segments)
+    what = f"steps in the rows of an episode of 6 beside episodes of 2{made.leave}"
     return [
-        judged("episode-rows", "steps in the rows of an episode of 6 beside episodes of 2", "1, 2, 3, 4, 5, 6", steps,
+        judged("episode-rows", what, "1, 2, 3, 4, 5, 6", steps,
                "5, 6, 3, 4, 5, 6"),
         _count("episode-rows", "rows that hold another step than their own", wrong, stored),
     ]  # fmt: skip

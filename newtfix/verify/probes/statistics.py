@@ -11,6 +11,7 @@ from torch import Tensor
 from newtfix.verify.answers import parts_of
 from newtfix.verify.batches import carries
 from newtfix.verify.callers import Caller, calls_of_agents
+from newtfix.verify.choices import choices
 from newtfix.verify.observation import Observation, judged, unseen
 from newtfix.verify.runs import Run
 from newtfix.verify.subject import TRUE_ACTION_DIM, Subject, Unobservable, randomise, seed, words
@@ -75,10 +76,11 @@ def _ask(agent: Any, asked: tuple[str, dict[str, Any]], **others: Any) -> Any:
 def callers(subject: Subject) -> list[Observation]:
     """Calls of an agent in other files than the trainer's: whether they still get what they take."""
     agent = _agent(subject)
-    return [_caller(agent, one, subject) for one in calls_of_agents(subject)]
+    return [found for one in calls_of_agents(subject) if (found := _caller(agent, one, subject))]
 
 
-def _caller(agent: Any, one: Caller, subject: Subject) -> Observation:
+def _caller(agent: Any, one: Caller, subject: Subject) -> Observation | None:
+    """What a call gets; nothing where it fails inside the planner, whatever that would answer."""
     what = f"what {one.place} gets from the agent"
     expected = "the action alone" if one.takes == 1 else f"{one.takes} values"
     parameters = inspect.signature(type(agent).forward).parameters
@@ -96,6 +98,8 @@ def _caller(agent: Any, one: Caller, subject: Subject) -> Observation:
     try:
         answer = _ask(agent, ("__call__", {name: known[name] for name in one.names}))
     except Exception as error:
+        if "task" in parameters and "task" not in one.names:  # a planner that needs a task cannot do without
+            return None
         return judged(_PATCH, what, expected, words(error, subject.root))
     count = len(answer) if isinstance(answer, tuple) else 1
     return judged(_PATCH, what, expected, "the action alone" if count == 1 else f"{count} values")
@@ -141,15 +145,25 @@ def _answered(made: Run) -> bool:
 
 
 def handed_on(subject: Subject) -> list[Observation]:
-    """What the update hands to the policy's turn, and to its loss."""
-    rig = Rig(subject)
-    update = rig.update()
-    if not update.calls:
+    """What the update hands to the policy's turn, and to a loss that it can go down; others may do without."""
+    given: dict[str, set[str]] = {}
+    for choice in choices(subject):
+        rig = Rig(subject, choice)
+        update = rig.update()
+        for name in {name for name, _ in update.calls} - {"pi_loss"}:
+            given.setdefault(name, set()).update(_given(rig, update, name))
+    if not given:
         raise Unobservable("the update calls neither update_pi nor a policy loss")
-    return [_given(rig, update, name) for name in sorted({name for name, _ in update.calls} - {"pi_loss"})]
+    losses = [name for name in given if name != "update_pi"]
+    best = max(losses, key=lambda name: len(given[name]), default="update_pi")
+    return [_handed(name, given[name]) for name in sorted({best, "update_pi"} & given.keys())]
 
 
-def _given(rig: Rig, update: Update, name: str) -> Observation:
-    given = [values for called, values in update.calls if called == name]
-    seen = [part for part in ("mu", "std") if _answered(rig.run) and any(carries(g, rig.wanted(part)) for g in given)]
-    return judged(_PATCH, f"statistics that {name} is given", "mu, std", ", ".join(seen) or "none", "none")
+def _given(rig: Rig, update: Update, name: str) -> set[str]:
+    calls = [values for called, values in update.calls if called == name]
+    return {part for part in ("mu", "std") if _answered(rig.run) and any(carries(g, rig.wanted(part)) for g in calls)}
+
+
+def _handed(name: str, given: set[str]) -> Observation:
+    seen = ", ".join(sorted(given)) or "none"
+    return judged(_PATCH, f"statistics that {name} is given", "mu, std", seen, "none")

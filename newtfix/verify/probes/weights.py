@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from newtfix.parity.pinned import Pinned
 from newtfix.verify.batches import observations
+from newtfix.verify.choices import choices, named
 from newtfix.verify.observation import Observation, decided, judged
 from newtfix.verify.oracle import recompute
 from newtfix.verify.subject import HORIZON, Subject, Unobservable
@@ -27,7 +28,7 @@ def rho(subject: Subject) -> list[Observation]:
     for part in _PARTS:
         alone = {f"{name}_coef": float(name == part) for name in _PARTS}
         found.append(_loss(Rig(subject, {"rho": _RHO, **alone}), part, subject))
-    return [*found, _policy(subject)]
+    return [*found, *(_policy(subject, choice) for choice in choices(subject))]
 
 
 def _powers(count: int) -> Tensor:
@@ -119,14 +120,14 @@ def _entropy(logits: Tensor, targets: Tensor, rig: Rig, subject: Subject) -> Ten
     return torch.stack([soft_ce(a, b, rig.cfg).mean() for a, b in zip(logits, targets, strict=True)])
 
 
-def _policy(subject: Subject) -> Observation:
+def _policy(subject: Subject, choice: Mapping[str, Any]) -> Observation:
     """The policy's Q term: what is left of the difference that another running scale makes."""
     mode = {"actor_mode": "sac"} if hasattr(subject.default_config(), "actor_mode") else {}
-    rig = Rig(subject, {"rho": _RHO, "scale_threshold": 1e9, **mode})
+    rig = Rig(subject, {"rho": _RHO, "scale_threshold": 1e9, **mode, **choice})
     updates = [rig.update(scale) for scale in _SCALES]
     first, second = (float(update.policy_loss().loss) for update in updates)
     seen = (first - second) / (1 / _SCALES[1] - 1 / _SCALES[0])
-    return _weighed("Q term of the policy's loss", seen, _policy_steps(rig, updates[0]))
+    return _weighed(f"Q term of the policy's loss{named(choice)}", seen, _policy_steps(rig, updates[0]))
 
 
 @torch.no_grad()

@@ -1,0 +1,101 @@
+"""What one environment owes: observations and rewards that can be learned from, and a state to come back to."""
+
+import json
+import random
+import traceback
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+
+class EnvironmentFailed(RuntimeError):
+    """An environment raised, ended, did not answer, or gave what cannot be learned from; says which and how."""
+
+
+class Guard(gym.Wrapper):
+    """Names an environment in whatever goes wrong with it, and remembers how it came to where it is.
+
+    Its state is what its random streams were before the last reset, and the actions since then: starting again from
+    there gives the same episode, in any environment that draws from `np_random`, NumPy or Python.
+    """
+
+    def __init__(self, env: gym.Env, name: str, number: int = 0):
+        super().__init__(env)
+        self._name, self._number = name, number
+        self._before: dict = {}
+        self._options: dict = {}
+        self._actions: list[np.ndarray] = []
+
+    def reset(self, **kwargs):
+        self._before, self._options, self._actions = self._random(), kwargs, []
+        obs, info = self._tried(self.env.reset, **kwargs)
+        self._check_obs(obs)
+        return obs, info
+
+    def step(self, action):
+        self._actions.append(np.array(action, dtype=np.float32))
+        obs, reward, terminated, truncated, info = self._tried(self.env.step, action)
+        self._check_obs(obs)
+        if np.ndim(reward) > 0 or not np.isfinite(reward):
+            what = f"a reward of shape {np.shape(reward)}" if np.ndim(reward) > 0 else f"the reward {reward}"
+            raise self._failure(f"gave {what}")
+        return obs, reward, terminated, truncated, info
+
+    # ---------------------------------------------------------------- faults
+
+    def _tried(self, method, *args, **kwargs):
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(place.filename).name}:{place.lineno}"
+            raise self._failure(f"raised {type(error).__name__}: {error} ({where})") from error
+
+    def _check_obs(self, obs):
+        shape = self.observation_space.shape
+        if np.shape(obs) != shape:
+            raise self._failure(f"gave an observation of shape {np.shape(obs)}, not {shape}")
+        if not np.isfinite(obs).all():
+            entry = int(np.flatnonzero(~np.isfinite(obs))[0])
+            raise self._failure(f"gave an observation that is {obs.flat[entry]} in entry {entry}")
+
+    def _failure(self, what):
+        when = f"step {len(self._actions)} of its episode" if self._actions else "the start of an episode"
+        return EnvironmentFailed(f"{self._name} {what}, at {when}")
+
+    # ----------------------------------------------------------------- state
+
+    def state(self) -> str:
+        """How to come to where the environment is, as text."""
+        actions = [action.tolist() for action in self._actions]
+        return json.dumps({"before": self._before, "options": self._options, "actions": actions})
+
+    def restore(self, states: list[str]) -> None:
+        """Come to where the environment of this number was; `states` are those of all."""
+        state = json.loads(states[self._number])
+        if state["before"]:
+            self._set_random(state["before"])
+        self.reset(**state["options"])
+        for action in state["actions"]:
+            self.step(np.array(action, dtype=np.float32))
+
+    def _random(self) -> dict:
+        kind, keys, *rest = np.random.get_state()
+        return {"own": _own_random(self.unwrapped), "numpy": [kind, keys.tolist(), *rest], "python": random.getstate()}
+
+    def _set_random(self, state: dict) -> None:
+        if hasattr(self.unwrapped, "random_state"):
+            self.unwrapped.random_state = state["own"]
+        elif state["own"] is not None:
+            self.unwrapped.np_random.bit_generator.state = state["own"]
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+        version, words, gauss = state["python"]
+        random.setstate((version, tuple(words), gauss))
+
+
+def _own_random(env):
+    if hasattr(env, "random_state"):
+        return env.random_state
+    return None if env._np_random is None else env.np_random.bit_generator.state

@@ -1,0 +1,82 @@
+"""What the runs of a study show: everything that a report says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from newtfix.ablate import conduct
+from newtfix.ablate.comparisons import Arm, Pair, find_arms, find_pairs
+from newtfix.ablate.fits import deviation, fit_factors
+from newtfix.ablate.runs import Folder
+from newtfix.ablate.study import Plan, Run, label
+from newtfix.ablate.verdicts import Verdict, find_verdicts
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that a report says. `gap`: all less what the screen has on everywhere, as its effects add up."""
+
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    pairs: tuple[Pair, ...]
+    arms: tuple[Arm, ...]
+    gap: Verdict | None
+    runs: tuple[Mapping[str, Any], ...]
+    failed: tuple[Mapping[str, Any], ...]
+    needed: int
+    waits: str
+    stopped: tuple[str, ...]
+    delta: float | None
+    deviation: float | None
+
+
+def find(study: Path, plan: Plan) -> Findings:
+    """What the runs that are done by now show."""
+    schedule = conduct.current(study, plan)
+    runs = [_row(study, plan, run) for run in schedule.runs]
+    done = [row for row in runs if row["state"] in ("finished", "failed")]
+    scores = {row["id"]: row["score"] for row in done}
+    values = [row["score"] for row in done if row["score"] is not None]
+    delta = plan.delta * abs(float(np.mean(values))) if values else None
+    fit = fit_factors(plan, schedule.runs, scores)
+    pairs = find_pairs(plan, scores)
+    verdicts, gap = find_verdicts(plan, fit, delta or 0.0, scores, pairs)
+    return Findings(
+        plan=plan,
+        verdicts=tuple(verdicts),
+        pairs=tuple(pairs),
+        arms=tuple(find_arms(study, plan, schedule.runs, scores)),
+        gap=gap,
+        runs=tuple(runs),
+        failed=tuple(row for row in runs if row["state"] in ("failed", "machine", "damaged")),
+        needed=len(schedule.needed),
+        waits=schedule.open,
+        stopped=schedule.stopped,
+        delta=delta,
+        deviation=deviation(fit, plan, scores),
+    )
+
+
+def _row(study: Path, plan: Plan, run: Run) -> dict[str, Any]:
+    folder = Folder(study, run)
+    done = folder.done
+    state = done["state"] if done else "damaged" if folder.damaged else "machine" if folder.attempts else "open"
+    tries = folder.attempts
+    return {
+        "id": run.id,
+        "stage": run.stage,
+        "seed": run.seed,
+        "label": label(plan, run.patches),
+        "patches": list(run.patches),
+        "state": state,
+        "score": done["scores"].get(plan.outcome) if done else None,
+        "scores": done["scores"] if done else {},
+        "steps": done["steps"] if done else folder.size(),
+        "reason": done["reason"] if done else (tries[-1]["why"] if tries else ""),
+        "seconds": done["seconds"] if done else None,
+    }

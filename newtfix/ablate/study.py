@@ -1,0 +1,188 @@
+"""What a study is: its plan, its runs, and the folder that holds both."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from newtfix.errors import NewtfixError, UsageError
+
+SCHEMA = 1
+PLAN, RESULTS, INERT, RUNS, TREES, CACHE = "plan.json", "results.jsonl", "inert", "runs", "trees", "cache"
+DESIGNS = ("both", "screen", "one-at-a-time", "full", "pairs")
+OUTCOMES = {
+    "training": "area under the curve of the mean training return",
+    "evaluation": "mean return of the evaluations after the first",
+    "final": "return of the last evaluation",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run, and what was fixed before anything was.
+
+    Attributes:
+        settings: key=value, as given. steps, threads: what the tree makes of them, of one run.
+        tree: whose tree, "" for newt_base. files: digest of each of its files. package: how variants are named.
+        folders: of patches that are not built in. patches: the fingerprint of each that takes part.
+        on: patches that every variant has. gates: on in all of the screen, and judged by pairs of their own.
+        factors: patches that are on in some runs and off in others. aside: others, and why they take no part.
+        blocks: of the screen. pairs: most seeds of base against all. confirm: runs left for confirmation.
+        trainer: how the tree is trained, see trainers.py. asked: the command's options. extended: budgets that were
+            enlarged later.
+        delta: the smallest difference that matters, as a part of the mean return. spread: the deviation of a run, as a
+            part of the mean return, that power is computed with.
+    """
+
+    settings: tuple[str, ...]
+    task: str
+    steps: int
+    threads: int
+    tree: str
+    files: Mapping[str, str]
+    package: str
+    folders: tuple[str, ...]
+    patches: Mapping[str, str]
+    on: tuple[str, ...]
+    gates: tuple[str, ...]
+    factors: tuple[str, ...]
+    aside: Mapping[str, str]
+    design: str
+    budget: int
+    blocks: int
+    pairs: int
+    confirm: int
+    trainer: str = "own"
+    first_seed: int = 1
+    outcome: str = "training"
+    alpha: float = 0.05
+    delta: float = 0.1
+    spread: float = 0.1
+    version: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    extended: tuple[int, ...] = ()
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """What is on in every run of the screen."""
+        return tuple(sorted({*self.on, *self.gates}))
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """What is on where all patches are."""
+        return tuple(sorted({*self.gated, *self.factors}))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: a seed and the patches that are in. `steps` is given where it is not the plan's."""
+
+    seed: int
+    patches: tuple[str, ...]
+    stage: str = field(default="", compare=False)
+    steps: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return f"s{self.seed}-{subset_digest(self.patches)}"
+
+
+def subset_digest(patches: Iterable[str]) -> str:
+    return blake2b(",".join(sorted(patches)).encode(), digest_size=5).hexdigest()
+
+
+def label(plan: Plan, patches: Iterable[str]) -> str:
+    """What a set of patches is called: base, all, or the patches that differ from the nearer of the two."""
+    found, everything = set(patches), set(plan.all)
+    if found == set(plan.on):
+        return "base"
+    if found == everything:
+        return "all"
+    more, less = sorted(found - set(plan.on)), sorted(everything - found)
+    return f"all without {', '.join(less)}" if len(less) <= 2 < len(more) else ", ".join(more)
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a file that appears complete or not at all."""
+    write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise NewtfixError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint="Nothing that was finished is lost. Make room or check the permissions, and run the same again.",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_plan(folder: Path, plan: Plan) -> None:
+    write_json(folder / PLAN, {"schema": SCHEMA, **asdict(plan)})
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a folder. Raises UsageError where there is none, or one that cannot be read."""
+    path = folder / PLAN
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no study in {folder}: it has no {PLAN}",
+            hint=f"Plan one: newtfix ablate --dir {folder} --plan-only task=...",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise NewtfixError(
+            f"{path} cannot be read: {error}", hint="Restore it; the runs beside it are kept."
+        ) from error
+    if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
+        raise NewtfixError(f"{path} is of another version of newtfix", hint="Report it with that version.")
+    try:
+        return _plan_from(data)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise NewtfixError(f"{path} is not a plan: {error}", hint="Restore it; the runs are kept.") from error
+
+
+def _plan_from(data: Mapping[str, Any]) -> Plan:
+    lists = {one.name for one in fields(Plan) if str(one.type).startswith("tuple")}
+    values: dict[str, Any] = {name: tuple(value) if name in lists else value for name, value in data.items()}
+    return Plan(**values)
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """The whole lines of a file of JSON lines, and whether the end of it is cut off."""
+    try:
+        text = path.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return [], False
+    rows: list[dict[str, Any]] = []
+    for line in text.splitlines(keepends=True):
+        try:
+            row = json.loads(line) if line.endswith("\n") else None
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            return rows, True
+        rows.append(row)
+    return rows, False
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))

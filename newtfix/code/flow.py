@@ -1,0 +1,634 @@
+"""What becomes of a value within a function: whether it is still what it was where it is used.
+
+One value is followed from the statement that makes it, along every path, through other names for it, its views and
+what holds it, to the places that use it. A use gets the very value, or the first statement that changed it, or took its
+name. What may happen in between is whatever reads: a call that could change what it is given, and that is not known,
+counts as a change that cannot be told. `beniget` finds uses of definitions, but knows neither attributes nor changes in
+place, which is what matters for tensors.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from newtfix.code import effects
+from newtfix.code.effects import Gives
+from newtfix.code.syntax import dotted, walk
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_DEPTH = 4  # calls of calls that are looked into
+
+
+@dataclass(frozen=True)
+class Change:
+    """The statement that changes a value, or that may: then it `is_certain` no more.
+
+    It `is_other` where nothing was changed: the expression is simply not that value.
+    """
+
+    line: int
+    code: str
+    is_certain: bool = True
+    is_other: bool = False
+
+
+class Kind(Enum):
+    """What a name has of the value that is followed: it, a view of it, or something in which it lies."""
+
+    SAME, PART, HOLDER = range(3)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What an expression has of the value, and the objects in memory that it shares; copies are their own."""
+
+    kind: Kind
+    objects: frozenset[ast.AST]
+
+
+Value = Ref | tuple["Value", ...] | None
+
+
+@dataclass
+class State:
+    """The names that have something of the value, and what took it from those that have it no more."""
+
+    names: dict[str, Ref] = field(default_factory=dict)
+    lost: dict[str, Change] = field(default_factory=dict)
+
+    def copy(self) -> State:
+        return State(dict(self.names), dict(self.lost))
+
+
+def joined(states: Iterable[State | None]) -> State | None:
+    """What holds whichever path was taken; paths on which the value was not made do not count."""
+    known = [state for state in states if state is not None]
+    if not known:
+        return None
+    first, *others = known
+    result = first.copy()
+    for other in others:
+        result.lost = {**other.lost, **result.lost}
+        for name in {*result.names, *other.names}:
+            result.names[name] = _met(result.names.get(name), other.names.get(name))
+    return result
+
+
+def _met(one: Ref | None, two: Ref | None) -> Ref:
+    """What a name has of the value where it is one of two things: it may share memory with either."""
+    known = [ref for ref in (one, two) if ref is not None]
+    objects = frozenset[ast.AST]().union(*(ref.objects for ref in known))
+    kinds = {ref.kind for ref in known}
+    if kinds == {Kind.SAME} and len(known) == 2:
+        return Ref(Kind.SAME, objects)
+    return Ref(Kind.HOLDER if kinds == {Kind.HOLDER} else Kind.PART, objects)
+
+
+@dataclass
+class _Loop:
+    breaks: list[State | None] = field(default_factory=list)
+    continues: list[State | None] = field(default_factory=list)
+
+
+class Flow:
+    """Follows one value through one function."""
+
+    def __init__(
+        self,
+        function: Function,
+        helper: Callable[[ast.Call], Function | None],
+        keys: frozenset[str] | None = None,
+        same_as: Callable[[ast.expr], ast.expr | None] = lambda _: None,
+        depth: int = 0,
+    ) -> None:
+        """Begin with a function.
+
+        Args:
+            helper: the function of the tree that a call means. keys: where given, other entries may change.
+            same_as: the expression that another one counts as.
+        """
+        self._function, self._helper, self._keys, self._depth = function, helper, keys, depth
+        self._same_as = same_as
+        self._start: ast.AST | None = None
+        self._names: Sequence[str] = ()
+        self._others: frozenset[ast.AST] = frozenset()
+        self._uses: dict[ast.AST, Change | None] = {}
+        self._wanted: frozenset[ast.AST] = frozenset()
+        self._loops: list[_Loop] = []
+        self._raised: list[list[State | None]] = []
+        self._closures: dict[str, Function] = {}
+        self._inlined: list[str] = []
+        self.returned: list[Value] = []
+        self.mutated: dict[ast.AST, Change] = {}
+        self.met: dict[ast.AST, Kind] = {}
+
+    def uses(
+        self, start: ast.stmt | None, names: Sequence[str], uses: Iterable[ast.expr], others: Iterable[ast.stmt] = ()
+    ) -> dict[ast.AST, Change | None]:
+        """Each of `uses` that the value reaches: None where it is what `start` gave to `names`, else what changed it.
+
+        Args:
+            start: None where the function begins with the value.
+            others: statements that give the names another value of the same standing: from there on it is not followed.
+        """
+        self._start, self._names, self._wanted = start, names, frozenset(uses)
+        self._others = frozenset(others)
+        origin = Ref(Kind.SAME, frozenset({self._function.args}))
+        self._block(self._function.body, State(dict.fromkeys(names, origin)) if start is None else None)
+        return self._uses
+
+    def parameter(self, name: str) -> None:
+        """Follow what is handed over as a parameter: `mutated` and `returned` tell what becomes of it."""
+        self._block(self._function.body, State({name: Ref(Kind.SAME, frozenset({self._function.args}))}))
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def _block(self, statements: Sequence[ast.stmt], state: State | None) -> State | None:
+        for statement in statements:
+            state = self._statement(statement, state)
+            for states in self._raised:
+                states.append(state.copy() if state is not None else None)
+        return state
+
+    def _statement(self, statement: ast.stmt, state: State | None) -> State | None:
+        state = self._run(statement, state)
+        if statement is self._start:
+            origin = Ref(Kind.SAME, frozenset({statement}))
+            return State(dict.fromkeys(self._names, origin))
+        return None if statement in self._others else state
+
+    def _run(self, statement: ast.stmt, state: State | None) -> State | None:
+        match statement:
+            case ast.If(test=test, body=body, orelse=orelse):
+                self._read(test, state)
+                yes, no = self._decided(test, state)
+                return joined((self._block(body, yes), self._block(orelse, no)))
+            case ast.For() | ast.AsyncFor() | ast.While():
+                return self._loop(statement, state)
+            case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
+                return self._with(items, body, state)
+            case ast.Try() | ast.TryStar():
+                return self._try(statement, state)
+            case ast.Match(subject=subject, cases=cases):
+                return self._match(subject, cases, state)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._closures[statement.name] = statement
+                return state
+            case ast.Return(value=value):
+                given = self._read(value, state)
+                self.returned += [given] if state is not None else []
+                return None
+            case ast.Raise(exc=exc, cause=cause):
+                for part in (exc, cause):
+                    self._read(part, state)
+                return None
+            case ast.Break() | ast.Continue() if self._loops:
+                loop = self._loops[-1]
+                (loop.breaks if isinstance(statement, ast.Break) else loop.continues).append(state)
+                return None
+        if state is not None:
+            self._simple(statement, state)
+        return state
+
+    def _decided(self, test: ast.expr, state: State | None) -> tuple[State | None, State | None]:
+        """What holds where a test says yes, and where it says no; what is followed is never None."""
+        yes, no = _copy(state), _copy(state)
+        match test:
+            case ast.Compare(
+                left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[ast.Constant(value=None)]
+            ):
+                if state is not None and _is(state.names.get(dotted(left)), Kind.SAME):
+                    return (None, no) if isinstance(operator, ast.Is) else (yes, None)
+        return yes, no
+
+    def _simple(self, statement: ast.stmt, state: State) -> None:
+        match statement:
+            case ast.Assign(targets=targets, value=value):
+                given = self._read(value, state)
+                for target in targets:
+                    self._assign(target, given, statement, state)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                self._assign(target, self._read(value, state), statement, state)
+            case ast.AugAssign(target=target, value=value):
+                self._read(value, state)
+                self._written(target, statement, state)
+            case ast.Delete(targets=targets):
+                self._delete(targets, statement, state)
+            case ast.Expr(value=ast.Call() as call):
+                self._call(call, state, is_discarded=True)
+            case _:
+                for part in ast.iter_child_nodes(statement):
+                    if isinstance(part, ast.expr):
+                        self._read(part, state)
+
+    def _delete(self, targets: Iterable[ast.expr], statement: ast.stmt, state: State) -> None:
+        for target in targets:
+            if dotted(target) in state.names:
+                self._bind(dotted(target), None, statement, state)
+            else:
+                self._written(target, statement, state)
+
+    def _loop(self, statement: ast.For | ast.AsyncFor | ast.While, state: State | None) -> State | None:
+        goes_round = not any(node is self._start for node in walk(statement))
+        head = state
+        while True:
+            loop = _Loop()
+            self._loops.append(loop)
+            begun = _copy(head)
+            if isinstance(statement, ast.While):
+                self._read(statement.test, begun)
+            else:
+                given = self._read(statement.iter, begun)
+                if begun is not None:
+                    self._assign(statement.target, _part(given), statement, begun)
+            end = self._block(statement.body, _copy(begun))
+            self._loops.pop()
+            again = joined((head, end, *loop.continues)) if goes_round else head
+            if again == head or not goes_round:
+                break
+            head = again
+        forever = isinstance(statement, ast.While) and _is_constant(statement.test, True)
+        out = [None if forever else begun, *([] if goes_round else [end, *loop.continues])]
+        return joined((self._block(statement.orelse, joined(out)), *loop.breaks))
+
+    def _with(self, items: Sequence[ast.withitem], body: Sequence[ast.stmt], state: State | None) -> State | None:
+        for item in items:
+            given = self._read(item.context_expr, state)
+            if item.optional_vars is not None and state is not None:
+                self._assign(item.optional_vars, _part(given), item.optional_vars, state)
+        if not any("suppress" in ast.unparse(item.context_expr) for item in items):
+            return self._block(body, state)
+        return joined(self._with_exceptions(body, state))
+
+    def _with_exceptions(self, body: Sequence[ast.stmt], state: State | None) -> list[State | None]:
+        """The state behind a block, and all that it may be left in."""
+        self._raised.append([_copy(state)])
+        end = self._block(body, _copy(state))
+        return [end, *self._raised.pop()]
+
+    def _try(self, statement: ast.Try | ast.TryStar, state: State | None) -> State | None:
+        end, *raised = self._with_exceptions(statement.body, state)
+        caught = joined(raised)
+        ends = [self._block(statement.orelse, end)]
+        ends += [self._block(handler.body, _copy(caught)) for handler in statement.handlers]
+        return self._block(statement.finalbody, joined(ends))
+
+    def _match(self, subject: ast.expr, cases: Sequence[ast.match_case], state: State | None) -> State | None:
+        given = _part(self._read(subject, state))
+        ends: list[State | None] = []
+        for case in cases:
+            here = _copy(state)
+            if here is not None:
+                for node in walk(case.pattern):
+                    for name in filter(None, (getattr(node, "name", None), getattr(node, "rest", None))):
+                        self._bind(name, given, case.pattern, here)
+                self._read(case.guard, here)
+            ends.append(self._block(case.body, here))
+        last = cases[-1] if cases else None
+        whole = (
+            last is not None
+            and last.guard is None
+            and isinstance(last.pattern, ast.MatchAs)
+            and not last.pattern.pattern
+        )
+        return joined(ends if whole else [*ends, state])
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def _assign(self, target: ast.expr, given: Value, node: ast.AST, state: State) -> None:
+        match target:
+            case ast.Tuple(elts=elements) | ast.List(elts=elements):
+                parts = given if isinstance(given, tuple) and len(given) == len(elements) else None
+                for number, element in enumerate(elements):
+                    self._assign(element, parts[number] if parts else _part(given), node, state)
+            case ast.Starred(value=value):
+                self._assign(value, _part(given), node, state)
+            case ast.Subscript(value=value, slice=index):
+                self._read(index, state)
+                owner = self._read(value, state)
+                if self._is_other_key(index):
+                    return
+                if self._is_key(index) and owner is not None:
+                    self._changed(_whole(owner), node, state)
+                elif _is(owner, Kind.HOLDER) or (owner is None and _flat(given) is not None):
+                    self._hold(value, given, state)
+                else:
+                    self._changed(owner, node, state)
+            case ast.Attribute(value=value) if not dotted(target):
+                self._changed(self._read(value, state), node, state)
+            case _:
+                name = dotted(target)
+                owner = state.names.get(name.rpartition(".")[0])
+                if owner is not None:
+                    self._changed(owner, node, state)
+                self._bind(name, given, node, state)
+
+    def _hold(self, container: ast.expr, given: Value, state: State) -> None:
+        """What is put into a container is in its hands; what it held before stays what it is."""
+        name, held = dotted(container), _flat(given)
+        if name and held is not None:
+            before = state.names.get(name)
+            objects = held.objects | (before.objects if before is not None else frozenset())
+            state.names[name] = Ref(Kind.HOLDER, objects)
+
+    def _bind(self, name: str, given: Value, node: ast.AST, state: State) -> None:
+        ref = given if isinstance(given, Ref) else _flat(given)
+        had = state.names.pop(name, None)
+        for inner in [one for one in state.names if one.startswith(f"{name}.")]:
+            del state.names[inner]
+        if ref is not None:
+            state.names[name] = ref
+            state.lost.pop(name, None)
+        elif had is not None and had.kind is Kind.SAME:
+            self._lose([name], Change(getattr(node, "lineno", 0), _first_line(node)), state)
+
+    def _written(self, target: ast.expr, node: ast.AST, state: State) -> None:
+        """A target that is changed in place."""
+        while isinstance(target, (ast.Subscript, ast.Attribute)) and dotted(target) not in state.names:
+            if isinstance(target, ast.Subscript):
+                self._read(target.slice, state)
+                if self._is_other_key(target.slice):
+                    return
+            target = target.value
+        self._changed(self._read(target, state), node, state)
+
+    def _is_other_key(self, index: ast.expr) -> bool:
+        return isinstance(index, ast.Constant) and isinstance(index.value, str) and not self._is_key(index, True)
+
+    def _is_key(self, index: ast.expr, without_keys: bool = False) -> bool:
+        """Whether it names an entry that counts."""
+        key = index.value if isinstance(index, ast.Constant) else None
+        return key in self._keys if self._keys is not None else without_keys
+
+    def _changed(self, value: Value, node: ast.AST, state: State, is_certain: bool = True) -> None:
+        """Something is changed in place: whatever shares its memory is not what it was."""
+        ref = _flat(value)
+        if ref is None or ref.kind is Kind.HOLDER:
+            return
+        change = Change(getattr(node, "lineno", 0), _first_line(node), is_certain)
+        for one in ref.objects:
+            self.mutated.setdefault(one, change)
+        sharing = [n for n, one in state.names.items() if one.objects & ref.objects]
+        self._lose(sharing, change, state)
+
+    def _lose(self, names: Iterable[str], change: Change, state: State) -> None:
+        for name in names:
+            state.names.pop(name, None)
+            state.lost.setdefault(name, change)
+
+    # --- expressions --------------------------------------------------------------------------------------------------
+
+    def _read(self, node: ast.expr | None, state: State | None) -> Value:
+        """What an expression has of the value; what it changes on the way is noted."""
+        if node is None or state is None:
+            return None
+        value = self._evaluate(node, state)
+        if node in self._wanted:
+            if isinstance(value, Ref):
+                self.met[node] = value.kind
+            change = None if _is(value, Kind.SAME) else _reason(node, state)
+            self._uses[node] = self._uses.get(node) or change
+        return value
+
+    def _evaluate(self, node: ast.expr, state: State) -> Value:
+        if (inner := self._same_as(node)) is not None:
+            return self._read(inner, state)
+        match node:
+            case ast.Name(id=name):
+                return state.names.get(name)
+            case ast.Attribute():
+                return self._attribute(node, state)
+            case ast.Subscript(value=value, slice=index):
+                self._read(index, state)
+                return _part(self._read(value, state))
+            case ast.Starred(value=value) | ast.Await(value=value):
+                return self._read(value, state)
+            case ast.NamedExpr(target=target, value=value):
+                given = self._read(value, state)
+                self._assign(target, given, node, state)
+                return given
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                self._read(test, state)
+                yes, no = self._decided(test, state)
+                one, two = self._read(body, state), self._read(orelse, state)
+                return one if no is None else two if yes is None else _either(one, two)
+            case ast.BoolOp(values=values):
+                return _either(*[self._read(value, state) for value in values])
+            case ast.Tuple(elts=elements):
+                return tuple(self._read(element, state) for element in elements)
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                return self._comprehension(node, state)
+            case ast.Call():
+                return self._call(node, state)
+        parts = [self._read(part, state) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+        return _holding(parts) if isinstance(node, (ast.List, ast.Set, ast.Dict)) else None
+
+    def _attribute(self, node: ast.Attribute, state: State) -> Value:
+        if (known := state.names.get(dotted(node))) is not None:
+            return known
+        owner = self._read(node.value, state)
+        if node.attr in effects.SAME_ATTRIBUTES:
+            return owner
+        return None if node.attr in effects.ABOUT else _part(owner)
+
+    def _comprehension(self, node: ast.expr, state: State) -> Value:
+        inner = state.copy()
+        for generator in getattr(node, "generators", ()):
+            self._assign(generator.target, _part(self._read(generator.iter, inner)), node, inner)
+            for test in generator.ifs:
+                self._read(test, inner)
+        parts = [getattr(node, name) for name in ("elt", "key", "value") if hasattr(node, name)]
+        given = [self._read(part, inner) for part in parts]
+        self._take_losses(inner, state, ())
+        return _holding(given)
+
+    def _take_losses(self, inner: State, state: State, but: Iterable[str]) -> None:
+        """What was lost in an inner scope is lost here as well; names of that scope alone are not."""
+        for name, change in inner.lost.items():
+            if name in state.names and name not in but:
+                self._lose([name], change, state)
+
+    def _call(self, call: ast.Call, state: State, is_discarded: bool = False) -> Value:
+        effect = effects.of_call(call)
+        owner = self._read(call.func.value, state) if isinstance(call.func, ast.Attribute) else None
+        given: list[tuple[str | None, Value]] = [(None, self._read(argument, state)) for argument in call.args]
+        given += [(keyword.arg, self._read(keyword.value, state)) for keyword in call.keywords]
+        if owner is not None:
+            return self._method(call, effect, owner, state)
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        if name in self._closures and name not in self._inlined:
+            return self._inline(self._closures[name], call, given, state)
+        for number, (keyword, value) in enumerate(given):
+            if keyword in effect.changes or (keyword is None and number in effect.changes):
+                self._changed(_whole(value), call, state)
+        helper = self._helper(call)
+        if helper is not None:
+            return self._through(helper, call, given, state)
+        if is_discarded and not effect.only_reads:
+            for _, value in given:
+                self._changed(value, call, state, is_certain=False)
+        return _given(effect, [value for _, value in given], call)
+
+    def _method(self, call: ast.Call, effect: effects.Effect, owner: Value, state: State) -> Value:
+        """A call of a method of what is followed, or of what holds it."""
+        keys = [one for one in call.args[:1] if isinstance(one, ast.Constant)]
+        if effect.changes_owner and not any(map(self._is_other_key, keys)):
+            self._changed(_whole(owner) if effects.changes_in_place(call) else owner, call, state)
+            return owner
+        ref = _flat(owner)
+        if ref is not None and ref.kind is Kind.HOLDER and effect.gives is not Gives.VIEW:
+            return ref
+        return _given(effect, [owner], call)
+
+    def _inline(
+        self, closure: Function, call: ast.Call, given: Sequence[tuple[str | None, Value]], state: State
+    ) -> Value:
+        """A function within the function sees, and may change, what this one knows."""
+        self._inlined.append(closure.name)
+        returned, self.returned = self.returned, []
+        inner = state.copy()
+        for name, value in _bound(closure, given):
+            self._bind(name, value, call, inner)
+        end = joined((self._block(closure.body, inner.copy()), inner))
+        self._inlined.pop()
+        mine, self.returned = self.returned, returned
+        own = {node.id for node in walk(closure) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        self._take_losses(end or inner, state, own | {one.arg for one in closure.args.args})
+        for one, change in self.mutated.items():
+            self._lose([name for name, ref in state.names.items() if one in ref.objects], change, state)
+        return _either(*mine) if mine else None
+
+    def _through(
+        self, helper: Function, call: ast.Call, given: Sequence[tuple[str | None, Value]], state: State
+    ) -> Value:
+        """What a function of the tree does to what it is given, and gives back of it."""
+        if isinstance(call.func, ast.Attribute):
+            here = Change(call.lineno, _first_line(call))
+            self._lose(effects.own_attributes_set(helper) & state.names.keys(), here, state)
+        result: Value = None
+        for parameter, value in _bound(helper, given):
+            ref = _flat(value)
+            if ref is None:
+                continue
+            if self._depth >= _DEPTH:
+                self._changed(_whole(value), call, state, is_certain=False)
+                continue
+            inner = Flow(helper, self._helper, self._keys, self._same_as, self._depth + 1)
+            inner.parameter(parameter)
+            if (change := inner.mutated.get(helper.args)) is not None:
+                self._changed(_whole(value), call, state, change.is_certain)
+            back = _either(*inner.returned) if inner.returned else None
+            result = _merged(result, _translated(back, helper.args, ref, call))
+        return result
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _copy(state: State | None) -> State | None:
+    return state.copy() if state is not None else None
+
+
+def _is(value: Value, kind: Kind) -> bool:
+    return isinstance(value, Ref) and value.kind is kind
+
+
+def _flat(value: Value) -> Ref | None:
+    """A tuple as one thing that holds its elements."""
+    if not isinstance(value, tuple):
+        return value
+    held = [ref for ref in map(_flat, value) if ref is not None]
+    return Ref(Kind.HOLDER, frozenset().union(*(ref.objects for ref in held))) if held else None
+
+
+def _part(value: Value) -> Ref | None:
+    ref = _flat(value)
+    return Ref(Kind.PART, ref.objects) if ref is not None else None
+
+
+def _whole(value: Value) -> Ref | None:
+    """What is changed with something: also what it holds."""
+    return _part(value)
+
+
+def _holding(values: Iterable[Value]) -> Ref | None:
+    return _flat(tuple(values))
+
+
+def _either(*values: Value) -> Value:
+    """What is known of one of several values, whichever it is."""
+    first, *others = values
+    if all(other == first for other in others):
+        return first
+    tuples = [value for value in values if isinstance(value, tuple)]
+    if len(tuples) == len(values) and len({len(value) for value in tuples}) == 1:
+        return tuple(_either(*parts) for parts in zip(*tuples, strict=True))
+    refs = [_flat(value) for value in values]
+    known = [ref for ref in refs if ref is not None]
+    if not known:
+        return None
+    objects = frozenset().union(*(ref.objects for ref in known))
+    same = len(known) == len(refs) and all(ref.kind is Kind.SAME for ref in known)
+    return Ref(Kind.SAME if same else Kind.PART, objects)
+
+
+def _merged(one: Value, two: Value) -> Value:
+    """What is known of a result by way of one argument and of another."""
+    if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
+        return tuple(_merged(a, b) for a, b in zip(one, two, strict=True))
+    return one if one is not None else two
+
+
+def _translated(back: Value, origin: ast.AST, ref: Ref, call: ast.Call) -> Value:
+    """What a function gives back, in terms of what it was given."""
+    if isinstance(back, tuple):
+        return tuple(_translated(part, origin, ref, call) for part in back)
+    if back is None:
+        return None
+    objects = (ref.objects if origin in back.objects else frozenset()) | (
+        frozenset({call}) if back.objects - {origin} else frozenset()
+    )
+    if back.kind is Kind.SAME or ref.kind is Kind.HOLDER:
+        return Ref(ref.kind, objects)
+    return Ref(back.kind, objects)
+
+
+def _given(effect: effects.Effect, values: Sequence[Value], call: ast.Call) -> Value:
+    """What a call gives back of the values that it was given."""
+    if effect.gives is Gives.NEW or not values:
+        return None
+    if effect.gives is Gives.CONTAINER:
+        return _holding(values)
+    first = _flat(values[0])
+    if first is None or effect.gives is Gives.ITSELF:
+        return first
+    return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else _part(_holding(values))
+
+
+def _bound(function: Function, given: Sequence[tuple[str | None, Value]]) -> Iterable[tuple[str, Value]]:
+    """The parameters that get something of the value, and what."""
+    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    names = names[1:] if names[:1] == ["self"] else names
+    rest = function.args.vararg.arg if function.args.vararg is not None else None
+    for number, (keyword, value) in enumerate(given):
+        name = keyword if keyword is not None else names[number] if number < len(names) else rest
+        if name is not None:
+            yield name, value
+
+
+def _reason(node: ast.expr, state: State) -> Change:
+    """What became of the value that an expression should have had."""
+    names = [dotted(part) for part in walk(node) if isinstance(part, (ast.Name, ast.Attribute))]
+    lost = [state.lost[name] for name in names if name in state.lost]
+    return lost[0] if lost else Change(node.lineno, _first_line(node), is_other=True)
+
+
+def _first_line(node: ast.AST) -> str:
+    return ast.unparse(node).partition("\n")[0] if isinstance(node, (ast.stmt, ast.expr)) else ""
+
+
+def _is_constant(node: ast.expr, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value

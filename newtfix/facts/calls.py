@@ -1,0 +1,173 @@
+"""Where something is called, how often, and under which conditions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+from newtfix.code.paths import conditions, names_in, path_to, skipped_by, targets_of
+from newtfix.code.syntax import dotted, parts, walk
+from newtfix.newt.tree import Broken, Method, NewtTree
+
+_LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+
+
+def only_calls(
+    tree: NewtTree, role: str, name: str, allowed: Callable[[NewtTree, Method, ast.Call], bool], where: str
+) -> Broken | None:
+    """Something is called at these places only."""
+    for method, call in tree.calls(role, name):
+        if not allowed(tree, method, call):
+            return tree.broken(method, call, f"{name} is called not only {where}")
+    return None
+
+
+def once(tree: NewtTree, role: str, method: str, called: str) -> Broken | None:
+    """A method calls something by this name once each time that it runs, by whatever way."""
+    begin = tree.methods(role).get(method)
+    times = list(_times(tree, role, begin, called, (), False)) if begin is not None else []
+    for where, node, in_loop in times:
+        if in_loop:
+            return tree.broken(where, node, f"{method} does this more than once each time")
+    return None
+
+
+def _times(
+    tree: NewtTree, role: str, method: Method, called: str, inside: tuple[str, ...], in_loop: bool
+) -> Iterator[tuple[Method, ast.AST, bool]]:
+    if method.name in inside:
+        return
+    for node, looped in _nodes(method.node, in_loop):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Attribute) and node.func.attr == called:
+            yield method, node, looped
+        elif (helper := tree.called(role, node)) is not None:
+            yield from _times(tree, role, helper, called, (*inside, method.name), looped)
+
+
+def _nodes(node: ast.AST, in_loop: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """The nodes below, and whether each is in a loop."""
+    for part in parts(node):
+        inside = in_loop or isinstance(part, _LOOPS)
+        yield part, inside
+        yield from _nodes(part, inside)
+
+
+def always(
+    tree: NewtTree, role: str, name: str, given: Callable[[NewtTree, str], set[str]], what: str
+) -> Broken | None:
+    """Something is called whenever what is `given` says so, whatever else holds."""
+    known = given(tree, role)
+    for method, call in tree.calls(role, name):
+        path = path_to(method.node, call)
+        loops = [node for node in path if isinstance(node, (ast.For, ast.While))]
+        inside = path[path.index(loops[-1]) :] if loops else path
+        tests = [test for test, _ in conditions(inside)]
+        tests += [test for test, _ in skipped_by(path, loops[-1])] if loops else []
+        for test in tests:
+            if not all(_is_known(one, known) for one in names_in(test)):
+                return tree.broken(method, test, f"{name} is not called whenever {what}")
+    return None
+
+
+def _is_known(name: str, known: set[str]) -> bool:
+    own = name.startswith("self.")
+    return ".".join(name.split(".")[: 2 if own else 1]) in known
+
+
+def within(
+    tree: NewtTree, role: str, name: str, given: Callable[[NewtTree, str], set[str]], what: str
+) -> Broken | None:
+    """Something is called in a loop over what is `given`, or in none, not over something that was collected before."""
+    known = given(tree, role)
+    for method, call in tree.calls(role, name):
+        loops = [node for node in path_to(method.node, call) if isinstance(node, ast.For)]
+        if loops and not all(_is_known(one, known) for one in names_in(loops[-1].iter)):
+            return tree.broken(method, call, f"{name} is not called as soon as {what}")
+    return None
+
+
+def only_called_by(tree: NewtTree, role: str, methods: tuple[str, ...], callers: tuple[str, ...]) -> Broken | None:
+    """These methods are called by `callers` of the same class, and by nothing else in the tree."""
+    allowed = {tree.methods(role)[one].node for one in callers if one in tree.methods(role)}
+    for file in tree.python:
+        if not any(name in tree.sources[file] for name in methods):
+            continue
+        own = [node for node in walk(tree.module(file)) if node in allowed]
+        inside = {node for one in own for node in walk(one)}
+        for node in walk(tree.module(file)):
+            func = node.func if isinstance(node, ast.Call) and node not in inside else None
+            if isinstance(func, ast.Attribute) and func.attr in methods:
+                return tree.broken_in(file, node, f"{func.attr} is called here, too")
+    return None
+
+
+def only_named_in(tree: NewtTree, name: str, *roles: str) -> Broken | None:
+    """A function is called in the files of these roles alone."""
+    known = {tree.roles[role].file for role in roles if role in tree.roles}
+    for file in tree.python:
+        for node in walk(tree.module(file)) if file not in known and name in tree.sources[file] else ():
+            if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == name:
+                return tree.broken_in(file, node, f"{name} is called here as well")
+    return None
+
+
+def asks_only(tree: NewtTree, role: str, owner: str, methods: tuple[str, ...], where: str) -> Broken | None:
+    """Methods that use a keyword of the name `where` call nothing of `owner` but these methods."""
+    for method in tree.methods(role).values():
+        nodes = walk(method.node)
+        if not any(isinstance(node, ast.keyword) and node.arg == where for node in nodes):
+            continue
+        for node in nodes:
+            match node:
+                case ast.Attribute(value=value, attr=attr) if dotted(value) == owner and attr not in methods:
+                    return tree.broken(method, node, f"{method.name} does more with {owner}")
+                case ast.Call(func=ast.Name(id="getattr" | "setattr"), args=[value, *_]) if dotted(value) == owner:
+                    return tree.broken(method, node, f"{method.name} does more with {owner}")
+    return None
+
+
+def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> Broken | None:
+    """Only one statement of these files copies (`call`) something whose last name is `name`, or one of its kind."""
+    found: list[tuple[str, ast.Call]] = []
+    for file in dict.fromkeys(tree.roles[one].file for one in (role, *roles) if one in tree.roles):
+        kinds = {name} | {
+            dotted(target).rpartition(".")[2]
+            for node in walk(tree.module(file))
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _is_ensemble(node.value)
+            for target in node.targets
+        }
+        for node in walk(tree.module(file)):
+            copies = isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == call
+            if isinstance(node, ast.Call) and copies and node.args and _last(node.args[0]) in kinds:
+                found.append((file, node))
+    if len(found) > 1:
+        file, node = found[-1]
+        return tree.broken_in(file, node, "there is another copy")
+    return None
+
+
+def _last(node: ast.expr) -> str:
+    return dotted(node).rpartition(".")[2]
+
+
+def _is_ensemble(call: ast.Call) -> bool:
+    return dotted(call.func).rpartition(".")[2].endswith("Ensemble")
+
+
+def decided_once(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """The names that decide whether something is called get their value once in the method."""
+    for method, call in tree.calls(role, name):
+        path = path_to(method.node, call)
+        names = {one for test, _ in conditions(path) for one in names_in(test) if "." not in one}
+        for one in names:
+            writes = [node for node in walk(method.node) if _binds(node, one)]
+            if len(writes) > 1:
+                return tree.broken(method, writes[-1], f"whether {name} is called is decided again")
+    return None
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    targets = targets_of(node)
+    return any(isinstance(part, ast.Name) and part.id == name for target in targets for part in walk(target))

@@ -1,0 +1,168 @@
+"""What a method makes of what it is handed over."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from newtfix.code.flow import Flow
+from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.newt.tree import Broken, Method, NewtTree
+
+_SHAPES = frozenset("shape size device dtype ndim numel dim full_like zeros_like ones_like empty_like".split())
+_LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+
+
+def taken_as_given(tree: NewtTree, role: str, name: str, keys: frozenset[str] | None) -> Broken | None:
+    """A method does not change what its first parameter holds (of a row, the entries `keys`)."""
+    method = tree.methods(role).get(name)
+    parameter = _first_parameter(method) if method is not None else None
+    if method is None or parameter is None:
+        return None
+    flow = Flow(method.node, lambda call: tree.helper(role, call), keys)
+    flow.parameter(parameter)
+    for change in sorted(flow.mutated.values(), key=lambda change: change.line):
+        if change.is_certain:
+            return tree.broken(method, change.line, f"{name} changes what it is given")
+    return None
+
+
+def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """A method takes a part of a sequence as it takes a whole one: no length decides, no sum runs along it.
+
+    Checks count as well, so the method is looked at as it is written.
+    """
+    method = tree.methods(role).get(name)
+    parameter = _first_parameter(method) if method is not None else None
+    if method is None or parameter is None:
+        return None
+    written = next(
+        (
+            n
+            for n in walk(parsed(tree.sources[method.file]))
+            if isinstance(n, ast.FunctionDef) and n.lineno == method.node.lineno
+        ),
+        method.node,
+    )
+    lengths = _lengths(written, parameter)
+    for node in walk(written):
+        if isinstance(node, (ast.If, ast.Assert)) and _depends(node, lengths, parameter):
+            return tree.broken(method, node, f"{name} asks for a length")
+        for entry in _entries_read(node, parameter):
+            return tree.broken(method, entry, f"{name} computes with the rows of a whole episode")
+        if isinstance(node, ast.Subscript) and _cuts(node, parameter):
+            return tree.broken(method, node, f"{name} keeps some rows only")
+    return None
+
+
+def _first_parameter(method: Method) -> str | None:
+    names = [one.arg for one in method.node.args.args if one.arg != "self"]
+    return names[0] if names else None
+
+
+def _lengths(function: ast.AST, parameter: str) -> set[str]:
+    """Names for how long what is given is."""
+    found: set[str] = set()
+    for node in walk(function):
+        if isinstance(node, ast.Assign) and _is_length(node.value, parameter, found):
+            found |= {dotted(target) for target in node.targets}
+    return found
+
+
+def _is_length(node: ast.expr, parameter: str, known: set[str]) -> bool:
+    match node:
+        case ast.Subscript(value=ast.Attribute(value=owner, attr="shape"), slice=ast.Constant(value=index)):
+            return index != 0 and _is_of(owner, parameter)
+        case ast.Call(func=ast.Attribute(value=owner, attr="size"), args=[ast.Constant(value=index)]):
+            return index != 0 and _is_of(owner, parameter)
+        case ast.Call(func=ast.Name(id="len" | "int"), args=[inner]):
+            return (isinstance(inner, ast.Subscript) and _is_of(inner, parameter)) or _is_length(
+                inner, parameter, known
+            )
+        case ast.Name(id=name):
+            return name in known
+    return False
+
+
+def _is_of(node: ast.expr, parameter: str) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == parameter for part in walk(node))
+
+
+def _depends(statement: ast.If | ast.Assert, lengths: set[str], parameter: str) -> bool:
+    """Whether a length decides whether what is given is taken, but for one that is too long for the memory."""
+    if isinstance(statement, ast.If) and not any(isinstance(node, _LEAVES) for node in walk(statement)):
+        return False
+    for node in walk(statement.test):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            here = [number for number, side in enumerate(sides) if _is_length(side, parameter, lengths)]
+            if here and not (
+                here == [0] and isinstance(node.ops[0], (ast.Gt, ast.GtE)) and isinstance(statement, ast.If)
+            ):
+                return not (
+                    here == [0] and isinstance(statement, ast.Assert) and isinstance(node.ops[0], (ast.LtE, ast.Lt))
+                )
+    return False
+
+
+def _entries_read(node: ast.AST, parameter: str) -> Iterator[ast.AST]:
+    """Computations with an entry of what is given, other than with its shape or kind."""
+    for inner in (node.left, node.right) if isinstance(node, ast.BinOp) else _arguments(node):
+        entry = inner
+        while isinstance(entry, ast.Subscript) and not isinstance(entry.slice, ast.Constant):
+            entry = entry.value
+        if (
+            isinstance(entry, ast.Subscript)
+            and isinstance(entry.slice, ast.Constant)
+            and isinstance(entry.slice.value, str)
+            and entry.slice.value != "episode"
+            and dotted(entry.value) == parameter
+        ):
+            yield node
+
+
+def _arguments(node: ast.AST) -> list[ast.expr]:
+    if not isinstance(node, ast.Call):
+        return []
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else dotted(node.func)
+    if name in _SHAPES:
+        return []
+    return [
+        *([node.func.value] if isinstance(node.func, ast.Attribute) and name not in ("to", "clone") else []),
+        *node.args,
+    ]
+
+
+def _cuts(node: ast.Subscript, parameter: str) -> bool:
+    """Whether it is a part of what is given along its time: not the single episode, and not all of it."""
+    if not isinstance(node.ctx, ast.Load) or dotted(node.value) != parameter:
+        return False
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    return any(isinstance(one, ast.Slice) and (one.lower or one.upper or one.step) is not None for one in parts)
+
+
+def matters(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
+    """What a method is handed over as a parameter is looked at."""
+    method = tree.methods(role).get(name)
+    if method is None or all(one.arg != parameter for one in (*method.node.args.args, *method.node.args.kwonlyargs)):
+        return None
+    reads = [node for node in walk(method.node) if isinstance(node, ast.Name) and node.id == parameter]
+    reads = [node for node in reads if isinstance(node.ctx, ast.Load)]
+    flow = Flow(method.node, lambda call: None)
+    flow.uses(None, [parameter], reads)
+    if not flow.met:
+        return tree.broken(method, method.node, f"{name} does not look at {parameter}")
+    return None
+
+
+def bounds_keep(tree: NewtTree, role: str, name: str, parameters: tuple[str, ...]) -> Broken | None:
+    """A function of a module does not give its parameters other values."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == name and found is not None:
+            for part in walk(node):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id in parameters:
+                    return Broken(
+                        found.file, part.lineno, f"{part.id} is changed: {tree.line(found.file, part.lineno)}"
+                    )
+    return None

@@ -1,0 +1,320 @@
+"""Where an attribute or a setting is read and written, and what is made of it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from newtfix.code import effects
+from newtfix.code.flow import Flow
+from newtfix.code.paths import targets_of
+from newtfix.code.syntax import dotted, parts, walk
+from newtfix.newt.tree import Broken, Method, NewtTree
+
+_NORMALISES = frozenset("sum mean norm softmax normalize amax max log_softmax".split())
+
+
+def written_only_in(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | None:
+    """An attribute gets its value in these methods and nowhere else."""
+    for method in tree.methods(role).values():
+        if method.name not in methods:
+            for node in walk(method.node):
+                if _writes(node, name):
+                    return tree.broken(method, node, f"{method.name} sets {name} as well")
+    return None
+
+
+def _writes(node: ast.AST, name: str) -> bool:
+    match node:
+        case ast.Assign(targets=targets):
+            return any(_is_part(part, name) for target in targets for part in _unpacked(target))
+        case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
+            return _is_part(target, name)
+        case ast.Call(func=ast.Attribute(value=owner, attr=attr)):
+            return attr.endswith("_") and not attr.startswith("_") and _is_part(owner, name)
+    return False
+
+
+def _unpacked(target: ast.expr) -> list[ast.expr]:
+    return target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def _is_part(node: ast.expr, name: str) -> bool:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return dotted(node) == name
+
+
+def not_read_by(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | None:
+    """None of these methods reads an attribute, nor does what they call."""
+    seen: set[str] = set()
+    pending = [one for one in methods if one in tree.methods(role)]
+    while pending:
+        method = tree.methods(role)[pending.pop()]
+        seen.add(method.name)
+        for node in walk(method.node):
+            if isinstance(node, ast.Attribute) and dotted(node) == name:
+                return tree.broken(method, node, f"{method.name} uses {name} as well")
+            called = tree.called(role, node) if isinstance(node, ast.Call) else None
+            if called is not None and called.name not in seen and called.name in tree.methods(role):
+                pending.append(called.name)
+    return None
+
+
+def used_as_it_is(tree: NewtTree, role: str, name: str, *made_in: str) -> Broken | None:
+    """What reads an attribute neither normalises it nor divides it by something of its own."""
+    for method in tree.methods(role).values():
+        if method.name in made_in or not any(
+            dotted(n) == name for n in walk(method.node) if isinstance(n, ast.Attribute)
+        ):
+            continue
+        suspects = {part: node for node in walk(method.node) for part in _normalised(node)}
+        flow = Flow(method.node, lambda call: tree.helper(role, call))
+        flow.uses(None, [name], suspects)
+        for part, node in suspects.items():
+            if part in flow.met:
+                return tree.broken(method, node, f"{name} is normalised again where it is used")
+    return None
+
+
+def _normalised(node: ast.AST) -> Iterator[ast.expr]:
+    """What an expression divides, sums up or normalises."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Div()):
+            yield left
+        case ast.AugAssign(target=target, op=ast.Div()):
+            yield ast.copy_location(ast.Name(dotted(target), ast.Load()), target)
+        case ast.Call(func=ast.Attribute(value=owner, attr=attr), args=arguments) if attr in _NORMALISES:
+            yield owner
+            yield from arguments[:1]
+
+
+def read_only_in(tree: NewtTree, setting: str, *roles: str) -> Broken | None:
+    """A setting is read in the files of these roles alone."""
+    known = {tree.roles[role].file for role in roles if role in tree.roles}
+    for file in tree.python:
+        if file in known or setting not in tree.sources[file]:
+            continue
+        for node in walk(tree.module(file)):
+            if _mentions(node, setting):
+                return tree.broken_in(file, node, f"{setting} is used here as well")
+    return None
+
+
+def _mentions(node: ast.AST, setting: str) -> bool:
+    match node:
+        case ast.Attribute(attr=attr, ctx=ast.Load()):
+            return attr == setting
+        case ast.Constant(value=value):
+            return value == setting
+    return False
+
+
+def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
+    """Whatever compares `name` with something made of these words compares it with the same."""
+    asked: dict[str, tuple[Method, ast.AST]] = {}
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            if isinstance(node, ast.Compare) and len(node.ops) == 1:
+                sides = [node.left, node.comparators[0]]
+                others = [side for side in sides if dotted(side) != name]
+                if len(others) == 1 and any(_says(others[0], word) for word in words):
+                    asked.setdefault(ast.unparse(others[0]), (method, node))
+    if len(asked) > 1:
+        method, node = list(asked.values())[-1]
+        return tree.broken(method, node, f"{name} is compared with another bound here")
+    return None
+
+
+def _says(node: ast.expr, word: str) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == word for part in walk(node))
+
+
+def not_under(tree: NewtTree, setting: str, *functions: str) -> Broken | None:
+    """Nothing takes such a function of a setting: it is what its name says, and not its inverse."""
+    for file in tree.python:
+        if setting not in tree.sources[file]:
+            continue
+        for node in walk(tree.module(file)):
+            if isinstance(node, ast.Call) and _called(node) in functions and _reads(node, setting):
+                return tree.broken_in(file, node, f"{setting} is not what its name says")
+    return None
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+
+
+def _reads(call: ast.Call, setting: str) -> bool:
+    """Whether the function is taken of the setting itself, and not of a condition or a string in it."""
+    pending = parts(call)
+    while pending:
+        node = pending.pop()
+        if _mentions(node, setting):
+            return True
+        pending += parts(node)
+    return False
+
+
+def not_scaled(tree: NewtTree, role: str, setting: str, *but: str) -> Broken | None:
+    """Nothing multiplies a setting by a number, or divides it, other than `but`: what it says is what counts."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
+                factors = list(_factors(node))
+                if any(_mentions(one, setting) for one in factors) and any(
+                    _is_number(one) and ast.unparse(one) not in but for one in factors
+                ):
+                    return tree.broken(method, node, f"{setting} is scaled here already")
+    return None
+
+
+def _factors(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
+        yield from _factors(node.left)
+        yield from _factors(node.right)
+    else:
+        yield node
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and node.value != 1
+
+
+def written_whole(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """Rows are written whole: no entry of them apart, and not in place."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AugAssign)
+                else []
+            )
+            for target in targets:
+                if isinstance(target, ast.Subscript) and _is_part(target, name) and dotted(target.value) != name:
+                    return tree.broken(method, node, f"entries of {name} are written apart")
+            if isinstance(node, (ast.AugAssign, ast.Call)) and _writes(node, name):
+                return tree.broken(method, node, f"{name} is changed in place")
+    return None
+
+
+def taken_as_stored(tree: NewtTree, role: str, key: str) -> Broken | None:
+    """The file of a role reads an entry of rows as it was stored: it moves and cuts it at most."""
+    found = tree.roles.get(role)
+    if found is None:
+        return None
+    for node in walk(tree.module(found.file)):
+        if isinstance(node, (ast.BinOp, ast.UnaryOp)) or (isinstance(node, ast.Call) and _computes(node)):
+            operands = [node.left, node.right] if isinstance(node, ast.BinOp) else _operands(node)
+            if any(_is_entry(operand, key) for operand in operands):
+                return tree.broken_in(found.file, node, f"{key} is changed")
+    return None
+
+
+def _operands(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.UnaryOp):
+        return [node.operand]
+    return (
+        [*([node.func.value] if isinstance(node.func, ast.Attribute) else []), *node.args]
+        if isinstance(node, ast.Call)
+        else []
+    )
+
+
+def _computes(call: ast.Call) -> bool:
+    """Whether a call gives something else than what it is given, or a view of it."""
+    name = _called(call)
+    return effects.of_call(call).gives is effects.Gives.NEW and not name.endswith("_like")
+
+
+def _is_entry(node: ast.expr, key: str) -> bool:
+    """Whether it is an entry of rows, moved or cut."""
+    while True:
+        match node:
+            case ast.Subscript(slice=ast.Constant(value=value)) if value == key:
+                return True
+            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=value), *_]) if value == key:
+                return True
+            case ast.Subscript(value=inner) | ast.Call(func=ast.Attribute(value=inner)):
+                node = inner
+            case _:
+                return False
+
+
+def read_only_after(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
+    """In methods that call `made`, an attribute is read behind the first such call only."""
+    for method in tree.methods(role).values():
+        nodes = walk(method.node)
+        lines = [n.lineno for n in nodes if isinstance(n, ast.Call) and dotted(n.func) == made]
+        if not lines or not any(isinstance(n, ast.keyword) and n.arg == "return_type" for n in nodes):
+            continue
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and dotted(node) == name and node.lineno < min(lines):
+                return tree.broken(method, node, f"{name} is read before {made}")
+    return None
+
+
+def flat(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """What indexes an attribute has one dimension, where it is made of zeros."""
+    for method in tree.methods(role).values():
+        indexes = {
+            dotted(target.slice)
+            for node in walk(method.node)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Subscript) and dotted(target.value) == name
+        } - {""}
+        for node in walk(method.node):
+            made = (
+                getattr(node, "value", None) if any(dotted(target) in indexes for target in targets_of(node)) else None
+            )
+            if isinstance(made, ast.Call) and _has_many_dimensions(made):
+                return tree.broken(method, node, f"what indexes {name} has more than one dimension")
+    return None
+
+
+def _has_many_dimensions(call: ast.Call) -> bool:
+    if _called(call) not in ("zeros", "full", "ones", "empty") or not call.args:
+        return False
+    shape = call.args[0]
+    sizes = (
+        shape.elts if isinstance(shape, (ast.Tuple, ast.List)) else call.args if _called(call) == "zeros" else [shape]
+    )
+    return len(sizes) > 1
+
+
+def alike(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
+    """The parts in a list of a class are made alike, and used as they are: none gets anything of its own."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if not (isinstance(node, ast.ClassDef) and node.name == cls and found is not None):
+            continue
+        each = {
+            loop.target.id
+            for loop in walk(node)
+            if isinstance(loop, (ast.For, ast.comprehension)) and isinstance(loop.target, ast.Name)
+            if any(dotted(part) == name for part in walk(loop.iter) if isinstance(part, ast.Attribute))
+        }
+        for part in walk(node):
+            if _singles_out(part, name, each):
+                return tree.broken_in(found.file, part, f"not all of {name} are alike")
+    return None
+
+
+def _singles_out(node: ast.AST, name: str, each: set[str]) -> bool:
+    match node:
+        case ast.Assign(targets=[ast.Attribute(value=owner, attr=attr)]):
+            return attr not in ("data", "weight", "bias") and _is_one(owner, name, each)
+        case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert" | "add_module" | "extend")):
+            return _is_one(owner, name, each)
+    return False
+
+
+def _is_one(node: ast.expr, name: str, each: set[str]) -> bool:
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        if isinstance(node, ast.Subscript) and dotted(node.value) == name:
+            return True
+        node = node.value
+    return isinstance(node, ast.Name) and node.id in each

@@ -1,0 +1,75 @@
+"""Whether a tree keeps what a patch relies on: the relations by name, as patches write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from newtfix.errors import PatchError
+from newtfix.facts import calls, parameters, reads
+from newtfix.facts.unchanged import never_changed, unchanged
+from newtfix.model import Fact
+from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
+from newtfix.newt.tree import Broken, NewtTree
+
+
+def broken(tree: NewtTree, facts: tuple[Fact, ...]) -> Broken | None:
+    """The first of some facts that a tree breaks, and where; None: it keeps them all."""
+    for fact in facts:
+        if fact.relation not in RELATIONS:
+            raise PatchError(f"no relation is called {fact.relation!r}", hint=f"there are {', '.join(RELATIONS)}")
+        if (found := RELATIONS[fact.relation](tree, fact)) is not None:
+            return found
+    return None
+
+
+def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
+    role, made, used = fact.about
+    what = f"{made} are not what they were when {used}"
+    return unchanged(tree, role, list(STARTS[made](tree)), list(ENDS[used](tree)), frozenset(fact.keys) or None, what)
+
+
+def _never_changed(tree: NewtTree, fact: Fact) -> Broken | None:
+    role, made = fact.about
+    return never_changed(tree, role, list(STARTS[made](tree)), f"{made} are changed")
+
+
+def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
+    role, method = fact.about
+    return parameters.taken_as_given(tree, role, method, frozenset(fact.keys) or None)
+
+
+def _about(relation: Callable[..., Broken | None]) -> Callable[[NewtTree, Fact], Broken | None]:
+    return lambda tree, fact: relation(tree, *fact.about)
+
+
+RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
+    "unchanged": _unchanged,
+    "taken_as_given": lambda tree, f: parameters.taken_as_given(
+        tree, f.about[0], f.about[1], frozenset(f.keys) or None
+    ),
+    "takes_any_length": _about(parameters.takes_any_length),
+    "written_only_in": _about(reads.written_only_in),
+    "not_read_by": _about(reads.not_read_by),
+    "used_as_it_is": _about(reads.used_as_it_is),
+    "read_only_in": _about(reads.read_only_in),
+    "asked_alike": _about(reads.asked_alike),
+    "not_under": _about(reads.not_under),
+    "only_calls": lambda tree, f: calls.only_calls(tree, f.about[0], f.about[1], CALLERS[f.about[2]], f.about[2]),
+    "once": _about(calls.once),
+    "never_changed": _never_changed,
+    "within": lambda tree, f: calls.within(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
+    "only_called_by": lambda tree, f: calls.only_called_by(tree, f.about[0], f.about[2:], f.about[1:2]),
+    "only_named_in": _about(calls.only_named_in),
+    "asks_only": lambda tree, f: calls.asks_only(tree, f.about[0], f.about[1], f.about[3:], f.about[2]),
+    "made_once": _about(calls.made_once),
+    "decided_once": _about(calls.decided_once),
+    "matters": _about(parameters.matters),
+    "bounds_keep": lambda tree, f: parameters.bounds_keep(tree, f.about[0], f.about[1], f.about[2:]),
+    "not_scaled": _about(reads.not_scaled),
+    "written_whole": _about(reads.written_whole),
+    "taken_as_stored": _about(reads.taken_as_stored),
+    "read_only_after": _about(reads.read_only_after),
+    "flat": _about(reads.flat),
+    "alike": _about(reads.alike),
+    "always": lambda tree, f: calls.always(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
+}

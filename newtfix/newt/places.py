@@ -1,0 +1,434 @@
+"""Where the values of a newt-style tree are made and used: all knowledge about how such places look.
+
+A start gives a value names; an end is an expression that should have that value. Code in a form that is not known here
+is no place; the edits of patches say whether they know the code.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from newtfix.code.paths import conditions, names_in, path_to
+from newtfix.code.syntax import dotted, walk
+from newtfix.newt.tree import Method, NewtTree
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A statement of a method that gives a value to names; None where they are parameters."""
+
+    method: Method
+    statement: ast.stmt | None
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """An expression of a method that should have the value."""
+
+    method: Method
+    expression: ast.expr
+
+
+def assignments(method: Method) -> Iterator[tuple[ast.stmt, list[ast.expr], ast.expr]]:
+    """The assignments of a method: the statement, its targets, and the value."""
+    for node in walk(method.node):
+        if isinstance(node, ast.Assign):
+            yield node, node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield node, [node.target], node.value
+
+
+def same_as(node: ast.expr) -> ast.expr | None:
+    """The expression that another one equals where it counts: what is multiplied by a mask."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            for one, other in ((left, right), (right, left)):
+                if any("mask" in name for name in names_in(other)):
+                    return one
+    return None
+
+
+def _element(targets: Iterable[ast.expr], index: int, of: int | None = None) -> tuple[str, ...]:
+    """The names that get the element `index` of what is unpacked; all of it where nothing is unpacked."""
+    names: list[str] = []
+    for target in targets:
+        if isinstance(target, (ast.Tuple, ast.List)):
+            if index < len(target.elts) and (of is None or len(target.elts) == of):
+                names.append(dotted(target.elts[index]))
+        elif index == 0:
+            names.append(dotted(target))
+    return tuple(name for name in names if name)
+
+
+def _call_of(value: ast.expr, *names: str) -> ast.Call | None:
+    return value if isinstance(value, ast.Call) and dotted(value.func) in names else None
+
+
+def _starts(tree: NewtTree, role: str, index: int, *called: str) -> Iterator[Start]:
+    """Statements that name (element `index` of) what a call returns, also one of several on the right."""
+    for method in tree.methods(role).values():
+        for statement, targets, value in assignments(method):
+            if _call_of(value, *called) is not None:
+                yield Start(method, statement, _element(targets, index))
+            elif isinstance(value, ast.Tuple):
+                for number, part in enumerate(value.elts):
+                    if index == 0 and _call_of(part, *called) is not None:
+                        yield Start(method, statement, _element(targets, number, len(value.elts)))
+
+
+def _nodes(start: Start) -> list[ast.AST]:
+    return walk(start.statement) if start.statement is not None else []
+
+
+def _argument(call: ast.Call, index: int, keyword: str) -> ast.expr | None:
+    for one in call.keywords:
+        if one.arg == keyword:
+            return one.value
+    plain = not any(isinstance(one, ast.Starred) for one in call.args[: index + 1])
+    return call.args[index] if index < len(call.args) and plain else None
+
+
+def _arguments(tree: NewtTree, role: str, called: str, index: int, keyword: str = "") -> Iterator[End]:
+    for method, call in tree.calls(role, called):
+        if (argument := _argument(call, index, keyword)) is not None:
+            yield End(method, argument)
+
+
+# --- starts -----------------------------------------------------------------------------------------------------------
+
+
+def drawn(tree: NewtTree) -> Iterator[Start]:
+    """Actions that are drawn at random."""
+    return _starts(tree, "trainer", 0, "self.env.rand_act")
+
+
+def acted(tree: NewtTree) -> Iterator[Start]:
+    """Actions that the agent chose, but for evaluations."""
+    for start in _starts(tree, "trainer", 0, "self.agent", "self.agent.act", "self.agent.forward"):
+        call = next(node for node in _nodes(start) if isinstance(node, ast.Call))
+        if not any(keyword.arg == "eval_mode" for keyword in call.keywords):
+            yield start
+
+
+def made_rows(tree: NewtTree) -> Iterator[Start]:
+    """Rows of what a step did, one for each environment."""
+    for start in _starts(tree, "trainer", 0, "self.to_td"):
+        call = next(n for n in _nodes(start) if isinstance(n, ast.Call) and dotted(n.func) == "self.to_td")
+        if len(call.args) + len(call.keywords) > 1:
+            yield start
+
+
+def cut_out(tree: NewtTree) -> Iterator[Start]:
+    """Episodes that are cut out of the rows that are kept."""
+    for method in tree.methods("trainer").values():
+        for statement, targets, value in assignments(method):
+            if _is_episode(value):
+                yield Start(method, statement, _element(targets, 0))
+
+
+def _is_episode(value: ast.expr) -> bool:
+    """Whether it is `self._tds[... : end, i]`, in whatever dimensions."""
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        value = value.func.value
+    while isinstance(value, ast.Subscript) and dotted(value.value) != "self._tds":
+        value = value.value
+    if not isinstance(value, ast.Subscript) or not isinstance(value.slice, ast.Tuple):
+        return False
+    return isinstance(value.slice.elts[0], ast.Slice)
+
+
+def stepped(tree: NewtTree) -> Iterator[Start]:
+    """Observations that the environments returned."""
+    return _starts(tree, "trainer", 0, "self.env.step")
+
+
+def paid(tree: NewtTree) -> Iterator[Start]:
+    """Rewards that the environments paid."""
+    return _starts(tree, "trainer", 1, "self.env.step")
+
+
+def _sampled(index: int) -> Callable[[NewtTree], Iterator[Start]]:
+    def find(tree: NewtTree) -> Iterator[Start]:
+        method = tree.methods("agent").get("update")
+        for statement, targets, value in assignments(method) if method is not None else ():
+            if isinstance(value, ast.Call) and dotted(value.func).endswith(".sample") and method is not None:
+                yield Start(method, statement, _element(targets, index))
+
+    return find
+
+
+def elite(tree: NewtTree) -> Iterator[Start]:
+    """The planner's last standard deviation, as the search returned it."""
+    return _starts(tree, "agent", 2, "self.mppi", "self._mppi")
+
+
+def total(tree: NewtTree) -> Iterator[Start]:
+    """The total loss of the model, as the update gets it."""
+    return _starts(tree, "agent", 0, "self.loss_fn", "self._loss_fn")
+
+
+def picked(tree: NewtTree) -> Iterator[Start]:
+    """The planner's elite action, as the search returned it."""
+    return _starts(tree, "agent", 0, "self.mppi", "self._mppi")
+
+
+def given_action(tree: NewtTree) -> Iterator[Start]:
+    """The action that a row is made of."""
+    method = tree.methods("trainer").get("to_td")
+    if method is not None and any(one.arg == "action" for one in method.node.args.args):
+        yield Start(method, None, ("action",))
+
+
+def latents(tree: NewtTree) -> Iterator[Start]:
+    """Latents that the policy is asked about, with their task or without."""
+    method = tree.methods("world_model").get("pi")
+    if method is not None:
+        names = [one.arg for one in method.node.args.args if one.arg != "self"]
+        yield Start(method, None, tuple(names[:1]))
+        for statement, targets, value in assignments(method):
+            if _call_of(value, "self.task_emb", "self.task_embed") is not None:
+                yield Start(method, statement, _element(targets, 0))
+
+
+def squashed(tree: NewtTree) -> Iterator[Start]:
+    """The policy's actions, squashed."""
+    return _starts(tree, "world_model", 1, "math.squash", "squash")
+
+
+def means(tree: NewtTree) -> Iterator[Start]:
+    """The policy's means as its network gives them."""
+    for method in tree.methods("world_model").values():
+        for statement, targets, value in assignments(method):
+            asks = any(isinstance(n, ast.Call) and dotted(n.func) == "self._pi" for n in walk(value))
+            if asks and any(isinstance(target, ast.Tuple) for target in targets):
+                yield Start(method, statement, _element(targets, 0))
+
+
+def rewards(tree: NewtTree) -> Iterator[Start]:
+    """The rewards that targets are made of."""
+    method = tree.methods("agent").get("_td_target")
+    if method is not None and any(one.arg == "reward" for one in method.node.args.args):
+        yield Start(method, None, ("reward",))
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def stored(tree: NewtTree) -> Iterator[End]:
+    """The actions that rows hold."""
+    return _arguments(tree, "trainer", "self.to_td", 1, "action")
+
+
+def kept_rows(tree: NewtTree) -> Iterator[End]:
+    """Rows that are kept until their episode is over."""
+    for method in tree.methods("trainer").values():
+        for _, targets, value in assignments(method):
+            if any(isinstance(one, ast.Subscript) and dotted(one.value) == "self._tds" for one in targets):
+                yield End(method, value)
+
+
+def added(tree: NewtTree) -> Iterator[End]:
+    """Episodes that go to the buffer."""
+    return _arguments(tree, "trainer", "self.buffer.add", 0, "td")
+
+
+def extended(tree: NewtTree) -> Iterator[End]:
+    """What the buffer puts into its memory."""
+    return _arguments(tree, "buffer", "self._buffer.extend", 0)
+
+
+def done_actions(tree: NewtTree) -> Iterator[End]:
+    """The actions that the environments get."""
+    return _arguments(tree, "trainer", "self.env.step", 0, "action")
+
+
+def cloned(tree: NewtTree) -> Iterator[End]:
+    """The stored actions that the policy's update gets."""
+    return _arguments(tree, "agent", "self.update_pi", 1, "action")
+
+
+def minimised(tree: NewtTree) -> Iterator[End]:
+    """The losses whose gradient is taken."""
+    for method in tree.methods("agent").values():
+        for node in walk(method.node):
+            if not isinstance(node, ast.Call):
+                continue
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "backward":
+                yield End(method, node.func.value)
+            elif node.args and (helper := tree.called("agent", node)) is not None and _takes_gradient(helper):
+                yield End(method, node.args[0])
+
+
+def _takes_gradient(method: Method) -> bool:
+    """Whether a method takes the gradient of its first parameter."""
+    names = [one.arg for one in method.node.args.args if one.arg != "self"]
+    calls = (n.func for n in walk(method.node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))
+    return any(func.attr == "backward" and dotted(func.value) == names[0] for func in calls if names)
+
+
+def explored(tree: NewtTree) -> Iterator[End]:
+    """What the planner's noise is added to."""
+    method = tree.methods("agent").get("plan")
+    for node in walk(method.node) if method is not None else ():
+        match node:
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                sides = [(left, right), (right, left)]
+            case ast.Call(func=ast.Attribute(value=left, attr="add_"), args=[right, *_]):
+                sides = [(left, right)]
+            case ast.AugAssign(target=left, op=ast.Add(), value=right):
+                sides = []
+            case _:
+                continue
+        for one, noise in sides:
+            if method is not None and _is_noise(noise) and not _is_noise(one):
+                yield End(method, one)
+
+
+def _is_noise(node: ast.expr) -> bool:
+    calls = (part.func for part in walk(node) if isinstance(part, ast.Call))
+    return any(dotted(func).rpartition(".")[2] in ("randn", "randn_like", "normal") for func in calls)
+
+
+def entered(tree: NewtTree) -> Iterator[End]:
+    """The action that goes into a row."""
+    method = tree.methods("trainer").get("to_td")
+    for node in walk(method.node) if method is not None else ():
+        if isinstance(node, ast.keyword) and node.arg == "action" and method is not None:
+            yield End(method, node.value)
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "action" and method is not None:
+                    yield End(method, value)
+
+
+def asked(tree: NewtTree) -> Iterator[End]:
+    """What the policy's network gets."""
+    method = tree.methods("world_model").get("pi")
+    for node in walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Call) and dotted(node.func) == "self._pi" and node.args and method is not None:
+            yield End(method, node.args[0])
+
+
+def given(tree: NewtTree) -> Iterator[End]:
+    """The actions that the policy gives."""
+    method = tree.methods("world_model").get("pi")
+    for node in walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and method is not None:
+            yield End(method, node.value.elts[0])
+
+
+def squashing(tree: NewtTree) -> Iterator[End]:
+    """The means that are squashed."""
+    return _arguments(tree, "world_model", "math.squash", 0)
+
+
+def bootstrapped(tree: NewtTree) -> Iterator[End]:
+    """What a discounted value is added to."""
+    method = tree.methods("agent").get("_td_target")
+    for node in walk(method.node) if method is not None else ():
+        match node:
+            case ast.BinOp(left=left, op=ast.Add(), right=right) if method and "self.discount" in names_in(right):
+                yield End(method, left)
+
+
+# --- what decides -----------------------------------------------------------------------------------------------------
+
+
+def finished(tree: NewtTree, role: str) -> set[str]:
+    """The names that say which episodes are over, those made of them, and what counts environments."""
+    known = {"self.cfg", "range", "enumerate", "int", "bool", "len", "torch", "any", "i"}
+    parts = {"terminated", "truncated", *(name for start in _ended(tree, role) for name in start.names)}
+    known |= {"done", *parts}
+    while True:
+        found = {name for method in tree.methods(role).values() for name in _made_of(method, known)} - known
+        if not found:
+            return known - parts
+        known |= found
+
+
+def _ended(tree: NewtTree, role: str) -> Iterator[Start]:
+    for index in (2, 3):
+        yield from _starts(tree, role, index, "self.env.step")
+
+
+def _made_of(method: Method, known: set[str]) -> Iterator[str]:
+    """Names for what is made of known names alone."""
+    for node in walk(method.node):
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            targets, value = [node.target], node.iter
+        else:
+            continue
+        names = names_in(value)
+        roots = {".".join(name.split(".")[: 2 if name.startswith("self.") else 1]) for name in names}
+        if roots and roots <= known and not roots <= {"self.cfg", "torch", "int", "range"}:
+            yield from (dotted(target) for target in targets if dotted(target))
+
+
+def spends_tokens(tree: NewtTree, method: Method, call: ast.Call) -> bool:
+    """Whether an update is one that update tokens pay for, or comes before any step is taken."""
+    path = path_to(method.node, call)
+    tokens = {"self._update_tokens"}
+    tokens |= {dotted(one) for _, targets, value in assignments(method) if names_in(value) & tokens for one in targets}
+    around = [node.iter for node in path if isinstance(node, ast.For)] + [test for test, _ in conditions(path)]
+    if any(names_in(one) & tokens for one in around):
+        return True
+    loops = [node for node in path if isinstance(node, ast.While)]
+    steps = any(dotted(n.func) == "self.env.step" for loop in loops for n in walk(loop) if isinstance(n, ast.Call))
+    return not steps and method.name not in _stepping(tree)
+
+
+def _stepping(tree: NewtTree) -> set[str]:
+    """The methods that are called while steps are taken: in the loop of `train`, directly or not."""
+    train = tree.methods("trainer").get("train")
+    loops = [node for node in walk(train.node) if isinstance(node, ast.While)] if train is not None else []
+    pending = [node for loop in loops for node in walk(loop) if isinstance(node, ast.Call)]
+    found: set[str] = set()
+    while pending:
+        called = tree.called("trainer", pending.pop())
+        if called is not None and called.name not in found and called.name in tree.methods("trainer"):
+            found.add(called.name)
+            pending += [node for node in walk(called.node) if isinstance(node, ast.Call)]
+    return found
+
+
+STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
+    "random actions": drawn,
+    "the agent's actions": acted,
+    "rows": made_rows,
+    "episodes": cut_out,
+    "observations": stepped,
+    "rewards": paid,
+    "sampled observations": _sampled(0),
+    "sampled actions": _sampled(1),
+    "the planner's deviation": elite,
+    "elite actions": picked,
+    "the total loss": total,
+    "actions": given_action,
+    "latents": latents,
+    "squashed actions": squashed,
+    "means": means,
+    "rewards of targets": rewards,
+}
+ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
+    "stored": stored,
+    "kept": kept_rows,
+    "added to the buffer": added,
+    "put into memory": extended,
+    "done": done_actions,
+    "handed to the policy": cloned,
+    "explored from": explored,
+    "minimised": minimised,
+    "put into a row": entered,
+    "given to the policy's network": asked,
+    "given by the policy": given,
+    "squashed": squashing,
+    "added to": bootstrapped,
+}
+# Conditions under which something happens, and places where something may be called.
+GIVEN: Mapping[str, Callable[[NewtTree, str], set[str]]] = {"an episode is over": finished}
+CALLERS: Mapping[str, Callable[[NewtTree, Method, ast.Call], bool]] = {"where update tokens are spent": spends_tokens}

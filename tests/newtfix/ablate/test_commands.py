@@ -1,0 +1,94 @@
+"""The commands as they are typed."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from newtfix.cli import app
+
+
+def call(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_study_is_planned_run_and_reported_in_one_command(planned, tmp_path):
+    words = ("task=cartpole-swingup", "preset=cpu", "--tree", planned / "fake", "--design", "pairs", "--budget", 4)
+    done = call("ablate", *words, "--dir", tmp_path / "study", "--json")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)
+    assert data["answer"].startswith("On cartpole-swingup, the mean return is 12")
+    assert "whether all patches together help is not decided" in data["answer"]
+    assert [run["state"] for run in data["runs"]] == ["finished"] * 4
+    again = call("ablate", *words, "--dir", tmp_path / "study")
+    assert again.exit_code == 0 and "all without" not in again.stdout
+    other = call("ablate", "task=walker-walk", *words[1:], "--dir", tmp_path / "study")
+    assert other.exit_code == 3 and "another plan" in other.output
+
+
+def test_a_plan_can_be_run_one_by_one(study):
+    shown = json.loads(call("ablate", "status", study, "--json").stdout)
+    assert shown["counts"] == {"waiting": 8} and len(shown["runs"]) == 8
+    assert call("ablate", "run", study, "--index", 5).exit_code == 0
+    shown = json.loads(call("ablate", "status", study, "--json").stdout)
+    assert [one["index"] for one in shown["runs"] if one["state"] == "finished"] == [5]
+    assert "7 waiting" in call("ablate", "status", study).output
+    wrong = call("ablate", "run", study, "--index", 8)
+    assert wrong.exit_code == 2 and "they are 0 to 7" in wrong.output
+
+
+def test_a_damaged_done_file_is_named_and_the_run_made_again(study):
+    call("ablate", "run", study, "--index", 0)
+    (file,) = study.glob("runs/*/done.json")
+    whole = json.loads(file.read_text())
+    file.write_text(file.read_text()[:30])
+    assert "damaged" in call("ablate", "status", study).stdout
+    assert call("ablate", "run", study, "--index", 0).exit_code == 0
+    again = json.loads(file.read_text())
+    assert again["scores"] == whole["scores"]
+
+
+def test_a_full_disk_is_named_and_what_is_finished_kept(study, monkeypatch):
+    call("ablate", "run", study, "--index", 0)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("newtfix.ablate.study.os.fsync", full)
+    refused = call("ablate", "run", study, "--index", 1)
+    assert refused.exit_code == 1 and "No space left on device" in refused.output and "lost" in refused.output
+    monkeypatch.undo()
+    states = [one["state"] for one in json.loads(call("ablate", "status", study, "--json").stdout)["runs"]]
+    assert states.count("finished") == 1
+    assert call("ablate", "run", study, "--index", 1).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words, code, says",
+    (
+        (("task",), 2, "not of the form key=value"),
+        (("task=x", "--design", "latin"), 2, "there is no design 'latin'"),
+        (("status", "nowhere"), 2, "there is no study in nowhere"),
+        (("run", "nowhere"), 2, "there is no study in nowhere"),
+        (("task=x", "--budget", "5"), 2, "too small for the design both: it takes at least 24"),
+    ),
+)
+def test_what_is_wrong_is_said(words, code, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("newtfix.ablate.planning.resolve", lambda *_: _resolved())
+    refused = call("ablate", *words)
+    assert refused.exit_code == code and says in refused.output
+    assert not (tmp_path / "ablation" / "plan.json").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    refused = call("ablate", "task=cartpole-swingup", "--budget", "24", "--dir", tmp_path)
+    assert refused.exit_code == 2 and "thesis.tex" in refused.output
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def _resolved():
+    from newtfix.ablate.settings import Resolved
+
+    return Resolved("x", 6_000, 1, 1_000, True)
