@@ -77,9 +77,37 @@ class _Ended(KeyboardInterrupt):
 
 def main() -> None:
     """The entry point of the command `newtfix`."""
+    _open_what_is_closed()
     signal.signal(signal.SIGTERM, _end)
     gc.disable()  # a command is over soon, and syntax trees are many objects: looking for garbage took a fifth of it
-    app(prog_name="newtfix")
+    try:
+        app(prog_name="newtfix")
+    except OSError as problem:  # as help into a full disk
+        report.error(report.no_output(problem), as_json=False)
+        sys.exit(4)
+    finally:
+        _flush()
+
+
+def _open_what_is_closed() -> None:
+    """A file that is opened later must not become standard output by chance."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def _flush() -> None:
+    """Find out now whether all was printed, and not when nobody can say so any more."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            report.no_output(BrokenPipeError())
+        except (OSError, ValueError) as problem:
+            report.error(report.no_output(problem), as_json=False)
+            sys.exit(4)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -89,6 +117,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def _run(command: str, as_json: bool, *arguments: Any) -> None:
     """Run a command, imported only now; the one place where errors become words and exit codes."""
+    report.say_with_error(())
     try:
         work: Callable[..., int] = import_module(f"newtfix.commands.{command}").run
         code = work(*arguments)
@@ -96,7 +125,7 @@ def _run(command: str, as_json: bool, *arguments: Any) -> None:
         report.error(problem, as_json)
         code = problem.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        report.no_output(BrokenPipeError())
         code = 0
     except KeyboardInterrupt as request:
         report.say("newtfix: stopped")

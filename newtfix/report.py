@@ -11,9 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from newtfix.errors import NewtfixError
+from newtfix.errors import NewtfixError, OutputError
 
 SCHEMA = 1
 _LINE_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red", "\\": "dim"}
@@ -24,6 +25,7 @@ _HIDDEN = re.compile(
     "\u2060-\u206f\u2800\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+_with_error: list[str] = []
 _WORD_STYLES = {
     "critical": "red",
     "moderate": "yellow",
@@ -57,9 +59,20 @@ def shown(data: Any) -> Any:
     return [shown(one) for one in data] if isinstance(data, list | tuple) else data
 
 
+def say_with_error(notes: Iterable[str]) -> None:
+    """Notes that explain what may go wrong: where an error comes before they are said, they are said with it."""
+    _with_error[:] = notes
+
+
 def say(text: str) -> None:
-    """A line for the person at the terminal."""
-    print(visible(text), file=sys.stderr)
+    """A line for the person at the terminal; nothing where nobody can be told."""
+    with suppress(ValueError):
+        _with_error.remove(text)
+    if sys.stderr is not None:
+        try:
+            print(visible(text), file=sys.stderr, flush=True)
+        except (OSError, ValueError):
+            _silence(sys.stderr)
 
 
 def out(text: str = "") -> None:
@@ -74,20 +87,28 @@ def emit_json(data: Mapping[str, Any]) -> None:
 
 def error(problem: NewtfixError, as_json: bool) -> None:
     """What went wrong, where, and what to do next."""
-    if as_json:
-        emit_json(
-            {
-                "error": problem.message,
-                "where": problem.where,
-                "hint": problem.hint,
-                "exit_code": problem.exit_code,
-            }
-        )
-        return
+    if as_json and not isinstance(problem, OutputError):
+        try:
+            emit_json(_error_as_json(problem))
+            return
+        except OutputError as other:
+            problem = other
+    for note in tuple(_with_error):
+        say(note)
     say(f"newtfix: {problem.message}")
     for part in (problem.where, problem.hint):
         for line in part.splitlines():
             say(f"  {line}")
+
+
+def _error_as_json(problem: NewtfixError) -> dict[str, Any]:
+    return {
+        "error": problem.message,
+        "where": problem.where,
+        "hint": problem.hint,
+        "exit_code": problem.exit_code,
+        **({"notes": _with_error} if _with_error else {}),
+    }
 
 
 def diff(text: str) -> None:
@@ -107,7 +128,7 @@ def diff(text: str) -> None:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns: drawn by rich on a terminal, plain and never cut off elsewhere."""
     lines = [tuple(head), *(tuple(map(_cell, row)) for row in rows)]
-    if not sys.stdout.isatty():
+    if not is_terminal():
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         for line in lines:
             out("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -149,8 +170,12 @@ def heading(text: str) -> None:
     _terminal().print(Text(visible(text), "bold"))
 
 
+def is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def _in_colours() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def _terminal() -> Any:
@@ -161,10 +186,32 @@ def _terminal() -> Any:
 
 def _write(text: str) -> None:
     """UTF-8 whatever the locale, and no translation of line endings."""
-    sys.stdout.flush()
-    buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:
-        sys.stdout.write(text)
-    else:
-        buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.flush()
+    if sys.stdout is None:
+        raise OutputError("standard output is closed", hint="Nothing was printed. Send it somewhere: > FILE")
+    try:
+        sys.stdout.flush()
+        buffer = getattr(sys.stdout, "buffer", None)
+        if buffer is None:
+            sys.stdout.write(text)
+        else:
+            buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as problem:
+        raise no_output(problem) from problem
+
+
+def no_output(problem: Exception) -> OutputError:
+    """The error about a standard output that takes nothing more, as on a full disk."""
+    _silence(sys.stdout)
+    said = getattr(problem, "strerror", None) or str(problem)
+    return OutputError(f"cannot print: {said}", where="standard output", hint="Not all of it was printed.")
+
+
+def _silence(stream: Any) -> None:
+    """Let what is still to be written to a stream go nowhere, so that the end of the process is no second error."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

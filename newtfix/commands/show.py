@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -34,7 +33,7 @@ def run(name: str, tree: Path | None, named: Sequence[Path], as_json: bool) -> i
     result = _change(patch, patches)
     if as_json:
         report.emit_json(_as_json(patch, result))
-    elif sys.stdout.isatty():
+    elif report.is_terminal():
         _draw(page(patch, result))
     else:
         report.out(markdown(page(patch, result)).removesuffix("\n"))

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from newtfix.errors import TreeError
-from newtfix.files import inside
+from newtfix.files import inside, kept
+from newtfix.files.nesting import DEEPEST, is_too_deep, make_room
 
 OWN_FOLDER = ".newtfix"
 _SKIPPED = frozenset({"__pycache__", "logs", "wandb", "node_modules", "build", "dist", "venv", "site-packages"})
@@ -27,7 +28,8 @@ class Tree:
 
     `sources` maps relative posix paths to text with the file's own newlines, without a byte order mark.
     A file that is not UTF-8 is there too, read as Latin-1 and named in `foreign`: it must not be written. `left` are
-    files that were not read, and why: links that lead out of the tree, what is no regular file, what is too large.
+    files that have no text, and why: links that lead out of the tree, what is no regular file, what is too large, or
+    nested too deeply for a parser; of the last, `raw` has the bytes.
     """
 
     root: Path
@@ -60,8 +62,19 @@ def read_tree(root: Path) -> Tree:
     except OSError as error:
         raise _unreadable(error.filename or root, error) from error
     sources, foreign = _decoded(raw)
+    make_room()
+    for name in kept.value(
+        "deep", _listed(sources), lambda: sorted(filter(lambda one: is_too_deep(sources[one]), sources))
+    ):
+        left[name] = f"its code is nested more than {DEEPEST} deep"
+        del sources[name]
     _must_not_be_one_level_up(root, raw)
     return Tree(root, sources, raw, modes, foreign, left)
+
+
+def _listed(sources: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(sources):
+        yield from (name, sources[name])
 
 
 def is_source_name(path: str) -> bool:

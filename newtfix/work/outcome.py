@@ -54,7 +54,6 @@ def compute(session: Session, wanted: Sequence[str], *, complete: bool = False, 
     Raises:
         Refused: a patch does not fit, is there in part and may not be completed, or edits of others conflict.
     """
-    _must_be_known(session, wanted)
     plan = plan_for(session, wanted, complete) if wanted else None
     outcome = _outcome(session, wanted, plan, plan.after if plan else {}, applied_by(plan))
     found = _reports(session, outcome)
@@ -127,6 +126,7 @@ def fitting(session: Session, wanted: Sequence[str], complete: bool) -> tuple[tu
     """Those of `wanted` that fit with what they require and with what is applied, and why the others do not."""
     from newtfix.work.steps import fitting as fits
 
+    _must_be_known(session, session.requested)
     return fits(pristine_sources(session), session.requested, wanted, session.patches, complete, session.tree.foreign)
 
 
@@ -158,6 +158,7 @@ def save(session: Session, outcome: Outcome) -> None:
 
 def plan_for(session: Session, wanted: Sequence[str], complete: bool) -> Plan:
     """The plan for the pristine tree. What was completed once stays so; of others, only `complete` fills in parts."""
+    _must_be_known(session, wanted)
     before = session.ledger.completed if session.ledger else ()
     sources = pristine_sources(session)
     try:
@@ -322,7 +323,7 @@ def _must_be_known(session: Session, wanted: Sequence[str]) -> None:
         raise Refused(
             f"applied to this tree, but not among the patches at hand: {', '.join(unknown)}",
             where=", ".join(session.ledger.patches) if session.ledger else "",
-            hint=f"Name their directory with --patches DIR, or take them out: {out}",
+            hint=f"Name their folder with --patches DIR, allow it (newtfix trust DIR), or take them out: {out}",
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from newtfix import report
 from newtfix.errors import RecordError, Refused, TreeError, UsageError
 from newtfix.files.checked import put_aside
 from newtfix.files.ledger import (
@@ -93,7 +94,10 @@ class Session:
     @cached_property
     def unreadable(self) -> dict[str, str]:
         """Patched files that are gone, or that are no Python any more, and what is wrong with each."""
-        found = {path: _fault(path, self.tree.sources.get(path)) for path in sorted(self.pristine)}
+        found = {
+            path: self.tree.left.get(path) or _fault(path, self.tree.sources.get(path))
+            for path in sorted(self.pristine)
+        }
         return {path: fault for path, fault in found.items() if fault}
 
 
@@ -133,7 +137,9 @@ def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = Fal
     generated = _generated(target.root, record, tree) if record else {}
     notes += [f"{path} is not read: {reason}." for path, reason in tree.left.items()]
     session = Session(target, tree, ledger, pristine, found.load(), found.used, (), generated, stale)
-    return replace(session, notes=(*notes, *_cannot_be_read(session)))
+    session = replace(session, notes=(*notes, *_cannot_be_read(session)))
+    report.say_with_error(session.notes)
+    return session
 
 
 @contextmanager
