@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from newtfix.errors import Refused, TreeError
+from newtfix.files import inside
 from newtfix.files.checked import digest
 from newtfix.files.ledger import Entry, Ledger, fingerprint, ledger_changes
 from newtfix.files.merge import merge_files
+from newtfix.files.stage import appear, staging
 from newtfix.files.tree import OWN_FOLDER, copy_names, decode, encode
 from newtfix.files.write import Change, commit
 from newtfix.model import PatchReport, Plan, State
@@ -141,19 +143,17 @@ def save(session: Session, outcome: Outcome) -> None:
         _commit(session.target.root, outcome)
         return
     target = session.target.name
-    stage = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _copy(session.target.root, stage)
-        _commit(stage, outcome)
-        stage.rename(target)
+        with staging(target.parent, f".{target.name}.") as stage:
+            _copy(session.target.root, stage)
+            _commit(stage, outcome)
+            appear(stage, target)
     except OSError as error:
         raise TreeError(
             f"cannot create {target}: {error.strerror or error}",
             where=str(Path.cwd()),
             hint="Check the space on the disk and the permissions, or work elsewhere.",
         ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 def plan_for(session: Session, wanted: Sequence[str], complete: bool) -> Plan:
@@ -348,7 +348,15 @@ def _commit(root: Path, outcome: Outcome) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """A copy that its owner may write, also where the original is read-only."""
-    shutil.copytree(source, target, ignore=copy_names)
-    for folder, _, files in os.walk(target):
-        for path in (Path(folder), *(Path(folder, name) for name in files)):
-            path.chmod(path.stat().st_mode | 0o200)
+    for folder, folders, names in os.walk(source):
+        skipped = copy_names(folder, [*folders, *names])
+        folders[:] = [name for name in folders if name not in skipped]
+        path = Path(folder).relative_to(source).as_posix()
+        with inside.folder(target, "" if path == "." else path, make=True):
+            pass
+        for name in names:
+            if name not in skipped:
+                file = Path(folder, name)
+                place = name if path == "." else f"{path}/{name}"
+                mode = stat.S_IMODE(file.stat().st_mode) & 0o777 | 0o200
+                inside.write(target, place, inside.read_named(file), mode)
