@@ -71,7 +71,7 @@ class Shape:
     count: int | None = 1
     where: tuple[Where, ...] = ()
     every: str = ""
-    without: str = ""
+    without: str | tuple[str, ...] = ""
     fallback: bool = False
     untouched: tuple[str, ...] = ()
     near: tuple[str, ...] = ()

@@ -150,6 +150,13 @@ PATCH = Patch(
         Add("optional", "config", "", "from typing import Optional", optional=True),
         Add("import", "trainer", "", "from tqdm import tqdm", after="TensorDict", optional=True),
         Edit(
+            "not-due",
+            "trainer",
+            "Trainer.__init__",
+            (Shape("self._update_tokens = $none", "self._update_tokens = $none\nself._burst_due = False"),),
+            optional=True,
+        ),
+        Edit(
             "due",
             "trainer",
             "Trainer",

@@ -29,6 +29,7 @@ PATCH = Patch(
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
     only_where=(
+        Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("flat", ("trainer", "self._tds")),
     ),
@@ -39,22 +40,11 @@ PATCH = Patch(
             "Trainer",
             (
                 Shape(
-                    """
-                    $td = self.to_td($*row)
-                    $$between
-                    self._tds[$whole] = $td
-                    """,
-                    """
-                    $td = self.to_td($*row)
-                    $$between
-                    self._tds[$whole.long(), torch.arange($whole.shape[0])] = $td
-                    """,
+                    "self._tds[$whole] = $row",
+                    "self._tds[$whole.long(), torch.arange($whole.shape[0])] = $row",
+                    without=("self.to_td($_)", "self.to_td(obs=$_)"),
                     where=(STEPS,),
-                ),
-                Shape(
-                    "self._tds[$whole] = self.to_td($obs, $action, $*rest)",
-                    "self._tds[$whole.long(), torch.arange($whole.shape[0])] = self.to_td($obs, $action, $*rest)",
-                    where=(STEPS,),
+                    fallback=True,
                 ),
                 *(
                     Shape(

@@ -11,7 +11,7 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import TARGET_COPIES
 
 DROP = '''
@@ -65,6 +65,11 @@ PATCH = Patch(
     severity=Severity.MINOR,
     changes="dropout 0.01 behind the first linear layer of each Q network, in front of its LayerNorm",
     after=("scale-order",),
+    only_where=(
+        Fact("alike", ("layers", "QEnsemble", "self._Qs")),
+        Fact("first_is", ("layers", "mlp", "Sequential", "NormedLinear")),
+        Fact("called_whole", ("layers", "QEnsemble", "self._Qs")),
+    ),
     edits=(
         Add(
             "setting",

@@ -102,78 +102,6 @@ def _hand_over_segments(self, ep_len):
     return self._can_sample()
 '''
 
-# Finished episodes are stored whatever they are like, and as they are: segments are, too.
-EVERY_EPISODE = Where(
-    "trainer",
-    tuple(
-        f"if {test}:\n    $$_\n    self.buffer.add($*_)\n    $$_"
-        for test in ("$_ and $_", "$_ or $_", "$_ >= $_", "$_ > $_", "$_ != $_", "$_ == $_", "self.$_($*_)")
-    ),
-    "Trainer",
-    absent=True,
-)
-AS_IT_IS = Where(
-    "trainer",
-    (
-        *(
-            f"{change}\n$$_\nself.buffer.add($episode, $*_)"
-            for change in (
-                "$episode[$_] = $_",
-                "$episode[$_] *= $_",
-                "$episode[$_] += $_",
-                "$episode = self.$_($episode)",
-                "$episode = $variable($episode, $*_)",
-                "$episode.$_($*_)",
-            )
-        ),
-        "self.buffer.add(self.$_($variable), $*_)",
-        "self.buffer.add(self.$_.$_($*_), $*_)",
-        "if $variable:\n    $$_\n    self.buffer.add($*_)\n    $$_",
-        "self.buffer.add($variable($*_), $*_)",
-    ),
-    "Trainer",
-    absent=True,
-)
-# The rows go to the buffer and nowhere else, and it takes any number of them.
-TAILS = ("", ".clone()", ".unsqueeze(0)", ".clone().unsqueeze(0)", ".unsqueeze(0).clone()", "[None]", ".clone()[None]")
-GOES_ON = (
-    Where("trainer", tuple(f"$episode = {STORED}{tail}" for tail in TAILS), "Trainer"),
-    Where(
-        "trainer",
-        "$episode",
-        "Trainer",
-        absent=True,
-        outside=(*(f"self.buffer.add($episode{tail}, $*_)" for tail in TAILS), "$episode = $_"),
-    ),
-)
-GOES_AT_ONCE = (
-    Where(
-        "trainer", (*(f"self.buffer.add({STORED}{tail}, $*_)" for tail in TAILS), "self._take_segment($*_)"), "Trainer"
-    ),
-)
-ANY_LENGTH = (
-    Where("buffer", ("self._episode_length", "episode_length", "$_.episode_length"), "Buffer", absent=True),
-    Where(
-        "buffer",
-        (
-            "$_.shape[1] == $_",
-            "$_.shape[1] != $_",
-            "$_.size(1) == $_",
-            "$_.flip($*_)",
-            "$_.cumsum($*_)",
-            "reversed($_)",
-        ),
-        "Buffer.add",
-        absent=True,
-    ),
-    Where(
-        "buffer",
-        ("$_[$_] = $_", "$_[$_][$*_] = $_", "$_.set($*_)", "if $_:\n    $$_\n    return $_"),
-        "Buffer.add",
-        absent=True,
-        outside=('$_["episode"] = $_', '$_.set("episode", $_)'),
-    ),
-)
 # A step is stored before anything learns from it, and learning has no horizon of its own.
 STORED_FIRST = Where(
     "trainer",
@@ -263,6 +191,7 @@ PATCH = Patch(
     changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W",
     after=("planner-stats",),
     only_where=(
+        Fact("goes_only_to", ("trainer", "episodes", "self.buffer.add")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("unchanged", ("trainer", "rows", "kept")),
@@ -380,14 +309,7 @@ PATCH = Patch(
             "segments",
             "trainer",
             "Trainer",
-            tuple(
-                Shape(
-                    STORED,
-                    "self._take_segment($i, $ep_len[$i], finished=True)",
-                    where=(EVERY_EPISODE, AS_IT_IS, STORED_FIRST, ONE_HORIZON, *ANY_LENGTH, *goes),
-                )
-                for goes in (GOES_ON, GOES_AT_ONCE)
-            ),
+            (Shape(STORED, "self._take_segment($i, $ep_len[$i], finished=True)", where=(STORED_FIRST, ONE_HORIZON)),),
         ),
         Add(
             "methods",

@@ -91,16 +91,25 @@ def within(
 def only_called_by(tree: NewtTree, role: str, methods: tuple[str, ...], callers: tuple[str, ...]) -> Broken | None:
     """These methods are called by `callers` of the same class, and by nothing else in the tree."""
     allowed = {tree.methods(role)[one].node for one in callers if one in tree.methods(role)}
+    own = tree.roles[role].cls if role in tree.roles else None
     for file in tree.python:
         if not any(name in tree.sources[file] for name in methods):
             continue
-        own = [node for node in walk(tree.module(file)) if node in allowed]
-        inside = {node for one in own for node in walk(one)}
-        for node in walk(tree.module(file)):
+        nodes = walk(tree.module(file))
+        others = [n for n in nodes if isinstance(n, ast.ClassDef) and n.name != own and not _is_made_of(n, own)]
+        inside = {part for node in nodes if node in allowed for part in walk(node)}
+        theirs = {part for one in others for part in walk(one)}
+        for node in nodes:
             func = node.func if isinstance(node, ast.Call) and node not in inside else None
-            if isinstance(func, ast.Attribute) and func.attr in methods:
+            if not isinstance(func, ast.Attribute) or func.attr not in methods:
+                continue
+            if node not in theirs or dotted(func.value) != "self":
                 return tree.broken_in(file, node, f"{func.attr} is called here, too")
     return None
+
+
+def _is_made_of(cls: ast.ClassDef, name: str | None) -> bool:
+    return any(_last(base) == name for base in cls.bases)
 
 
 def only_named_in(tree: NewtTree, name: str, *roles: str) -> Broken | None:
@@ -171,3 +180,20 @@ def decided_once(tree: NewtTree, role: str, name: str) -> Broken | None:
 def _binds(node: ast.AST, name: str) -> bool:
     targets = targets_of(node)
     return any(isinstance(part, ast.Name) and part.id == name for target in targets for part in walk(target))
+
+
+def nothing_else_with(tree: NewtTree, role: str, method: str, name: str, called: str) -> Broken | None:
+    """A method calls `called` of an attribute, and hands it to nothing that could change it, but beside that call."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        call = node.value if isinstance(node, ast.Expr) else None
+        if found is None or not isinstance(call, ast.Call) or dotted(call.func) == f"{name}.{called}":
+            continue
+        handed = [dotted(one) for one in (*call.args, *(keyword.value for keyword in call.keywords), call.func)]
+        if any(one == name or one.startswith(f"{name}.") for one in handed):
+            around = [one for one in path_to(found.node, node) if isinstance(one, ast.With)]
+            if not any(
+                dotted(n.func) == f"{name}.{called}" for w in around for n in walk(w) if isinstance(n, ast.Call)
+            ):
+                return tree.broken(found, node, f"{method} does more with {name}")
+    return None

@@ -318,3 +318,49 @@ def _is_one(node: ast.expr, name: str, each: set[str]) -> bool:
             return True
         node = node.value
     return isinstance(node, ast.Name) and node.id in each
+
+
+def first_is(tree: NewtTree, role: str, function: str, made: str, kind: str) -> Broken | None:
+    """What a function of a module puts together (`made(...)`) begins with a part of this kind."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == function and found is not None:
+            for call in walk(node):
+                first = call.args[0] if isinstance(call, ast.Call) and _called(call) == made and call.args else None
+                if isinstance(first, ast.Call) and _called(first) != kind:
+                    return tree.broken_in(found.file, first, f"{function} does not begin with {kind}")
+    return None
+
+
+def called_whole(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
+    """The parts in a list of a class are called, and not taken apart, but where the class is made."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if not (isinstance(node, ast.ClassDef) and node.name == cls and found is not None):
+            continue
+        for method in node.body:
+            if isinstance(method, ast.FunctionDef) and method.name != "__init__":
+                for part in _taken_apart(method, name):
+                    return tree.broken_in(found.file, part, f"{method.name} takes one of {name} apart")
+    return None
+
+
+def _taken_apart(method: ast.AST, name: str) -> Iterator[ast.AST]:
+    nodes = walk(method)
+    lists = {name} | {
+        dotted(target)
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and any(dotted(p) == name for p in walk(node.value) if isinstance(p, ast.Attribute))
+        for target in node.targets
+    }
+    each = {
+        loop.target.id
+        for loop in nodes
+        if isinstance(loop, (ast.For, ast.comprehension))
+        and isinstance(loop.target, ast.Name)
+        and dotted(loop.iter) in lists
+    }
+    for node in nodes:
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in each:
+            yield node

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from newtfix.errors import PatchError
 from newtfix.facts import calls, parameters, reads
-from newtfix.facts.unchanged import never_changed, unchanged
+from newtfix.facts.unchanged import goes_only_to, never_changed, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
 from newtfix.newt.tree import Broken, NewtTree
@@ -33,6 +33,11 @@ def _never_changed(tree: NewtTree, fact: Fact) -> Broken | None:
     return never_changed(tree, role, list(STARTS[made](tree)), f"{made} are changed")
 
 
+def _goes_only_to(tree: NewtTree, fact: Fact) -> Broken | None:
+    role, made, called = fact.about
+    return goes_only_to(tree, role, list(STARTS[made](tree)), called, f"{made} do not go to {called} alone")
+
+
 def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
     role, method = fact.about
     return parameters.taken_as_given(tree, role, method, frozenset(fact.keys) or None)
@@ -57,6 +62,10 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "only_calls": lambda tree, f: calls.only_calls(tree, f.about[0], f.about[1], CALLERS[f.about[2]], f.about[2]),
     "once": _about(calls.once),
     "never_changed": _never_changed,
+    "goes_only_to": _goes_only_to,
+    "first_is": _about(reads.first_is),
+    "called_whole": _about(reads.called_whole),
+    "nothing_else_with": _about(calls.nothing_else_with),
     "within": lambda tree, f: calls.within(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
     "only_called_by": lambda tree, f: calls.only_called_by(tree, f.about[0], f.about[2:], f.about[1:2]),
     "only_named_in": _about(calls.only_named_in),

@@ -39,6 +39,31 @@ def never_changed(tree: NewtTree, role: str, starts: Sequence[Start], what: str)
     return None
 
 
+def goes_only_to(tree: NewtTree, role: str, starts: Sequence[Start], called: str, what: str) -> Broken | None:
+    """A value is handed to `called`, perhaps moved to another name before, and used for nothing else."""
+    for start in starts:
+        nodes = walk(start.method.node)
+        inside = {
+            part for node in nodes if isinstance(node, ast.Call) and dotted(node.func) == called for part in walk(node)
+        }
+        inside |= {part for node in nodes if (kept := _renames(node)) is not None for part in walk(kept)}
+        loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
+        flow = Flow(start.method.node, lambda call: tree.helper(role, call))
+        flow.uses(start.statement, start.names, loads)
+        for node in loads:
+            if node in flow.met and node not in inside:
+                return tree.broken(start.method, node, what)
+    return None
+
+
+def _renames(node: ast.AST) -> ast.expr | None:
+    """What a statement gives another name: the value as it is, or moved."""
+    value = node.value if isinstance(node, ast.Assign) else None
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and not value.keywords:
+        value = value.func.value
+    return value if isinstance(value, (ast.Name, ast.Attribute, ast.Subscript)) else None
+
+
 def _follow(
     tree: NewtTree,
     role: str,

@@ -44,13 +44,33 @@ def check(shape: Shape, patch: str, file: str, module: cst.Module, pristine: cst
     own = _function(pristine, *function[1])
     if own is None or _gets_another_body(shape):
         return
-    taken = sorted(names & set(_bound(own)))
+    taken = sorted(
+        (names & set(_bound(own))) - (_of_loops(own) & _of_loops(*pat.parse_pattern(shape.after, True).statements))
+    )
     if taken:
         raise Refused(
             f"patch {patch!r} needs the name {taken[0]!r}, which the tree uses there for something else",
             where=f"in {file}, {'.'.join(name for name in function[1] if name)}",
             hint=f"rename the tree's own {taken[0]}, and run the command again; nothing was written",
         )
+
+
+def _of_loops(*roots: Any) -> set[str]:
+    """The names that are variables of loops, and nothing else."""
+    loops = {
+        node.target.value
+        for root in roots
+        for node in pat.walk(root)
+        if isinstance(node, cst.For) and isinstance(node.target, cst.Name)
+    }
+    others = [name for root in roots for name in _bound(root)]
+    return {
+        name for name in loops if others.count(name) == sum(_is_loop(node, name) for r in roots for node in pat.walk(r))
+    }
+
+
+def _is_loop(node: Any, name: str) -> bool:
+    return isinstance(node, cst.For) and isinstance(node.target, cst.Name) and node.target.value == name
 
 
 def _gets_another_body(shape: Shape) -> bool:

@@ -367,11 +367,10 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: Bindings
     return Look(State.DRIFTED, shape=shape, matches=tuple(before), found=count)
 
 
-def _contains(match: pat.Match, source: str, root: cst.CSTNode, path: pat.Path) -> bool:
-    """Whether code like `source` is in a place where a pattern matched."""
-    if not source:
-        return False
-    return any(pat.within(found, match) for found in pat.search(source, root, {}, path))
+def _contains(match: pat.Match, sources: str | tuple[str, ...], root: cst.CSTNode, path: pat.Path) -> bool:
+    """Whether code like one of `sources` is in a place where a pattern matched."""
+    each = (sources,) if isinstance(sources, str) else sources
+    return any(pat.within(found, match) for source in each if source for found in pat.search(source, root, {}, path))
 
 
 def _stray(shape: Shape, root: cst.CSTNode, path: pat.Path, places: Sequence[pat.Match]) -> list[pat.Match]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.code.syntax import words
 from newtfix.code.view import view
 from newtfix.code.view.inert import is_mark
 from newtfix.match import pattern as pat
@@ -54,7 +55,9 @@ def _replace_run(module: cst.Module, match: pat.Match, template: pat.Pattern) ->
     matched = block.body[match.start : match.stop]
     new = render.render_statements(template, match, matched, render.style_at(module, match.path))
     behind = list(block.body[match.stop :])
-    if (lost := _lost(matched, new)) and not _replaces_function(matched, new):
+    gone = _set_in(matched) - _set_in(new)
+    lost = [line for line in _lost(matched, new) if not gone & words(line.comment.value if line.comment else "")]
+    if lost and not _replaces_function(matched, new):
         target = new if new else behind
         if target:
             target[0] = target[0].with_changes(leading_lines=[*lost, *target[0].leading_lines])
@@ -63,6 +66,14 @@ def _replace_run(module: cst.Module, match: pat.Match, template: pat.Pattern) ->
     body = [*block.body[: match.start], *new, *behind]
     changed: cst.Module = render.replace_at(module, match.path, block.with_changes(body=body))
     return changed
+
+
+def _set_in(statements: Sequence[Any]) -> set[str]:
+    """The variables that statements give a value to."""
+    targets = [
+        node.target for one in statements for node in pat.walk(one) if isinstance(node, (cst.AssignTarget, cst.For))
+    ]
+    return {node.value for target in targets for node in pat.walk(target) if isinstance(node, cst.Name)}
 
 
 def _lost(old: Sequence[Any], new: Sequence[Any]) -> list[cst.EmptyLine]:

@@ -215,7 +215,9 @@ def _in_shape(name: str, shape: Shape) -> Iterator[Problem]:
     if not shape.before.strip():
         yield f"{name}: before is empty", "", "An Add brings code that takes the place of nothing."
     for field in ("before", "after", "present", "every", "without"):
-        yield from _no_pattern(f"{name}, {field}", getattr(shape, field) or "")
+        given = getattr(shape, field) or ""
+        for source in (given,) if isinstance(given, str) else given:
+            yield from _no_pattern(f"{name}, {field}", source)
     yield from _in_conditions(f"{name}, where", shape.where)
     yield from _unbound(f"{name}, after", shape.after, _holes(shape.before) | _bound(shape.where), "before or where")
 

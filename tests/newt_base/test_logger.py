@@ -133,7 +133,7 @@ def test_checkpoints_appear_whole_or_not_at_all(make):
     path = logger.save_agent(Agent(), "10_000", step=3)
     assert path == logger.last_checkpoint == logger.model_dir / "10_000.pt"
     assert torch.load(path, weights_only=True) == {"step": 3}
-    with pytest.raises(OSError, match="disk full.*20_000"):
+    with pytest.raises(OSError, match=r"disk full.*20_000"):
         logger.save_agent(Agent(fails=True), "20_000")
     assert [entry.name for entry in logger.model_dir.iterdir()] == ["10_000.pt"]
     assert logger.last_checkpoint == path

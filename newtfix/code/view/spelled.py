@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import libcst as cst
@@ -153,7 +154,33 @@ def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -
                 code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
                 if code is not None and "self." in code:
                     known[target.id] = code
+    known |= {
+        name: ast.unparse(value) for name, value in _temporaries(function.body, stored, nodes) if name not in known
+    }
     return [_Name(scope, name, code) for name, code in known.items()]
+
+
+def _temporaries(
+    block: list[ast.stmt], stored: Mapping[str, int], nodes: list[ast.AST]
+) -> Iterator[tuple[str, ast.expr]]:
+    """Names for a condition, or for what a loop goes through, that the next statement asks for and nothing else."""
+    for statement, then in pairwise([*block, None]):
+        match statement, then:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Compare() | ast.BoolOp() as value),
+                ast.If(test=ast.Name(id=asked)),
+            ) | (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value),
+                ast.For(iter=ast.Name(id=asked)),
+            ) if name == asked and stored[name] == 1 and _reads(name, nodes) == 1:
+                yield name, value
+        for inner in ("body", "orelse", "finalbody"):
+            if isinstance(getattr(statement, inner, None), list):
+                yield from _temporaries(getattr(statement, inner), stored, nodes)
+
+
+def _reads(name: str, nodes: list[ast.AST]) -> int:
+    return sum(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in nodes)
 
 
 def _unconditional(block: list[ast.stmt]) -> Iterator[ast.stmt]:
