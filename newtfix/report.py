@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +26,7 @@ _HIDDEN = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _with_error: list[str] = []
+_find_more: list[Callable[[], Iterable[str]]] = []
 _WORD_STYLES = {
     "critical": "red",
     "moderate": "yellow",
@@ -59,9 +60,20 @@ def shown(data: Any) -> Any:
     return [shown(one) for one in data] if isinstance(data, list | tuple) else data
 
 
-def say_with_error(notes: Iterable[str]) -> None:
-    """Notes that explain what may go wrong: where an error comes before they are said, they are said with it."""
+def say_with_error(notes: Iterable[str], more: Callable[[], Iterable[str]] = tuple) -> None:
+    """Notes that explain what may go wrong: where an error comes before they are said, they are said with it.
+
+    Args:
+        more: finds out more of them, when there is an error.
+    """
     _with_error[:] = notes
+    _find_more[:] = [more]
+
+
+def _explanations() -> list[str]:
+    found = [*_with_error, *(note for more in _find_more for note in more())]
+    say_with_error(())
+    return found
 
 
 def say(text: str) -> None:
@@ -93,7 +105,7 @@ def error(problem: NewtfixError, as_json: bool) -> None:
             return
         except OutputError as other:
             problem = other
-    for note in tuple(_with_error):
+    for note in _explanations():
         say(note)
     say(f"newtfix: {problem.message}")
     for part in (problem.where, problem.hint):
@@ -102,12 +114,13 @@ def error(problem: NewtfixError, as_json: bool) -> None:
 
 
 def _error_as_json(problem: NewtfixError) -> dict[str, Any]:
+    notes = _explanations()
     return {
         "error": problem.message,
         "where": problem.where,
         "hint": problem.hint,
         "exit_code": problem.exit_code,
-        **({"notes": _with_error} if _with_error else {}),
+        **({"notes": notes} if notes else {}),
     }
 
 

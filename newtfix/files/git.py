@@ -84,11 +84,14 @@ def uncommitted(repository: Repository, paths: Collection[str]) -> dict[str, str
     return {path.removeprefix(repository.prefix): _STATES.get(state, "uncommitted") for state, path in entries}
 
 
-def keeps_carriage_returns(repository: Repository, paths: Collection[str]) -> bool:
-    """Whether git itself, and not only the checkout, has lines of these files that end with a carriage return."""
+def with_carriage_returns(repository: Repository, paths: Collection[str]) -> set[str]:
+    """Those of the files of which git itself, and not only the checkout, has lines that end with a carriage return."""
+    if not paths:
+        return set()
     with _asking(repository) as ask:
         said = ask("ls-files", "-z", "--eol", "--", *_in_repository(repository, paths))
-    return any(entry.split("\t")[0].startswith(("i/crlf", "i/mixed")) for entry in said.split("\0") if entry)
+    entries = (entry.partition("\t") for entry in said.split("\0") if entry)
+    return {path.removeprefix(repository.prefix) for how, _, path in entries if how.startswith(("i/crlf", "i/mixed"))}
 
 
 def _in_repository(repository: Repository, paths: Iterable[str]) -> list[str]:

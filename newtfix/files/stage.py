@@ -43,7 +43,8 @@ def appear(stage: Path, target: Path) -> None:
         raise FileExistsError(17, "it is there already", str(target))
     with inside.folder(stage.parent) as at, inside.folder(target.parent) as target_at:
         system.rename(stage.name, at, target.name, target_at)
-        system.sync(target_at)
+        with suppress(OSError):  # it is there now, whatever comes
+            system.sync(target_at)
 
 
 def fill(folder: Path, files: Mapping[str, bytes], mode: Callable[[str], int] = lambda path: 0o644) -> None:

@@ -32,6 +32,7 @@ from newtfix.files.write import commit, is_interrupted, recover
 from newtfix.model import Patch, PatchReport, Place, Plan, State
 from newtfix.work import planning
 from newtfix.work.allowed import folders
+from newtfix.work.blame import explanations
 from newtfix.work.places import base_tree
 from newtfix.work.settings import configured_patches
 
@@ -138,7 +139,7 @@ def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = Fal
     notes += [f"{path} is not read: {reason}." for path, reason in tree.left.items()]
     session = Session(target, tree, ledger, pristine, found.load(), found.used, (), generated, stale)
     session = replace(session, notes=(*notes, *_cannot_be_read(session)))
-    report.say_with_error(session.notes)
+    report.say_with_error(session.notes, lambda: explanations(tree))
     return session
 
 

@@ -13,10 +13,10 @@ from newtfix.errors import Refused
 from newtfix.files.git import (
     Repository,
     find_repository,
-    keeps_carriage_returns,
     must_be_clean,
     must_take_commits,
     uncommitted,
+    with_carriage_returns,
 )
 
 
@@ -117,7 +117,7 @@ def test_no_question_runs_what_the_repository_names(repo: Path, set_trap: Callab
     if set_trap is not lazy:
         assert found is not None and found.prefix == "tree/" and found.top == repo
         assert uncommitted(found, ["trainer.py", "config.py"]) == {"trainer.py": "uncommitted"}
-        assert not keeps_carriage_returns(found, ["trainer.py", "config.py"])
+        assert not with_carriage_returns(found, ["trainer.py", "config.py"])
         with pytest.raises(Refused, match=r"trainer\.py \(uncommitted\)"):
             must_be_clean(repo / "tree", {"trainer.py": b""}, {})
         with pytest.raises(Refused, match="uncommitted changes"):
@@ -165,15 +165,15 @@ def test_line_ends_of_the_checkout_are_no_edit(repo: Path, how: str) -> None:
     assert (repo / "tree/trainer.py").read_bytes() == b"x = 1\r\n"
     assert states(repo) == {}
     found = find_repository(repo / "tree")
-    assert found is not None and not keeps_carriage_returns(found, ["trainer.py"])
+    assert found is not None and not with_carriage_returns(found, ["trainer.py"])
 
 
 def test_carriage_returns_that_git_has(repo: Path) -> None:
     (repo / "tree/trainer.py").write_bytes(b"x = 1\r\n")
     git(repo, "commit", "-qam", "second")
     found = find_repository(repo / "tree")
-    assert found is not None and keeps_carriage_returns(found, ["trainer.py"])
-    assert not keeps_carriage_returns(found, ["config.py"])
+    assert found is not None and with_carriage_returns(found, ["trainer.py"])
+    assert not with_carriage_returns(found, ["config.py"])
 
 
 @pytest.mark.parametrize("kind", ["worktree", "split index", "sha256", "no commit"])
