@@ -11,6 +11,7 @@ from pathlib import Path
 from newtfix.errors import Refused, TreeError
 from newtfix.files import inside
 from newtfix.files.checked import digest
+from newtfix.files.journal import unusable_folder
 from newtfix.files.ledger import Entry, Ledger, fingerprint, ledger_changes
 from newtfix.files.merge import merge_files
 from newtfix.files.stage import appear, staging
@@ -341,7 +342,10 @@ def _memorable(directory: Path, root: Path) -> str:
 
 def _commit(root: Path, outcome: Outcome) -> None:
     changes = [Change(path, outcome.before[path], outcome.after[path]) for path in outcome.after]
-    changes += ledger_changes(root, outcome.ledger, outcome.pristine, outcome.generated)
+    try:
+        changes += ledger_changes(root, outcome.ledger, outcome.pristine, outcome.generated)
+    except OSError as problem:
+        raise unusable_folder(root, problem) from problem
     if changes:
         commit(root, changes)
 

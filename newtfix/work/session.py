@@ -14,6 +14,7 @@ from pathlib import Path
 from newtfix import report
 from newtfix.errors import RecordError, Refused, TreeError, UsageError
 from newtfix.files.checked import put_aside
+from newtfix.files.journal import unusable_folder
 from newtfix.files.ledger import (
     Ledger,
     Record,
@@ -119,6 +120,13 @@ def find_patches(named: Iterable[Path], target: Target) -> tuple[dict[str, Patch
 
 def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = False) -> Session:
     """Read everything a command needs; `held`: the caller has locked the tree."""
+    try:
+        return _open(target, named, held)
+    except OSError as problem:
+        raise unusable_folder(target.root, problem) from problem
+
+
+def _open(target: Target, named: Sequence[Path], held: bool) -> Session:
     notes = list(_tidy(target.root, held))
     tree = read_tree(target.root)
     record, stale = _record(tree, held)
