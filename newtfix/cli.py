@@ -62,7 +62,7 @@ TreeWithPatches = Annotated[
     Optional[Path], typer.Option("--tree", metavar="DIR", help="The tree; else ./newt_patched.")
 ]
 Patches = Annotated[
-    Optional[list[Path]], typer.Option("--patches", metavar="DIR", help="More patches: Python files, loaded as code.")
+    Optional[list[Path]], typer.Option("--patches", metavar="DIR", help="More patches: Python files, run as code.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
@@ -303,7 +303,7 @@ def parity(
     tol: Annotated[float, typer.Option("--tol", help="The largest relative error that counts as equal.")] = 1e-4,
     as_json: Json = False,
 ) -> None:
-    """Compare the tree's world model and losses with recorded numbers; exit with 1 unless they agree."""
+    """Run the tree's world model and losses, and compare with recorded numbers; exit with 1 unless they agree."""
     _run("parity", as_json, fixture, tree, patches or [], tol, as_json)
 
 

@@ -148,7 +148,9 @@ def restore(root: Path, steps: Sequence[Step]) -> tuple[list[str], list[str]]:
         if step.old is not None and displaced in (None, step.new):
             kept += _swap_out(root, with_values(step, staged=_copy_of_old(root, step)))
             continue
-        if displaced != step.old:
+        if displaced == step.new:  # a second name of the new file, to which a rename would do nothing
+            inside.remove(root, step.staged)
+        elif displaced != step.old:
             edited.append(step.path)
         kept += _swap_out(root, step)
     return edited, kept

@@ -122,6 +122,8 @@ def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = Fal
     """Read everything a command needs; `held`: the caller has locked the tree."""
     try:
         return _open(target, named, held)
+    except FileNotFoundError:  # as where the working folder is gone
+        raise
     except OSError as problem:
         raise unusable_folder(target.root, problem) from problem
 
