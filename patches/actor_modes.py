@@ -283,6 +283,14 @@ SCALE_FIRST = """with torch.no_grad():
     $$others
 """
 
+# What a policy's loss is made of, in whatever way it is written down.
+LOSS_CALLS = (
+    *"pi Q scale sum mean exp log pow square abs clamp clip min max where zeros_like ones_like unsqueeze".split(),
+    *"squeeze view reshape expand flatten size dim detach item float update get items no_grad len range type".split(),
+    *"dict append stack cat gaussian_logprob gaussian_logprob_constrained masked_bc mse_loss action_mask zip".split(),
+    *"enumerate clone to long copy".split(),
+)
+
 PATCH = Patch(
     title="Five actor modes",
     severity=Severity.MODERATE,
@@ -290,6 +298,8 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("burst",),
     only_where=(
+        Fact("plain", ("world_model", "pi", "gaussian_logprob", "randn_like", "randn")),
+        Fact("uses_only", ("agent", "_pi_loss", *LOSS_CALLS)),
         Fact("unchanged", ("world_model", "latents", "given to the policy's network")),
         Fact("unchanged", ("world_model", "means", "squashed")),
         Fact("unchanged", ("world_model", "squashed actions", "given by the policy")),

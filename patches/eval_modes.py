@@ -211,6 +211,7 @@ PATCH = Patch(
         Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
     ),
     only_where=(
+        Fact("never_under", ("agent", ".discount", "Pow")),
         Fact("asks_only", ("trainer", "self.env", "eval_mode", "reset", "step", "rand_act")),
         Fact("matters", ("agent", "forward", "mpc")),
         Fact("taken_as_stored", ("buffer", "reward")),

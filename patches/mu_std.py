@@ -155,6 +155,8 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("unchanged", ("trainer", "means of actions", "put into a row as mu")),
+        Fact("unchanged", ("trainer", "deviations of actions", "put into a row as std")),
         Fact("decided_once", ("trainer", "self.env.rand_act")),
         Fact("unchanged", ("trainer", "random actions", "stored")),
         Fact("unchanged", ("trainer", "actions", "put into a row")),

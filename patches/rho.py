@@ -142,6 +142,8 @@ PATCH = Patch(
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
     only_where=(
+        Fact("attribute_only_in", ("rho", "agent")),
+        Fact("never_under", ("agent", ".horizon", "Div", "_loss_fn")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),

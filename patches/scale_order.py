@@ -80,6 +80,7 @@ PATCH = Patch(
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
     only_where=(
+        Fact("unchanged", ("agent", "Q values", "followed by the scale")),
         Fact("nothing_else_with", ("agent", "update_pi", "self.scale", "update")),
         Fact("only_called_by", ("agent", "update_pi", "_pi_loss", "pi_loss")),
         Fact("read_only_after", ("agent", "self.scale", "self.model.Q")),

@@ -48,6 +48,8 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
     for node in walk(written):
         if isinstance(node, (ast.If, ast.Assert)) and _depends(node, lengths, parameter):
             return tree.broken(method, node, f"{name} asks for a length")
+        if isinstance(node, ast.If) and any(isinstance(part, (ast.Return, ast.Continue)) for part in walk(node)):
+            return tree.broken(method, node, f"{name} does not keep everything")
         for entry in _entries_read(node, parameter):
             return tree.broken(method, entry, f"{name} computes with the rows of a whole episode")
         if isinstance(node, ast.Subscript) and _cuts(node, parameter):

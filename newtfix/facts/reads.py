@@ -9,6 +9,7 @@ from newtfix.code import effects
 from newtfix.code.flow import Flow
 from newtfix.code.paths import targets_of
 from newtfix.code.syntax import dotted, parts, walk
+from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _NORMALISES = frozenset("sum mean norm softmax normalize amax max log_softmax".split())
@@ -157,9 +158,11 @@ def _reads(call: ast.Call, setting: str) -> bool:
 
 
 def not_scaled(tree: NewtTree, role: str, setting: str, *but: str) -> Broken | None:
-    """Nothing multiplies a setting by a number, or divides it, other than `but`: what it says is what counts."""
+    """Nothing multiplies a setting by a number, or divides it, other than `but`, and nothing sets it anew."""
     for method in tree.methods(role).values():
         for node in walk(method.node):
+            if any(dotted(target).rpartition(".")[2] == setting for target in targets_of(node)):
+                return tree.broken(method, node, f"{setting} is set anew")
             if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
                 factors = list(_factors(node))
                 if any(_mentions(one, setting) for one in factors) and any(
@@ -364,3 +367,63 @@ def _taken_apart(method: ast.AST, name: str) -> Iterator[ast.AST]:
     for node in nodes:
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in each:
             yield node
+
+
+def never_under(tree: NewtTree, role: str, name: str, operator: str, *methods: str) -> Broken | None:
+    """An attribute is no operand of such an operator: not raised to a power ("Pow"), say, and nothing divided by it."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node) if not methods or method.name in methods else ():
+            if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op).__name__ == operator:
+                operands = (
+                    [node.right if operator == "Div" else node.left] if isinstance(node, ast.BinOp) else [node.value]
+                )
+                if any(dotted(one).endswith(name) for one in walk(operands[0]) if isinstance(one, ast.Attribute)):
+                    return tree.broken(method, node, f"{name} is used another way")
+    return None
+
+
+def attribute_only_in(tree: NewtTree, name: str, *roles: str) -> Broken | None:
+    """An attribute (not a setting) of this name is read in the files of these roles alone."""
+    known = {tree.roles[role].file for role in roles if role in tree.roles}
+    for file in tree.python:
+        for node in walk(tree.module(file)) if file not in known and name in tree.sources[file] else ():
+            if isinstance(node, ast.Attribute) and node.attr == name and not dotted(node.value).endswith("cfg"):
+                return tree.broken_in(file, node, f"{name} is used here as well")
+    return None
+
+
+def calls_no(tree: NewtTree, role: str, function: str, *names: str) -> Broken | None:
+    """A function of a module calls none of these."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == function and found is not None:
+            for call in walk(node):
+                if isinstance(call, ast.Call) and _called(call) in names:
+                    return tree.broken_in(found.file, call, f"{function} has {_called(call)} already")
+    return None
+
+
+def plain(tree: NewtTree, role: str, method: str, called: str, *makers: str) -> Broken | None:
+    """What `called` gets first, in a method, is what one of `makers` returned, and nothing made of it."""
+    found = tree.methods(role).get(method)
+    nodes = walk(found.node) if found is not None else []
+    names = {dotted(n.args[0]) for n in nodes if isinstance(n, ast.Call) and _called(n) == called and n.args} - {""}
+    for node in nodes:
+        if not (isinstance(node, ast.Assign) and names & set(map(dotted, node.targets)) and found is not None):
+            continue
+        value = same_as(node.value) or node.value
+        made = any(isinstance(part, ast.Call) and _called(part) in makers for part in walk(value))
+        if made and not (isinstance(value, ast.Call) and _called(value) in makers):
+            return tree.broken(found, node, f"what {called} gets is not as {' or '.join(makers)} made it")
+    return None
+
+
+def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | None:
+    """A method that is replaced whole calls nothing but these and methods of its class."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        if not isinstance(node, ast.Call) or found is None or _called(node) in names or _called(node)[:1].isupper():
+            continue
+        if tree.called(role, node) is None:
+            return tree.broken(found, node, f"{method} has something of its own, which would be lost")
+    return None

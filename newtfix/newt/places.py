@@ -175,11 +175,32 @@ def picked(tree: NewtTree) -> Iterator[Start]:
     return _starts(tree, "agent", 0, "self.mppi", "self._mppi")
 
 
-def given_action(tree: NewtTree) -> Iterator[Start]:
-    """The action that a row is made of."""
-    method = tree.methods("trainer").get("to_td")
-    if method is not None and any(one.arg == "action" for one in method.node.args.args):
-        yield Start(method, None, ("action",))
+def _given(name: str) -> Callable[[NewtTree], Iterator[Start]]:
+    """What a row is made of."""
+
+    def find(tree: NewtTree) -> Iterator[Start]:
+        method = tree.methods("trainer").get("to_td")
+        if method is not None and any(one.arg == name for one in method.node.args.args):
+            yield Start(method, None, (name,))
+
+    return find
+
+
+def inputs(tree: NewtTree) -> Iterator[Start]:
+    """What an ensemble is asked about."""
+    for method in tree.of_class("layers", "QEnsemble"):
+        names = [one.arg for one in method.node.args.args if one.arg != "self"]
+        yield from [Start(method, None, (names[0],))] if names and method.name != "__init__" else []
+
+
+def values(tree: NewtTree) -> Iterator[Start]:
+    """The Q values that the policy's loss gives back, or that are computed in its place."""
+    for start in (
+        *_starts(tree, "agent", 1, "self.pi_loss", "self._pi_loss"),
+        *_starts(tree, "agent", 0, "self.model.Q"),
+    ):
+        if start.method.name == "update_pi":
+            yield start
 
 
 def latents(tree: NewtTree) -> Iterator[Start]:
@@ -292,16 +313,44 @@ def _is_noise(node: ast.expr) -> bool:
     return any(dotted(func).rpartition(".")[2] in ("randn", "randn_like", "normal") for func in calls)
 
 
-def entered(tree: NewtTree) -> Iterator[End]:
-    """The action that goes into a row."""
-    method = tree.methods("trainer").get("to_td")
-    for node in walk(method.node) if method is not None else ():
-        if isinstance(node, ast.keyword) and node.arg == "action" and method is not None:
-            yield End(method, node.value)
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == "action" and method is not None:
-                    yield End(method, value)
+def _entered(name: str) -> Callable[[NewtTree], Iterator[End]]:
+    """What goes into a row under a name."""
+
+    def find(tree: NewtTree) -> Iterator[End]:
+        method = tree.methods("trainer").get("to_td")
+        for node in walk(method.node) if method is not None else ():
+            if isinstance(node, ast.keyword) and node.arg == name and method is not None:
+                yield End(method, node.value)
+            elif isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == name and method is not None:
+                        yield End(method, value)
+
+    return find
+
+
+def evaluated(tree: NewtTree) -> Iterator[End]:
+    """What each network of an ensemble gets."""
+    for method in tree.of_class("layers", "QEnsemble"):
+        loops = (node for node in walk(method.node) if isinstance(node, (ast.For, ast.comprehension)))
+        each = {dotted(loop.target) for loop in loops} if method.name != "__init__" else set()
+        for node in walk(method.node):
+            if isinstance(node, ast.Call) and dotted(node.func) in each and node.args:
+                yield End(method, node.args[0])
+
+
+def _taken_from(node: ast.expr) -> ast.expr:
+    """What an expression takes a part of, or moves."""
+    match node:
+        case ast.Subscript(value=inner) | ast.Call(func=ast.Attribute(value=inner)):
+            return _taken_from(inner)
+    return node
+
+
+def followed_by_scale(tree: NewtTree) -> Iterator[End]:
+    """The values that the running scale follows."""
+    for end in _arguments(tree, "agent", "self.scale.update", 0):
+        yield End(end.method, _taken_from(end.expression))
 
 
 def asked(tree: NewtTree) -> Iterator[End]:
@@ -408,7 +457,11 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "the planner's deviation": elite,
     "elite actions": picked,
     "the total loss": total,
-    "actions": given_action,
+    "actions": _given("action"),
+    "means of actions": _given("mu"),
+    "deviations of actions": _given("std"),
+    "inputs": inputs,
+    "Q values": values,
     "latents": latents,
     "squashed actions": squashed,
     "means": means,
@@ -423,7 +476,11 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "handed to the policy": cloned,
     "explored from": explored,
     "minimised": minimised,
-    "put into a row": entered,
+    "put into a row": _entered("action"),
+    "put into a row as mu": _entered("mu"),
+    "put into a row as std": _entered("std"),
+    "evaluated": evaluated,
+    "followed by the scale": followed_by_scale,
     "given to the policy's network": asked,
     "given by the policy": given,
     "squashed": squashing,

@@ -69,6 +69,11 @@ class NewtTree:
             self._methods[role] = {} if found is None or found.cls is None else self._of_class(found.file, found.cls)
         return self._methods[role]
 
+    def of_class(self, role: str, cls: str) -> Iterable[Method]:
+        """The methods of a class in the file of a role."""
+        found = self.roles.get(role)
+        return self._of_class(found.file, cls).values() if found is not None else ()
+
     def _of_class(self, file: str, cls: str) -> dict[str, Method]:
         own: dict[str, Method] = {}
         for node in self.module(file).body:

@@ -34,7 +34,7 @@ def _reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator
         before, now = functions(sources[file]), functions(text)
         for key in before.keys() & now.keys():
             old, new = before[key].node, now[key].node
-            if before[key].cls and before[key].lines != now[key].lines:
+            if before[key].lines != now[key].lines:
                 change = _Change(before[key].cls, _signature(old), _signature(new), _results(old), _results(new))
                 if change.matters:
                     changed.setdefault(new.name, []).append(change)
@@ -42,7 +42,7 @@ def _reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator
     lost = _entries_of([sources[file] for file in after]) - _entries_of(after.values())
     lost -= _entries_of(text for text in texts.values() if not lost.isdisjoint(words(text)))
     for file, text in texts.items():
-        if any(f".{name}(" in text for name in changed):
+        if any(f"{name}(" in text for name in changed):
             stale = list(_stale_calls(file, text, changed))
             there = {ast.dump(parent) for parent, *_ in _calls(parsed(sources[file]), changed)} if stale else ()
             yield from (one for dump, one in stale if dump in there)
@@ -93,22 +93,26 @@ class _Change:
         return len(self.gave) == len(self.gives) == 1 and self.gave != self.gives and 0 not in self.gave | self.gives
 
 
-def _calls(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, ast.Call, ast.Attribute]]:
-    """Calls of methods with these names, each with what it is a part of, and what is called."""
+def _calls(tree: ast.AST, names: Collection[str]) -> Iterator[tuple[ast.AST, ast.Call, str]]:
+    """Calls of functions and methods with these names, each with what it is a part of, and the name."""
     for parent in walk(tree):
         for call in parts(parent):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in names:
-                yield parent, call, call.func
+            func = call.func if isinstance(call, ast.Call) else None
+            name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+            if isinstance(call, ast.Call) and name in names:
+                yield parent, call, name
 
 
 def _stale_calls(file: str, text: str, changed: Mapping[str, list[_Change]]) -> Iterator[tuple[str, Reliance]]:
     own = functions(text)
     for statement in parsed(text).body:
         cls = statement.name if isinstance(statement, ast.ClassDef) else ""
-        for parent, call, method in _calls(statement, changed):
-            for change in changed[method.attr]:
-                another = cls != change.cls and f"{cls}.{method.attr}" in own and ast.unparse(method.value) == "self"
-                told = "" if another else _stale(method.attr, parent, call, change)
+        for parent, call, name in _calls(statement, changed):
+            for change in changed[name]:
+                if isinstance(call.func, ast.Attribute) is not bool(change.cls):
+                    continue
+                another = cls != change.cls and f"{cls}.{name}" in own and ast.unparse(call.func) == f"self.{name}"
+                told = "" if another else _stale(name, parent, call, change)
                 if told:
                     yield ast.dump(parent), Reliance(file, call.lineno, told)
 
