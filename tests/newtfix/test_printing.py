@@ -66,3 +66,16 @@ def test_what_nobody_thought_of_is_said_in_words(
         app(["list"], prog_name="newtfix")
     assert ended.value.code == 4 and capfd.readouterr().err.startswith("newtfix: ")
     assert unforeseen(problem).exit_code == 4 and NewtfixError("x").exit_code == 4
+
+
+def test_modules_of_the_working_folder_are_not_imported(tmp_path: Path) -> None:
+    for name in ("typer", "platformdirs", "rich", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the folder was asked')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "newtfix", "--version"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("newtfix ")

@@ -16,7 +16,7 @@ from newtfix.errors import Refused, TreeError, UsageError
 from newtfix.files import state
 from newtfix.files.ledger import LEDGER
 from newtfix.model import Patch, PatchReport, Plan, Severity, State
-from newtfix.work.outcome import compute, one_by_one, save
+from newtfix.work.outcome import compute, fitting, one_by_one, plan_for, save
 from newtfix.work.places import base_tree
 from newtfix.work.session import (
     DEFAULT_TREE,
@@ -406,3 +406,18 @@ def test_choosing() -> None:
 def test_requirements_reach_through_others() -> None:
     patches = {"a": patch("a"), "b": patch("b", "a"), "c": patch("c", "b")}
     assert required_by("a", ["a", "b", "c"], patches) == ("b", "c")
+
+
+def test_a_patch_of_the_record_that_is_not_at_hand_is_named_by_whatever_needs_it(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(tree, "a")
+    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"c": PATCHES["c"]})
+    session = open_session(Target(tree, tree))
+    for ask in (
+        lambda: fitting(session, ("c",), complete=False),
+        lambda: compute(session, ("a", "c")),
+        lambda: plan_for(session, ("a",), complete=False),
+    ):
+        with pytest.raises(Refused, match="not among the patches at hand: a"):
+            ask()
