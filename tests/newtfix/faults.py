@@ -84,6 +84,8 @@ class PowerCut(Faults):
         if call == "fsync":
             self._flush(arguments[0])
             return None
+        if call == "rmdir":
+            self._belongs_to(os.stat(arguments[0], dir_fd=named["dir_fd"]).st_ino, os.fstat(named["dir_fd"]).st_ino)
         undo = self._undo(call, arguments, named)
         result = act(*arguments, **named)
         if call == "write":
@@ -96,6 +98,12 @@ class PowerCut(Faults):
         inode = os.fstat(handle).st_ino
         self._bytes.pop(inode, None)
         self._names = [(folders, undo) for folders, undo in self._names if inode not in folders]
+
+    def _belongs_to(self, gone: int, above: int) -> None:
+        """A folder that is gone for good is empty for good."""
+        for folders, _ in self._names:
+            if gone in folders:
+                folders.add(above)
 
     def _lose(self) -> None:
         for _, undo in reversed(self._names[self.kept :]):

@@ -380,7 +380,7 @@ def test_train_without_a_trainer(newtfix: Run, tmp_path: Path) -> None:
 def test_train_without_its_libraries(newtfix: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused = newtfix("train", "task=x")
-    assert refused.code == 1 and "newtfix[train]" in refused.err
+    assert refused.code == 4 and "newtfix[train]" in refused.err
 
 
 def test_diff_as_a_picture(newtfix: Run, tmp_path: Path) -> None:
