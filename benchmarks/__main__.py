@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from . import endtoend, engine, memory, replay, report, trainer
+from . import endtoend, engine, kernels, memory, replay, report, trainer
 from .figures import Figure, document
 from .machine import machine
 from .timing import Effort
@@ -30,6 +30,8 @@ def _scaling(effort: Effort, quick: bool) -> Iterator[Figure]:
 GROUPS: dict[str, Group] = {
     "update": trainer.updates,
     "plan": trainer.plans,
+    "patches": trainer.patches,
+    "kernels": kernels.kernels,
     "replay": replay.replay,
     "run": endtoend.end_to_end,
     "scaling": _scaling,

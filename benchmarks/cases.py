@@ -10,12 +10,10 @@ from typing import Any
 import torch
 
 from newt_base.common.buffer import Buffer
-from newt_base.common.world_model import WorldModel
-from newt_base.config import load_cfg, parse_cfg
-from newt_base.tdmpc2 import TDMPC2
 
 from .episodes import episode
 from .plain import Plain
+from .trees import ALL, NONE, tree
 
 # The cpu preset trains with one thread; "small" is T with as many Q networks as the large sizes have.
 SIZES = {
@@ -41,8 +39,9 @@ class Case:
     compiled: bool = False
     task: str = "humanoid-walk"
 
-    def cfg(self) -> Any:
-        return _cfg(self)
+    def cfg(self, ids: frozenset[str] = NONE) -> Any:
+        """Settings of newt_base with these patches."""
+        return _cfg(self, ids)
 
     @property
     def threads(self) -> int | None:
@@ -50,7 +49,7 @@ class Case:
 
 
 @cache
-def _cfg(case: Case) -> Any:
+def _cfg(case: Case, ids: frozenset[str]) -> Any:
     settings = [
         f"task={case.task}",
         *SIZES[case.size],
@@ -65,7 +64,8 @@ def _cfg(case: Case) -> Any:
         settings += [f"num_samples={case.samples}", f"num_elites={elites}", f"num_pi_trajs={proposed}"]
     if case.iterations is not None:
         settings.append(f"iterations={case.iterations}")
-    return parse_cfg(load_cfg(settings))
+    config = tree(ids).config
+    return config.parse_cfg(config.load_cfg(settings))
 
 
 class Fixed:
@@ -82,10 +82,10 @@ class Fixed:
         return self._batch
 
 
-def base_agent(cfg: Any) -> TDMPC2:
-    """An agent of newt_base whose rewards and values differ from state to state, unlike a fresh one's."""
+def make_agent(cfg: Any, ids: frozenset[str] = NONE) -> Any:
+    """An agent of newt_base with patches; rewards and values differ from state to state, unlike a fresh one's."""
     torch.manual_seed(0)
-    agent = TDMPC2(WorldModel(cfg), cfg)
+    agent = tree(ids).tdmpc2.TDMPC2(tree(ids).world_model.WorldModel(cfg), cfg)
     weights = agent.model.state_dict()
     for name, value in weights.items():
         if name.endswith("weight") and not value.any():
@@ -97,10 +97,10 @@ def base_agent(cfg: Any) -> TDMPC2:
     return agent
 
 
-def both(cfg: Any) -> dict[str, Any]:
-    """newt_base's agent and the plain one with the same weights."""
-    agent = base_agent(cfg)
-    return {"newt_base": agent, "plain": Plain(agent)}
+def agents(case: Case) -> dict[str, Any]:
+    """The agents of the patched tree, of newt_base, and the plain one, with the same weights."""
+    base = make_agent(case.cfg())
+    return {"patched": make_agent(case.cfg(ALL), ALL), "newt_base": base, "plain": Plain(base)}
 
 
 def update_call(agent: Any, buffer: Any) -> Callable[[], object]:

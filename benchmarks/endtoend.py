@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from newt_base.config import load_cfg
-from newt_base.train import build
-
 from .figures import Figure
 from .plain import Plain
 from .roofline import threads
 from .timing import Effort, Times
+from .trees import ALL, NONE, tree
 
 TASKS = ("cartpole-swingup", "humanoid-walk")
 SETTINGS = (
     "preset=cpu",
     "device=cpu",
     "compile=false",
-    "seeding_coef=1",
     "eval_freq=1000000000",
     "random_baseline=false",
     "save_agent=false",
     "plot=false",
     "tensorboard=false",
 )
+# Each collects one episode of each environment before the first update, and then makes as many updates.
+BOTH = {"patched": ("burst_updates=0", "eval_pi=false", "eval_value=false"), "newt_base": ("seeding_coef=1",)}
+BOTH["plain"] = BOTH["newt_base"]
 LENGTH = 100  # agent steps of an episode; one of each environment is collected before the first update
 FEWEST = 3  # runs of each contestant
 
@@ -44,38 +44,42 @@ class Run:
 
 
 def end_to_end(effort: Effort, quick: bool) -> Iterator[Figure]:
-    """newt_base's agent and the plain one, each in whole runs of the same trainer, in turns."""
+    """The agents of the patched tree, of newt_base and the plain one, each in whole runs of its trainer, in turns."""
     for task in TASKS[:1] if quick else TASKS:
         yield from _figures(task, 1 if quick else FEWEST, 20 if quick else LENGTH)
 
 
 def _figures(task: str, rounds: int, length: int) -> Iterator[Figure]:
-    runs: dict[str, list[Run]] = {"newt_base": [], "plain": []}
-    for number in range(rounds):
-        for who in sorted(runs, reverse=number % 2 == 1):
-            runs[who].append(run(task, plain=who == "plain", length=length))
+    runs: dict[str, list[Run]] = {"patched": [], "newt_base": [], "plain": []}
+    order = list(runs)
+    for _ in range(rounds):
+        for who in order:
+            runs[who].append(run(task, who, length))
+        order = order[1:] + order[:1]
     for phase in ("collecting", "training"):
         times = {who: Times(tuple(1 / getattr(each, phase) for each in done)) for who, done in runs.items()}
-        yield Figure(
-            "end to end",
-            f"{task}, preset=cpu, {phase}",
-            "env steps/s",
-            times["newt_base"].rate(),
-            rounds,
-            ratio=times["newt_base"].faster_than(times["plain"]),
-            ratio_to="plain",
-            facts={"threads": 1, "num_envs": 4, "utd": 0.5, "episode_length": length},
-        )
+        for who, own in times.items():
+            yield Figure(
+                "end to end",
+                f"{task}, preset=cpu, {phase}: {who}",
+                "env steps/s",
+                own.rate(),
+                rounds,
+                ratio=own.faster_than(times["plain"]) if who != "plain" else None,
+                ratio_to="plain" if who != "plain" else None,
+                facts={"threads": 1, "num_envs": 4, "utd": 0.5, "episode_length": length},
+            )
 
 
-def run(task: str, plain: bool = False, length: int = LENGTH) -> Run:
-    """One run of the trainer in a folder of its own."""
+def run(task: str, who: str = "patched", length: int = LENGTH) -> Run:
+    """One run of a trainer in a folder of its own: "patched", "newt_base", or newt_base's with the agent "plain"."""
+    modules = tree(ALL if who == "patched" else NONE)
     with tempfile.TemporaryDirectory() as folder, threads(None), _quiet():
         steps = 4 * length * 3
         own = [f"task={task}", f"steps={steps}", f"episode_length={length}", f"out_dir={folder}"]
-        trainer = build(load_cfg([*SETTINGS, *own]))
+        trainer = modules.train.build(modules.config.load_cfg([*SETTINGS, *own, *BOTH[who]]))
         try:
-            if plain:
+            if who == "plain":
                 trainer.agent = Plain(trainer.agent)
             marks = _Marks(trainer)
             trainer.train()

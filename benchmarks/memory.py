@@ -24,14 +24,15 @@ def work(name: str) -> None:
     from newt_base.common.buffer import Buffer
 
     from . import cases, endtoend, replay
+    from .trees import ALL
 
     if name.startswith("update"):
-        cfg = cases.Case("B", 256).cfg()
-        agent, buffer = cases.base_agent(cfg), cases.Fixed(cfg)
+        cfg = cases.Case("B", 256).cfg(ALL)
+        agent, buffer = cases.make_agent(cfg, ALL), cases.Fixed(cfg)
         for _ in range(3):
             agent.update(buffer)
     elif name.startswith("plan"):
-        cases.plan_call(cases.base_agent(cases.Case("B", envs=20).cfg()))()
+        cases.plan_call(cases.make_agent(cases.Case("B", envs=20).cfg(ALL), ALL))()
     elif name.startswith("replay"):
         buffer = Buffer(capacity=1_000_000, batch_size=256, horizon=3, device="cpu")
         _, sample = replay.ours(buffer)

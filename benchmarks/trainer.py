@@ -1,16 +1,17 @@
-"""Updates and plans a second, newt_base beside plain, with the share of the roofline that each reaches."""
+"""Updates and plans a second: the patched tree and newt_base beside plain, and each patch beside newt_base."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .cases import Case, Fixed, base_agent, both, plan_call, update_call
+from .cases import Case, Fixed, agents, make_agent, plan_call, update_call
 from .figures import Figure
 from .roofline import GFLOP, Gemm, gflop_of, threads
-from .timing import Effort, Spread, Times, alternate
+from .timing import Call, Effort, Spread, Times, alternate
+from .trees import ALL, NONE, trained
 
 UPDATES = [Case(size, batch) for size in ("cpu", "small", "S", "B") for batch in (128, 256)]
 PLANS = [
@@ -18,6 +19,7 @@ PLANS = [
     Case("cpu", envs=4, samples=None, iterations=None),
     *(Case("small", envs=envs, samples=128, iterations=4) for envs in (1, 10)),
 ]
+PATCHED = [Case("small", 128, 1, 128, 4), Case("B", 256)]
 COMPILED = [Case("cpu", 128), Case("small", 128), Case("S", 256), Case("B", 256)]
 
 
@@ -48,8 +50,15 @@ def scaling(effort: Effort, quick: bool) -> Iterator[Figure]:
         yield from plan_figures("scaling: size", Case(size), effort)
 
 
+def patches(effort: Effort, quick: bool) -> Iterator[Figure]:
+    """What each patch costs that changes what an update or a plan computes, alone, and all of them."""
+    kinds = {name: frozenset([name]) for name in (["q-ensemble"] if quick else trained())}
+    for case in [Case("cpu", 128, 4, None, None)] if quick else PATCHED:
+        yield from _each_patch(case, {"newt_base": NONE, **kinds, "all": ALL}, effort)
+
+
 def compiled(effort: Effort, quick: bool) -> Iterator[Figure]:
-    """newt_base compiled against itself eager; the first call, which compiles, is a figure of its own."""
+    """The patched tree compiled against itself eager; the first call, which compiles, is a figure of its own."""
     for case in COMPILED[:1] if quick else COMPILED:
         yield from _compiled(case, effort)
 
@@ -64,37 +73,45 @@ def plan_name(case: Case) -> str:
 
 
 def update_figures(group: str, case: Case, effort: Effort) -> Iterator[Figure]:
-    """newt_base's figure, then plain's."""
+    """Figures of the patched tree, newt_base and plain."""
     buffer = Fixed(case.cfg())
-    calls = {name: update_call(agent, buffer) for name, agent in both(case.cfg()).items()}
-    yield from _against_plain(group, update_name(case), "updates/s", calls, case, effort)
+    calls = {name: update_call(agent, buffer) for name, agent in agents(case).items()}
+    yield from _compared(group, update_name(case), "updates/s", calls, case, effort, "plain")
 
 
 def plan_figures(group: str, case: Case, effort: Effort) -> Iterator[Figure]:
-    """newt_base's figure, then plain's."""
-    calls = {name: plan_call(agent) for name, agent in both(case.cfg()).items()}
-    yield from _against_plain(group, plan_name(case), "plans/s", calls, case, effort)
+    """Figures of the patched tree, newt_base and plain."""
+    calls = {name: plan_call(agent) for name, agent in agents(case).items()}
+    yield from _compared(group, plan_name(case), "plans/s", calls, case, effort, "plain")
 
 
-def _against_plain(
-    group: str, name: str, unit: str, calls: dict[str, Callable[[], object]], case: Case, effort: Effort
+def _each_patch(case: Case, kinds: Mapping[str, frozenset[str]], effort: Effort) -> Iterator[Figure]:
+    buffer, made = Fixed(case.cfg()), {name: make_agent(case.cfg(ids), ids) for name, ids in kinds.items()}
+    updates = {name: update_call(agent, buffer) for name, agent in made.items()}
+    yield from _compared("patches", f"update, {update_name(case)}", "updates/s", updates, case, effort, "newt_base")
+    plans = {name: plan_call(agent) for name, agent in made.items()}
+    yield from _compared("patches", f"plan, {plan_name(case)}", "plans/s", plans, case, effort, "newt_base")
+
+
+def _compared(
+    group: str, name: str, unit: str, calls: Mapping[str, Call], case: Case, effort: Effort, against: str
 ) -> Iterator[Figure]:
+    """A figure of each contestant, and how many times as fast it is as the one called `against`."""
     with threads(case.threads) as number:
         gflop = {who: gflop_of(call) for who, call in calls.items()}
         times = alternate({**calls, "gemm": Gemm()}, effort)
-    facts = {"threads": number, **_settings(case)}
-    for who, other in (("newt_base", "plain"), ("plain", None)):
+    for who in calls:
         yield Figure(
             group,
-            name if other else f"{name}: plain",
+            f"{name}: {who}",
             unit,
             times[who].rate(),
             len(times[who].seconds),
-            ratio=times[who].faster_than(times[other]) if other else None,
-            ratio_to=other,
+            ratio=times[who].faster_than(times[against]) if who != against else None,
+            ratio_to=against if who != against else None,
             gflop=gflop[who],
             roofline=_share(gflop[who], times[who], times["gemm"]),
-            facts=facts,
+            facts={"threads": number, **_settings(case)},
         )
 
 
@@ -120,7 +137,7 @@ def _compiled(case: Case, effort: Effort) -> Iterator[Figure]:
     }
     for name, make in kinds.items():
         with threads(case.threads) as number:
-            calls = {"eager": make(base_agent(case.cfg())), "compiled": make(base_agent(fast.cfg()))}
+            calls = {"eager": make(make_agent(case.cfg(ALL), ALL)), "compiled": make(make_agent(fast.cfg(ALL), ALL))}
             started = time.perf_counter()
             calls["compiled"]()
             first = Spread.of([time.perf_counter() - started])

@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional, Union
 from .common import MODEL_SIZE, demos, folder, machine, split_by_rank
 from .common.settings import ConfigError as ConfigError
 from .common.settings import Count, Derived, Fraction, Natural, Positive, Weight, checked, read, settable, text_of
-from .common.widths import agent_widths
+from .common.widths import agent_widths, apply_model_size
 
 PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
@@ -241,7 +241,7 @@ def parse_cfg(cfg: Config) -> Config:
     validate(cfg)
     if cfg.work_dir is None:
         cfg.explicit = _given(cfg)
-    _apply_model_size(cfg)
+    apply_model_size(cfg, [*cfg.explicit, *_preset(cfg.preset)])
     _fill_task(cfg)
     _fill_schedule(cfg)
     _fill_demos(cfg)
@@ -261,17 +261,6 @@ def _given(cfg: Config) -> list[str]:
         if getattr(cfg, name) not in (field.default, preset.get(name, field.default))
     ]
     return sorted({*(cfg.explicit or []), *changed})
-
-
-def _apply_model_size(cfg: Config) -> None:
-    explicit = [*cfg.explicit, *_preset(cfg.preset)]
-    cfg.model_size = cfg.model_size or "B"
-    for name, value in MODEL_SIZE[cfg.model_size].items():
-        if name not in explicit:
-            setattr(cfg, name, value)
-    if cfg.latent_dim % cfg.simnorm_dim:
-        problem = f"latent_dim={cfg.latent_dim} cannot be split into groups of simnorm_dim={cfg.simnorm_dim}"
-        raise ConfigError("latent_dim", cfg.latent_dim, problem, f"a multiple of {cfg.simnorm_dim}")
 
 
 def _fill_task(cfg: Config) -> None:

@@ -1,7 +1,6 @@
 """Train an agent: `python -m newt_base.train task=cartpole-swingup preset=cpu seed=1`."""
 
 import dataclasses
-import math
 import sys
 import time
 import traceback
@@ -15,14 +14,12 @@ from tqdm import tqdm
 
 from . import config
 from .common import barrier, distributed, resolve_device, resume, set_matmul_precision, set_seed
-from .common.buffer import Buffer, EnsembleBuffer, row_of
-from .common.demos import demo_buffer
 from .common.files import words
 from .common.folder import held
 from .common.interrupt import Interrupted, Requests
 from .common.logger import Logger
 from .common.machine import check_compiler, no_room, with_devices
-from .common.storage import Place
+from .common.replay import make_replay
 from .common.summary import report
 from .common.usage import usage
 from .common.world_model import WorldModel
@@ -44,7 +41,7 @@ def main(argv: Optional[list[str]] = None) -> int:
     rank, world_size, local_rank = distributed.places()
     try:
         cfg = resolve(argv, rank, world_size, local_rank)
-        with Requests() as requests, held(cfg.work_dir, rank):
+        with Requests(active=world_size == 1) as requests, held(cfg.work_dir, rank):
             cfg = resume.resolved(cfg, tqdm.write if rank == 0 else lambda words: None)
             return run_rank(cfg) if world_size > 1 else run(cfg, requests)
     except ConfigError as error:
@@ -152,35 +149,19 @@ def build(cfg: Config) -> Trainer:
         # A checkpoint that is refused leaves an earlier run's folder where it is.
         progress = agent.load(cfg.checkpoint, resume=bool(cfg.resume)) if cfg.checkpoint is not None else {}
         distributed.share(agent.model, agent.scale)
-        buffer = _make_buffer(cfg, device)
+        buffer = make_replay(cfg, device)
         trainer = Trainer(cfg=cfg, env=env, agent=agent, buffer=buffer, logger=None)
         if cfg.resume:
             trainer.resume()
         barrier()
         trainer.logger = Logger(cfg, progress["log"] if cfg.resume else None)
+        barrier()  # the folder is ready
         return trainer
     except BaseException as error:
         env.close()
         if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
             raise no_room(error, cfg) from error
         raise
-
-
-def _make_buffer(cfg: Config, device: torch.device) -> Buffer:
-    """This rank's share of replay, beside demonstrations where they are used; says what it will take."""
-    place = Place.of(cfg.buffer_device, device, cfg.work_dir, cfg.rank)
-    settings = {
-        "capacity": math.ceil(cfg.buffer_size / cfg.world_size),
-        "horizon": cfg.horizon,
-        "batch_size": cfg.batch_size // cfg.world_size,
-        "device": place,
-    }
-    buffer = EnsembleBuffer(demo_buffer(cfg, place), **settings) if cfg.use_demos else Buffer(**settings)
-    taken = buffer.plan(row_of(cfg))
-    if cfg.rank == 0:
-        tqdm.write(taken)
-    buffer.reserve(row_of(cfg))
-    return buffer
 
 
 def random_return(env: VecEnv, episodes: int = 5) -> float:

@@ -197,12 +197,13 @@ def apply(
     fitting: Fitting = False,
     complete: Complete = False,
     allow_dirty: Dirty = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Then run the tree: does it do as they promise?")] = False,
     tree: TreeToPatch = None,
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
     """Put patches, and what they require, into the tree: all of them, or none. Edits of your own stay."""
-    wish = (commit, fitting, complete, allow_dirty)
+    wish = (commit, fitting, complete, allow_dirty, verify)
     _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish)
 
 
@@ -264,9 +265,10 @@ def scan(
     markdown: Annotated[bool, typer.Option("--markdown", help="A document to paste into an issue.")] = False,
     as_json: Json = False,
     sarif: Annotated[bool, typer.Option("--sarif", help="SARIF 2.1.0, for code review tools.")] = False,
+    more: Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="The same.")] = None,
 ) -> None:
     """Report every discrepancy of a tree, with evidence and numbers, from its text alone; the tree is not run."""
-    _run("scan", as_json, arguments or [], tree, patches or [], as_json, markdown, sarif)
+    _run("scan", as_json, [*(more or []), *(arguments or [])], tree, patches or [], as_json, markdown, sarif)
 
 
 @app.command()

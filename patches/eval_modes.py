@@ -15,6 +15,7 @@ numbers as a tree without the patch.
 """
 
 from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.newt.conditions import WITHOUT_PLANNER
 
 SETTINGS = """
 eval_pi: bool = True  # also evaluate the policy without planner
@@ -236,5 +237,6 @@ PATCH = Patch(
             ),
         ),
         Add("methods", "trainer", "Trainer", METHODS, after="eval"),
+        WITHOUT_PLANNER,
     ),
 )

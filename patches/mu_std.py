@@ -204,7 +204,7 @@ PATCH = Patch(
                     "$like_mu",
                     "$like_std",
                     (
-                        Where("trainer", "$_, $like_mu, $like_std = self.agent($*_)", "Trainer"),
+                        Where("trainer", "$_, $like_mu, $like_std = self.agent($*_)", "Trainer", near=(RANDOM,)),
                         NOT_NOTHING,
                         Where("trainer", tuple(f"{RANDOM}\n$$_\n{own}" for own in OWN), "Trainer", absent=True),
                     ),

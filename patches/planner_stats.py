@@ -18,7 +18,7 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 from textwrap import indent
 
 from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
-from newtfix.newt.conditions import ACTS_AT_RANDOM
+from newtfix.newt.conditions import ACTS_AT_RANDOM, WITHOUT_PLANNER
 
 NAN = 'float("nan")'
 ROW_STATS = tuple(
@@ -283,9 +283,14 @@ AGENT = (
                 for method in ("mppi", "_mppi")
                 for result in ("$_", "$_.clamp($*_)")
             ),
+            *(
+                f"$_, $elite, $_, $spread = self.{method}($*_)\n$$_\nreturn $_, $elite, $spread"
+                for method in ("mppi", "_mppi")
+            ),
         ),
         unless=ALREADY_RETURNED,
     ),
+    WITHOUT_PLANNER,
     _takes_statistics("loss-arguments", "_pi_loss", unless=INLINE_LOSS),
     _takes_statistics("update-pi-arguments", "update_pi"),
     _hands_statistics("loss-call", "pi_loss", "_pi_loss", unless=INLINE_LOSS),

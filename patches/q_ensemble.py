@@ -85,6 +85,8 @@ def of_one(tensor, number):
 def some_of(module, which):
     """A stacked module with the parameters of some networks, chosen by a slice or a list, or of one, by its number."""
     one = isinstance(which, int)
+    if not (one or module._parameters or module._modules):
+        return module
     kind = getattr(module, "single", type(module)) if one else type(module)
     made = kind.__new__(kind)
     made.__dict__.update(module.__dict__)
@@ -275,7 +277,7 @@ PATCH = Patch(
         Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
-    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs")),),
+    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),),
     edits=(
         Edit(
             "forward",

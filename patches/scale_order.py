@@ -23,6 +23,8 @@ PLAIN = "self.scale.update({})"
 BLOCK = f"with torch.no_grad():\n    {PLAIN}"
 AGREEING = (f"{BLOCK}\n    if $several:\n        $$agree", f"{BLOCK}\n    $agree")
 UPDATES = (PLAIN, BLOCK, *AGREEING)
+# Losses that go on with the values divided, under the same name.
+REBOUND = "$qs = self.scale($qs)"
 OWN = ("$qs[0]", "$qs[0].detach()")
 # What the policy's step updates it with: the values that the loss returned, or the first of them.
 RETURNED = ("$values", "$_[0]", "$_[0].detach()")
@@ -80,6 +82,7 @@ PATCH = Patch(
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
     only_where=(
+        Fact("each_divides", ("agent", "pi_loss", "self.model.Q", "self.scale")),
         Fact("unchanged", ("agent", "Q values", "followed by the scale")),
         Fact("nothing_else_with", ("agent", "update_pi", "self.scale", "update")),
         Fact("only_called_by", ("agent", "update_pi", "_pi_loss", "pi_loss")),
@@ -99,6 +102,28 @@ PATCH = Patch(
                 "self.scale($qs, update=True)",
             ),
             unless=(Where("agent", VALUES, "TDMPC2.update_pi"),),
+        ),
+        Edit(
+            "before-rebinding",
+            "agent",
+            "TDMPC2",
+            tuple(
+                Shape(
+                    f"{VALUES}\n{REBOUND}",
+                    f"{VALUES}\n{(BLOCK if update is PLAIN else update).format('$qs[0]')}\n{REBOUND}",
+                    where=(
+                        CALLED,
+                        Where(
+                            "agent",
+                            f"def update_pi(self, $*_):\n    $$_\n{_indented(update.format('$values'))}\n    $$_",
+                        ),
+                        IN_STEPS,
+                    ),
+                    count=None,
+                )
+                for update in UPDATES
+            ),
+            optional=True,
         ),
         Edit(
             "not-after",

@@ -94,7 +94,7 @@ def _hand_over_segments(self, ep_len):
     horizon = self.cfg.horizon
     for i in self._seed_pending.nonzero().flatten().tolist():
         end = int(ep_len[i])
-        remaining = int(self._episode_lengths[i]) - end
+        remaining = int(self._episode_lengths[i % len(self._episode_lengths)]) - end
         if 0 < remaining < horizon:
             end -= horizon - remaining
         if end >= horizon:

@@ -11,8 +11,9 @@ from torch.overrides import TorchFunctionMode
 from trees import make_cfg
 
 import newt_base.config
+from benchmarks import kernels
 from benchmarks.__main__ import GROUPS, main
-from benchmarks.cases import base_agent
+from benchmarks.cases import make_agent
 from benchmarks.plain import Plain
 from benchmarks.timing import Effort, Spread, Times, alternate
 
@@ -48,7 +49,7 @@ class Fixed:
 
 def pair(**settings):
     cfg = make_cfg(SimpleNamespace(config=newt_base.config), 2, [50], num_q=4, **settings)
-    agent = base_agent(cfg)
+    agent = make_agent(cfg)
     return agent, Plain(agent)
 
 
@@ -124,9 +125,15 @@ def test_a_quick_run_writes_its_figures(tmp_path, capsys):
         assert figure["value"]["low"] <= figure["value"]["median"] <= figure["value"]["high"]
         assert figure["rounds"] >= 1 and figure["unit"]
     trained = [figure for figure in written["figures"] if figure["ratio_to"] == "plain"]
-    assert len(trained) == 2
+    assert [figure["name"].rpartition(": ")[2] for figure in trained] == 2 * ["patched", "newt_base"]
     assert all(figure["gflop"] > 0 and figure["roofline"] > 0 and figure["ratio"] for figure in trained)
     assert "updates/s" in capsys.readouterr().out
+
+
+def test_a_stacked_ensemble_launches_fewer_kernels():
+    loop, stacked = (kernels.calls(frozenset(ids), "small") for ids in ((), ("q-ensemble",)))
+    assert kernels.count(stacked["update"]) < 0.75 * kernels.count(loop["update"])
+    assert kernels.count(stacked["plan"]) < kernels.count(loop["plan"])
 
 
 def test_an_unknown_group_is_refused():

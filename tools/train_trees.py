@@ -91,8 +91,14 @@ def _patch(copy: Path, patches: Sequence[str]) -> dict[str, str]:
         if done.returncode == 0:
             said = json.loads(done.stdout)
             return {one["id"]: one["error"] for one in said["refused"]}
-        refused = {"all": done.stderr.strip().splitlines()[0] if done.stderr.strip() else "refused"}
+        refused = {"all": _why(done.stderr)}
     return refused
+
+
+def _why(said: str) -> str:
+    """The first line of an error, the last of a traceback."""
+    lines = said.strip().splitlines() or ["refused"]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _row(

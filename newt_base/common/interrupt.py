@@ -23,23 +23,26 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Requests:
-    """While entered, in the main thread, signals raise Interrupted; while training, the first one waits for it."""
+    """While entered, in the main thread, signals raise Interrupted; while training, the first one waits for it.
 
-    def __init__(self):
+    Not `active`, they do what they do without it: torchrun ends ranks in its own way.
+    """
+
+    def __init__(self, active=True):
         self.training = False
+        self._active = active
         self._number = None
         self._timer = None
         self._before = {}
 
     def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
+        if self._active and threading.current_thread() is threading.main_thread():
             kept = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
             self._before = {number: signal.signal(number, self._heard) for number in kept}
         return self
 
     def __exit__(self, *exc_info):
-        if self._timer is not None:
-            self._timer.cancel()
+        self._no_longer_wait()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -59,6 +62,11 @@ class Requests:
             yield
         finally:
             self.training = False
+            self._no_longer_wait()
+
+    def _no_longer_wait(self):
+        if self._timer is not None:
+            self._timer.cancel()
 
     @property
     def pending(self):

@@ -215,6 +215,7 @@ class Logger:
         except OSError:  # a file system without links
             shutil.copy2(path, partial)
         os.replace(partial, self.model_dir / "best.pt")
+        partial.unlink(missing_ok=True)  # the same file under both names is not renamed
 
     def finish(self, agent=None) -> None:
         """Save `agent`, if given, as final.pt, draw the learning curve and close the files; may be called again."""

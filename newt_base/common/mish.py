@@ -33,6 +33,10 @@ def norm_mish(x, weight, bias, eps):
         return _NormMish.apply(x, weight, bias, eps)
     if _at_once(x, weight):
         return mish_(torch.native_layer_norm(x, weight.shape[-1:], weight, bias, eps)[0])
+    if x.numel() <= _WHOLE:  # several small networks
+        normed = torch.native_layer_norm(x, weight.shape[-1:], None, None, eps)[0]
+        shape = len(weight), *[1] * (x.ndim - 2), -1
+        return mish_(torch.addcmul(bias.view(shape), normed, weight.view(shape)))
     y = torch.empty_like(x)
     for own, (rows, out) in _parts((weight, bias), (x, y)):
         mish_(torch.native_layer_norm(rows, weight.shape[-1:], *own, eps)[0], out)
@@ -82,12 +86,11 @@ class _NormMish(torch.autograd.Function):
             normed, *moments = torch.native_layer_norm(x, width, weight, bias, eps)
             y, slope = mish_and_slope_(normed)
         else:
-            y, slope = torch.empty_like(x), torch.empty_like(x)
-            moments = x.new_empty(*x.shape[:-1], 1), x.new_empty(*x.shape[:-1], 1)
-            for own, (rows, *out, mean, rstd) in _parts((weight, bias), (x, y, slope, *moments)):
+            y, slope, moments = torch.empty_like(x), torch.empty_like(x), []
+            for own, (rows, *out) in _parts((weight, bias), (x, y, slope)):
                 normed, *own_moments = torch.native_layer_norm(rows, width, *own, eps)
                 mish_and_slope_(normed, *out)
-                torch._foreach_copy_([mean, rstd], own_moments)
+                moments += own_moments
         ctx.save_for_backward(x, weight, bias, slope, *moments)
         return y
 
@@ -98,12 +101,15 @@ class _NormMish(torch.autograd.Function):
         backward = torch.ops.aten.native_layer_norm_backward
         if _at_once(x, weight):
             return *backward(grad * slope, x, width, *moments, weight, bias, needed), None
-        found = [torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)]
-        for own, (rows, *own_moments, into, own_slope, own_grad) in _parts(
-            (weight, bias, *found[1:]), (x, *moments, found[0], slope, grad.contiguous())
-        ):
-            sums = backward(own_grad * own_slope, rows, width, *own_moments, *own[:2], needed)
-            for total, part in zip((into, *own[2:]), sums, strict=True):
-                if part is not None:
-                    total.add_(part) if total is not into else total.copy_(part)
-        return *(each if wanted else None for each, wanted in zip(found, needed, strict=True)), None
+        grad_x, sums = torch.empty_like(x), []
+        parts = _parts((weight, bias), (x, slope, grad.contiguous(), grad_x))
+        for own, (rows, own_slope, own_grad, into) in parts:
+            mean, rstd, *moments = moments
+            found = backward(own_grad.mul(own_slope), rows, width, mean, rstd, *own, needed)
+            into.copy_(found[0])
+            sums.append(found[1:])
+        totals = [
+            torch.stack(each).view(*weight.shape[:-1], -1, *width).sum(-2) if wanted else None
+            for each, wanted in zip(zip(*sums, strict=True), needed[1:], strict=True)
+        ]
+        return grad_x, *totals, None

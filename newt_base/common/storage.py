@@ -160,9 +160,9 @@ class Place:
         rows = _rounded(int(max(share * free[place] for share, place in zip(shares, tried, strict=True)) // row_bytes))
         steps = [f"buffer_size={rows} or less" if rows else "a machine with more memory"]
         steps += [f"buffer_device={place.kind}" for place in self._others(tried) if (place.free() or 0) >= need]
-        found = ", ".join(f"{_size(nbytes)} are free {place._where()}" for place, nbytes in free.items())
+        found = ", ".join(f"{size(nbytes)} are free {place._where()}" for place, nbytes in free.items())
         return StorageError(
-            f"buffer_size={capacity}: {capacity:,} rows of {row_bytes} bytes need {_size(need)}{each}; with "
+            f"buffer_size={capacity}: {capacity:,} rows of {row_bytes} bytes need {size(need)}{each}; with "
             f"buffer_device={self.kind}, {found}\n  use {', or '.join(steps)}"
         )
 
@@ -187,7 +187,7 @@ class Place:
             memory = np.empty(words, dtype=np.int32)  # unlike torch's, in huge pages where it is large
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise StorageError(
-                f"buffer_device={self.kind}: {_size(words * WORD)} cannot be reserved in {self}\n"
+                f"buffer_device={self.kind}: {size(words * WORD)} cannot be reserved in {self}\n"
                 "  use a smaller buffer_size, or buffer_device=mmap"
             ) from error
         if self.kind == "pinned":
@@ -203,7 +203,7 @@ class Place:
                 mapped = mmap.mmap(file.fileno(), words * WORD)
         except OSError as error:
             raise StorageError(
-                f"buffer_device=mmap: {self.folder} has no room for a file of {_size(words * WORD)} "
+                f"buffer_device=mmap: {self.folder} has no room for a file of {size(words * WORD)} "
                 f"({error.strerror})\n  use a smaller buffer_size, or out_dir=FOLDER on another disk"
             ) from error
         if hasattr(mmap, "MADV_RANDOM"):
@@ -217,7 +217,7 @@ def _page_lock(memory):
     status = int(cuda.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0))
     if status:
         raise StorageError(
-            f"buffer_device=pinned: {_size(memory.nbytes)} of host memory cannot be page-locked (CUDA error {status})\n"
+            f"buffer_device=pinned: {size(memory.nbytes)} of host memory cannot be page-locked (CUDA error {status})\n"
             "  use buffer_device=cpu, or a smaller buffer_size"
         )
     weakref.finalize(memory, cuda.cudaHostUnregister, memory.ctypes.data).atexit = False
@@ -277,7 +277,7 @@ def _text(path):
         return ""
 
 
-def _size(nbytes):
+def size(nbytes):
     """Bytes for people, as in 1.34 GB."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if nbytes >= size:
@@ -294,6 +294,6 @@ def _rounded(number):
 def statement(place, capacity, row_bytes):
     """What replay takes and where, in one line."""
     return (
-        f"replay: {capacity:,} rows of {row_bytes} bytes, {_size(capacity * row_bytes)} in {place} "
+        f"replay: {capacity:,} rows of {row_bytes} bytes, {size(capacity * row_bytes)} in {place} "
         f"(buffer_device={place.kind})"
     )

@@ -1,8 +1,19 @@
-"""Widths of observations, actions and task embedding: those of the tasks, padded, or of the agent that goes on."""
+"""Widths: of the networks, by model size; of observations, actions and task embedding, by tasks or a checkpoint."""
 
-from . import DEFAULT_TASK_DIM, TASK_DIM, padded_widths
+from . import DEFAULT_TASK_DIM, MODEL_SIZE, TASK_DIM, padded_widths
 from .checkpoint import read, widths
 from .settings import ConfigError
+
+
+def apply_model_size(cfg, explicit):
+    """Give the settings the widths of their model size, but for those that are `explicit`. Raises ConfigError."""
+    cfg.model_size = cfg.model_size or "B"
+    for name, value in MODEL_SIZE[cfg.model_size].items():
+        if name not in explicit:
+            setattr(cfg, name, value)
+    if cfg.latent_dim % cfg.simnorm_dim:
+        problem = f"latent_dim={cfg.latent_dim} cannot be split into groups of simnorm_dim={cfg.simnorm_dim}"
+        raise ConfigError("latent_dim", cfg.latent_dim, problem, f"a multiple of {cfg.simnorm_dim}")
 
 
 def agent_widths(cfg, obs_dim, action_dim):

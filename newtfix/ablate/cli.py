@@ -40,7 +40,9 @@ def add(app: typer.Typer, run: Callable[..., None]) -> None:
         folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder of the study.")] = Path(
             "ablation"
         ),
-        budget: Annotated[int | None, typer.Option("--budget", metavar="RUNS", help="Runs that it may take.")] = None,
+        budget: Annotated[
+            int | None, typer.Option("--budget", metavar="RUNS", help="Runs that it may take; else the fewest.")
+        ] = None,
         hours: Annotated[
             float | None, typer.Option("--hours", metavar="H", help="Or the hours that it may take here.")
         ] = None,

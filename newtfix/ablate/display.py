@@ -74,7 +74,7 @@ def shown(plan: Plan, title: str) -> Iterator[Lines]:
 
 
 def _duration(seconds: float | None) -> str:
-    if seconds is None:
+    if seconds is None or seconds < 1:
         return ""
     minutes = int(seconds // 60)
     return f"{minutes // 60} h {minutes % 60:02d} min left" if minutes >= 60 else f"{minutes + 1} min left"

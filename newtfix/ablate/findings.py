@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from newtfix.ablate import conduct
+from newtfix.ablate import conduct, stages
 from newtfix.ablate.comparisons import Arm, Pair, find_arms, find_pairs
 from newtfix.ablate.fits import deviation, fit_factors
+from newtfix.ablate.inertness import same
 from newtfix.ablate.runs import Folder
 from newtfix.ablate.study import Plan, Run, label
 from newtfix.ablate.verdicts import Verdict, find_verdicts
@@ -48,7 +49,7 @@ def find(study: Path, plan: Plan) -> Findings:
     verdicts, gap = find_verdicts(plan, fit, delta or 0.0, scores, pairs)
     return Findings(
         plan=plan,
-        verdicts=tuple(verdicts),
+        verdicts=tuple(_proved(study, plan, one) for one in verdicts),
         pairs=tuple(pairs),
         arms=tuple(find_arms(study, plan, schedule.runs, scores)),
         gap=gap,
@@ -80,3 +81,16 @@ def _row(study: Path, plan: Plan, run: Run) -> dict[str, Any]:
         "reason": done["reason"] if done else (tries[-1]["why"] if tries else ""),
         "seconds": done["seconds"] if done else None,
     }
+
+
+def _proved(study: Path, plan: Plan, verdict: Verdict) -> Verdict:
+    """What whole runs say of a patch that was inert in short ones."""
+    if verdict.kind != "inert" or plan.inert_steps >= plan.steps:
+        return verdict
+    pairs = stages.proof_runs(plan)
+    if pairs and all(Folder(study, run).done for pair in pairs for run in pair):
+        if all(same(study, pair) for pair in pairs):
+            return verdict
+        words = f"inert for {plan.inert_steps:,} steps, but not to the end: screen it with --no-inertness"
+        return replace(verdict, kind="undecided", words=words)
+    return replace(verdict, words=f"inert for {plan.inert_steps:,} steps; whole runs were not compared")

@@ -42,6 +42,7 @@ class Pool:
 
     def __init__(self, study: Path, plan: Plan, variants: Variants, machine: Machine, show: Show) -> None:
         self._study, self._plan, self._variants, self._machine, self._show = study, plan, variants, machine, show
+        self._warm = False  # worth its while for more than one run
         self._workers: dict[int, Worker] = {}  # by slot
         self._tries: Counter[str] = Counter()
         self._given_up: set[str] = set()
@@ -57,10 +58,12 @@ class Pool:
         try:
             while True:
                 now = needed(frozenset(self._given_up))
+                self._warm = self._warm or len(self._open(now.runs)) > 1
                 self._start(now.runs)
                 self._report(now)
                 if not self._workers and not self._open(now.runs):
                     return frozenset(self._given_up)
+                self._prepare(now.runs)
                 self._wait()
         finally:
             for worker in self._workers.values():
@@ -88,7 +91,12 @@ class Pool:
                 continue
             slot = free.pop(0)
             place = self._machine.place(slot)
-            self._workers[slot] = Worker(self._study, self._plan, run, self._variants, place, lock)
+            self._workers[slot] = Worker(self._study, self._plan, run, self._variants, place, lock, self._warm)
+
+    def _prepare(self, runs: Sequence[Run]) -> None:
+        """Make the tree of the next run, so that no processor waits for it."""
+        if next_ := self._open(runs)[:1]:
+            self._variants.make(next_[0].patches)
 
     def _wait(self) -> None:
         """Until a trainer has ended, or for a while: others may work on the same study."""

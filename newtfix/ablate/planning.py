@@ -4,133 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from newtfix import __version__
 from newtfix.ablate import design, inertness, stages, trainers
 from newtfix.ablate.settings import Resolved, resolve
-from newtfix.ablate.study import DESIGNS, INERT, OUTCOMES, Plan, Run, write_json
+from newtfix.ablate.study import INERT, Plan, Run, write_json
 from newtfix.ablate.trees import Variants
+from newtfix.ablate.wish import Parts, Wish, find_parts
 from newtfix.errors import Refused, UsageError
-from newtfix.model import Patch, Severity, State
-from newtfix.work.session import choose
 
-GATES = ("seeding",)  # what holds others back: newt may seed for most of a short run
 PAIRS = 10  # seeds of base against all, at most, where there is a screen too
-HOLDS = ("on", "off", "free")
-_ASIDE = {
-    State.APPLIED: "already in the code",
-    State.ABSENT: "nothing to fix in this tree",
-    State.PARTIAL: "there in part only",
-    State.DRIFTED: "does not fit this tree",
-}
 Work = Callable[[Plan, Iterable[Run]], None]  # runs what it is given
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a command line asks for."""
-
-    settings: tuple[str, ...]
-    tree: str = ""
-    patches: tuple[str, ...] = ()
-    design: str = "both"
-    budget: int | None = None
-    hours: float | None = None
-    factors: tuple[str, ...] = ()
-    hold: tuple[str, ...] = ()
-    outcome: str = "training"
-    delta: float = 0.1
-    spread: float = 0.1
-    seed: int = 1
-    inert: bool = True
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The roles of patches in a study, as in Plan."""
-
-    on: tuple[str, ...]
-    gates: tuple[str, ...]
-    factors: tuple[str, ...]
-    aside: Mapping[str, str]
-
-
-def must_be_possible(wish: Wish) -> None:
-    """Raise UsageError for options that no tree can make right."""
-    for name, value, known in (("design", wish.design, DESIGNS), ("outcome", wish.outcome, tuple(OUTCOMES))):
-        if value not in known:
-            raise UsageError(f"there is no {name} {value!r}", hint=f"There are: {', '.join(known)}")
-    if wish.budget is not None and wish.hours is not None:
-        raise UsageError("--budget and --hours say the same in two ways", hint="Give one of them.")
-    if (wish.budget is not None and wish.budget < 1) or (wish.hours is not None and wish.hours <= 0):
-        raise UsageError("there is nothing to spend", hint="--budget is a number of runs, --hours a time, above 0.")
-    for name, part in (("--delta", wish.delta), ("--spread", wish.spread)):
-        if not 0 < part < 10:
-            raise UsageError(f"{name} {part} is not a part of the mean return", hint="0.1 stands for 10%.")
-    for setting in wish.settings:
-        key = setting.partition("=")[0]
-        if key in ("seed", "out_dir", "exp_name", "resume", "checkpoint"):
-            hint = {"seed": "Say the first one with --seed.", "out_dir": "Say the folder with --dir."}
-            raise UsageError(f"{key} is not for a study to share: {setting}", hint=hint.get(key, "Leave it out."))
-
-
-def find_parts(wish: Wish, variants: Variants) -> Parts:
-    """The roles of patches before anything is run. Raises UsageError for one that is unknown or can't take its role."""
-    known = variants.session.patches
-    chosen = set(choose(wish.factors, not wish.factors, known))
-    aside = {name: _ASIDE[state] for name, state in variants.states.items() if state in _ASIDE}
-    if bad := sorted(chosen & aside.keys()) if wish.factors else []:
-        raise UsageError(f"{bad[0]} cannot be ablated in this tree: {aside[bad[0]]}")
-    aside |= {name: "not asked for" for name in known if name not in chosen and name not in aside}
-    factors = [name for name in known if name not in aside]
-    holds = _holds(wish, known, factors)
-    aside |= {name: "held off" for name, how in holds.items() if how == "off"}
-    factors = [name for name in factors if name not in aside]
-    on = _required(factors, known, aside)
-    on = tuple(sorted({*on, *(name for name in factors if known[name].severity is Severity.PREREQUISITE)}))
-    gates = [name for name in factors if name not in on and _is_gate(name, holds, wish)]
-    return Parts(on, tuple(gates), tuple(name for name in factors if name not in (*on, *gates)), aside)
-
-
-def _holds(wish: Wish, known: Mapping[str, Patch], factors: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for one in wish.hold:
-        name, _, how = one.partition("=")
-        (name,) = choose([name], False, known)
-        if how not in HOLDS:
-            raise UsageError(f"--hold {one}: it is ID=on, ID=off or ID=free", hint="free: screened as the others are.")
-        if name not in factors:
-            raise UsageError(f"--hold {one}: {name} takes no part", hint="See the states with `newtfix status`.")
-        found[name] = how
-    return found
-
-
-def _is_gate(name: str, holds: Mapping[str, str], wish: Wish) -> bool:
-    usual = name in GATES and wish.design in ("both", "screen", "one-at-a-time")
-    return holds[name] == "on" if name in holds else usual
-
-
-def _required(factors: Sequence[str], known: Mapping[str, Patch], aside: Mapping[str, str]) -> tuple[str, ...]:
-    """What factors require is always on. Raises UsageError where that is held off."""
-    needed: set[str] = set()
-    pending = list(factors)
-    while pending:
-        fresh = set(known[pending.pop()].requires) - needed
-        needed |= fresh
-        pending.extend(fresh)
-    for name in sorted(needed & aside.keys()):
-        if aside[name] in ("held off", "not asked for"):
-            needing = ", ".join(sorted(one for one in factors if name in known[one].requires))
-            if aside[name] == "held off":
-                raise UsageError(f"{name} is held off, and {needing} requires it", hint="Hold those off as well.")
-    return tuple(sorted(name for name in needed if aside.get(name, "not asked for") == "not asked for"))
-
-
-# --- the plan ---------------------------------------------------------------------------------------------------------
 
 
 def make(study: Path, wish: Wish, work: Work, rate: Callable[[Plan], float], say: Callable[[str], None]) -> Plan:
@@ -209,6 +97,7 @@ def _without_inert(study: Path, plan: Plan, resolved: Resolved, work: Work, say:
     return replace(
         plan,
         factors=tuple(name for name in plan.factors if name not in inert),
+        inert_steps=steps,
         aside={**plan.aside, **dict.fromkeys(inert, "inert")},
     )
 
@@ -255,14 +144,27 @@ def allocated(plan: Plan, budget: int) -> Plan:
         return replace(plan, budget=budget, pairs=budget // 2)
     block = design.block_size(len(plan.factors))
     if plan.design == "screen":
-        return replace(plan, budget=budget, blocks=budget // block)
+        return _proved(replace(plan, budget=budget, blocks=budget // block))
     blocks = max(1, int(2 * budget / 3) // block)
-    for screened in (replace(plan, budget=budget, blocks=count) for count in (blocks, budget // block)):
-        rest = budget - screened.blocks * block
+    for count in (blocks, budget // block):
+        screened = _proved(replace(plan, budget=budget, blocks=count))
+        rest = _spare(screened)
         pairs = max((n for n in range(PAIRS + 1) if stages.pair_cost(screened, n) <= rest), default=0)
         if pairs >= stages.seeds_to_decide(len(stages.pair_contrasts(plan)), plan.alpha):
             return replace(screened, pairs=pairs, confirm=rest - stages.pair_cost(screened, pairs))
     return screened
+
+
+def _proved(plan: Plan) -> Plan:
+    """With two whole runs that show that what is inert stays so, where there are two to spare."""
+    proof = bool(plan.inert) and plan.inert_steps < plan.steps
+    proved = replace(plan, proof=proof)
+    return proved if _spare(proved) >= 0 else replace(plan, proof=False)
+
+
+def _spare(plan: Plan) -> int:
+    """The runs that screen and proof leave."""
+    return plan.budget - len(stages.screen_runs(plan)) - len(stages.proof_runs(plan))
 
 
 def _smallest(plan: Plan, optimistic: bool = False) -> int:

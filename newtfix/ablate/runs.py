@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,11 +21,11 @@ from typing import IO, Any
 
 from newtfix.ablate import trainers
 from newtfix.ablate.machine import Place
-from newtfix.ablate.scores import curve, metrics_file, read_metrics, scores
+from newtfix.ablate.scores import curve, read_metrics, scores
 from newtfix.ablate.study import CACHE, INERT, RUNS, Plan, Run, read_lines, write_json
 from newtfix.ablate.trees import Variants
+from newtfix.ablate.warm import Trainer, end_with_parent
 from newtfix.errors import NewtfixError
-from newtfix.running import environment, importable
 
 DONE, LOG, ATTEMPTS = "done.json", "log.txt", "attempts.jsonl"
 _MACHINE = re.compile(r"out of memory|MemoryError|can't allocate memory|Cannot allocate memory|No space left on device")
@@ -83,50 +82,58 @@ class Folder:
 class Worker:
     """A run that is under way."""
 
-    def __init__(self, study: Path, plan: Plan, run: Run, variants: Variants, place: Place, lock: IO[bytes]) -> None:
+    def __init__(
+        self,
+        study: Path,
+        plan: Plan,
+        run: Run,
+        variants: Variants,
+        place: Place,
+        lock: IO[bytes],
+        warm: bool = False,
+    ) -> None:
+        self._warm = warm and not place.device
         self.folder, self.run, self.place, self._plan, self._lock = Folder(study, run), run, place, plan, lock
         self.started = time.time()
         tree = variants.make(run.patches)
+        self._resumable = run.steps is None and trainers.resumable(plan.trainer, tree, plan.settings)
         try:
             self._process = self._start(study, tree)
         except OSError as error:
             raise _cannot_write(self.folder.path, error) from error
 
-    def _start(self, study: Path, tree: Path) -> subprocess.Popen[bytes]:
+    def _start(self, study: Path, tree: Path) -> subprocess.Popen[bytes] | Trainer:
         path = self.folder.path
-        resumed = self._resumes()
+        resumed = self._resumable and _has_begun(path)
         if not resumed:
             shutil.rmtree(path / "out", ignore_errors=True)
         (path / DONE).unlink(missing_ok=True)
         (path / "out").mkdir(parents=True, exist_ok=True)
-        with importable(tree, (tree / "train.py").read_text("utf-8", "replace")) as found:
-            arguments = settings_of(self._plan, self.run, path, tree)
-            program = trainers.program(self._plan.trainer, tree, found.package, path)
-            command = [*program, *arguments, *(["resume=true"] if resumed else [])]
-            self._describe(command)
-            with (path / LOG).open("ab" if resumed else "wb") as log:
-                return subprocess.Popen(
-                    command,
-                    cwd=path,
-                    env=variables(study, self.place, found.path),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(self._lock.fileno(),),
-                    preexec_fn=_end_with_parent,
-                )
-
-    def _resumes(self) -> bool:
-        """Whether the tree's own checkpoints, with replay, can take the run up where it stopped."""
-        if "save_buffer=true" not in self._plan.settings or self.run.steps is not None:
-            return False
-        found = metrics_file(self.folder.path)
-        return found is not None and any(found.parent.glob("checkpoints/*.replay"))
+        settings = settings_of(self._plan, self.run, path, tree, self._resumable)
+        command = trainers.command(self._plan.trainer, tree, path, settings)
+        self._describe(command.words)
+        environment = variables(study, self.place, command.variables)
+        with (path / LOG).open("ab" if resumed else "wb") as log:
+            if self._warm and command.module:
+                held = self._lock.fileno()
+                return Trainer(command.module, settings, command.folder, environment, log.fileno(), held)
+            return subprocess.Popen(
+                command.words,
+                cwd=command.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(self._lock.fileno(),),
+                preexec_fn=end_with_parent,
+            )
 
     def _describe(self, command: Sequence[str]) -> None:
         said = {"schema": 1, "id": self.run.id, "seed": self.run.seed, "patches": list(self.run.patches)}
-        write_json(self.folder.path / "run.json", {**said, "settings": list(self._plan.settings), "command": command})
+        write_json(
+            self.folder.path / "run.json", {**said, "settings": list(self._plan.settings), "command": list(command)}
+        )
 
     @property
     def pid(self) -> int:
@@ -146,9 +153,16 @@ class Worker:
                 self._note_attempt(code)
             else:
                 write_done(self.folder, self._plan, state, code, time.time() - self.started, self.place)
+                self._drop_checkpoints()
         finally:
             self._lock.close()
         return state
+
+    def _drop_checkpoints(self) -> None:
+        """Those that were there to go on from; nobody asked for them."""
+        if not any(one.startswith(("save_agent=", "save_buffer=")) for one in self._plan.settings):
+            for path in self.folder.path.glob("out/**/checkpoints"):
+                shutil.rmtree(path, ignore_errors=True)
 
     def stop(self) -> None:
         """End the trainer, gently first; the run is as if it had not been started, but for what it can resume from."""
@@ -176,20 +190,26 @@ class Worker:
             raise _cannot_write(self.folder.path, error) from error
 
 
-def settings_of(plan: Plan, run: Run, folder: Path, tree: Path) -> list[str]:
+def _has_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint with something in it: from that of step 0 a run does as well afresh."""
+    steps = [path.stem.replace("_", "") for path in folder.glob("out/**/checkpoints/*.pt")]
+    return any(step.isdigit() and int(step) > 0 for step in steps)
+
+
+def settings_of(plan: Plan, run: Run, folder: Path, tree: Path, resumable: bool = False) -> list[str]:
     """The arguments of the trainer. A short run's own number of steps takes the place of the plan's."""
     taken = {"steps"} if run.steps is not None else set()
     shared = [one for one in plan.settings if one.partition("=")[0] not in taken]
     given = [one.partition("=")[0] for one in plan.settings]
-    if "save_buffer=true" in plan.settings:
-        given.append("save_agent")
+    more = [one for one in trainers.RESUMED if one.partition("=")[0] not in given] if resumable else []
+    given += [one.partition("=")[0] for one in more]
     own = trainers.own_settings(plan.trainer, tree, run.seed, plan.threads, folder, given)
-    return [*shared, *own, *([f"steps={run.steps}"] if run.steps is not None else [])]
+    return [*shared, *own, *more, *([f"steps={run.steps}"] if run.steps is not None else [])]
 
 
-def variables(study: Path, place: Place, path: Path) -> dict[str, str]:
-    """The environment of a run: its module path, its threads, its device, and the compile cache that all runs share."""
-    found = environment(path)
+def variables(study: Path, place: Place, before: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a run, with its threads, its device, and the compile cache that all runs share."""
+    found = dict(before)
     cache = (study / CACHE).resolve()
     threads = str(place.threads)
     found |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
@@ -261,23 +281,6 @@ def _cannot_write(path: Path, error: OSError) -> NewtfixError:
         f"cannot write in {path}: {error.strerror or error}",
         hint="Runs that are finished are kept. Make room or check the permissions, and run the same again.",
     )
-
-
-def _libc_prctl() -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    import ctypes
-
-    return ctypes.CDLL(None).prctl
-
-
-_PRCTL = _libc_prctl()
-
-
-def _end_with_parent() -> None:
-    """In the trainer, before it begins: have the kernel end it when the process that started it is gone."""
-    if _PRCTL is not None:
-        _PRCTL(1, signal.SIGKILL)
 
 
 def results(study: Path, runs: Sequence[Run]) -> list[Mapping[str, Any]]:

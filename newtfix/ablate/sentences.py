@@ -73,8 +73,9 @@ def notes(found: Findings) -> list[str]:
     seeds = len({row["seed"] for row in found.runs if row["score"] is not None})
     if plan.design in ("one-at-a-time", "full", "pairs") and 0 < seeds < MINIMUM:
         said.append(
-            f"{seeds} seeds support no verdict: a nominal 95% interval of three seeds covers the truth 70 to 74% of "
-            f"the time, and the exact test cannot reach 5% below {MINIMUM} pairs. Take {MINIMUM} or more."
+            f"{seeds} seed{'s support' if seeds > 1 else ' supports'} no verdict: a nominal 95% interval of three "
+            f"seeds covers the truth 70 to 74% of the time, and the exact test cannot reach 5% below {MINIMUM} pairs. "
+            f"Take {MINIMUM} or more."
         )
     if plan.blocks and seeds:
         said.append(
@@ -85,9 +86,9 @@ def notes(found: Findings) -> list[str]:
     lost = [row for row in found.failed if row["state"] != "failed"]
     failed = [row for row in found.failed if row["state"] == "failed"]
     if failed:
-        said.append(f"{len(failed)} runs failed; they count with what they had reached: {_named(failed)}.")
+        said.append(f"{_runs(failed)} failed; what they had reached counts: {_named(failed)}.")
     if lost:
-        said.append(f"{len(lost)} runs were ended by the machine and have no score: {_named(lost)}.")
+        said.append(f"{_runs(lost)} ended by the machine, without a score: {_named(lost)}.")
     if plan.extended:
         before = ", ".join(map(str, plan.extended))
         said.append(f"The budget was enlarged after looking (from {before} runs): p-values are a little too small.")
@@ -96,3 +97,7 @@ def notes(found: Findings) -> list[str]:
 
 def _named(rows: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"seed {row['seed']} {row['label']} ({row['reason'] or row['state']})" for row in rows[:6])
+
+
+def _runs(rows: Sequence[object]) -> str:
+    return f"{len(rows)} run{'s' if len(rows) > 1 else ''}"

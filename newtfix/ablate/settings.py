@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from newtfix.ablate.trainers import LOGGED
+from newtfix.ablate.trainers import OWN, PRACTICE
 from newtfix.errors import NewtfixError, UsageError
 from newtfix.running import environment, importable
 
@@ -24,6 +25,9 @@ else:
     names = ("task", "steps", "threads", "num_envs", "episode_length", "device", "eval_freq")
     print(json.dumps({name: getattr(cfg, name, None) for name in names}))
 """
+
+
+SMALL = {"steps": 6_000, "num_envs": 4, "episode_length": 250}  # of practice.py, which imports torch
 
 
 @dataclass(frozen=True)
@@ -48,19 +52,20 @@ class Resolved:
 
 def resolve(tree: Path, kind: str, settings: Sequence[str]) -> Resolved:
     """Raises UsageError with the tree's own words for settings that it refuses."""
-    return _told(settings) if kind == LOGGED else _asked(tree, settings)
+    return _asked(tree, settings) if kind == OWN else _told(settings, SMALL if kind == PRACTICE else {})
 
 
-def _told(settings: Sequence[str]) -> Resolved:
-    """Of a tree whose configuration is not run: what was given."""
-    given = dict(one.split("=", 1) for one in settings)
+def _told(settings: Sequence[str], usual: Mapping[str, Any]) -> Resolved:
+    """Of a tree whose configuration is not run: what was given, else what is usual."""
+    given = {**usual, **dict(one.split("=", 1) for one in settings)}
     try:
         steps = int(float(given["steps"]))
+        episodes = int(given.get("num_envs", 1)) * int(given.get("episode_length", steps // 6))
     except (KeyError, ValueError):
         raise UsageError("say how long a run is: steps=N", hint="This tree's own settings are not asked.") from None
     if "task" not in given:
         raise UsageError("say which task it is: task=NAME", hint="This tree's own settings are not asked.")
-    return Resolved(given["task"], steps, None, max(1, steps // 6), False)
+    return Resolved(given["task"], steps, None, max(1, episodes), False)
 
 
 def _asked(tree: Path, settings: Sequence[str]) -> Resolved:

@@ -49,6 +49,14 @@ def screen_runs(plan: Plan) -> list[Run]:
     return [Run(cell.seed, _with(plan.gated, cell.on), "screen") for cell in design.screen(plan.factors, seeds)]
 
 
+def proof_runs(plan: Plan) -> list[tuple[Run, Run]]:
+    """Whole runs of the screen, none and all, beside the same with what was inert in short ones."""
+    return [
+        (Run(plan.first_seed, some, "screen"), Run(plan.first_seed, _with(some, plan.inert), "inertness"))
+        for some in ((plan.gated, plan.all) if plan.proof else ())
+    ]
+
+
 def arm_runs(plan: Plan) -> list[Run]:
     """Every seed of a design whose arms are fixed: one-at-a-time, full."""
     return [Run(seed, arm, plan.design) for seed in pair_seeds(plan) for arm in fixed_arms(plan)]
@@ -133,7 +141,8 @@ def schedule(plan: Plan, scores: Scores) -> Schedule:
         runs = tuple(dict.fromkeys(arm_runs(plan)))
         return Schedule(runs, runs)
     screened = screen_runs(plan)
-    known, needed = dict.fromkeys(screened), dict.fromkeys(screened)
+    proof = [run for _, run in proof_runs(plan)]
+    known, needed = dict.fromkeys([*screened, *proof]), dict.fromkeys([*screened, *proof])
     waits, stopped = [], []
     for stage in sequences(plan, scores):
         known |= dict.fromkeys(stage.runs(stage.seeds))

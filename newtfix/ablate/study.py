@@ -33,6 +33,7 @@ class Plan:
         on: patches that every variant has. gates: on in all of the screen, and judged by pairs of their own.
         factors: patches that are on in some runs and off in others. aside: others, and why they take no part.
         blocks: of the screen. pairs: most seeds of base against all. confirm: runs left for confirmation.
+        proof: whether two whole runs show that what is inert in runs of inert_steps is so to the end.
         trainer: how the tree is trained, see trainers.py. asked: the command's options. extended: budgets that were
             enlarged later.
         delta: the smallest difference that matters, as a part of the mean return. spread: the deviation of a run, as a
@@ -57,6 +58,8 @@ class Plan:
     blocks: int
     pairs: int
     confirm: int
+    proof: bool = False
+    inert_steps: int = 0
     trainer: str = "own"
     first_seed: int = 1
     outcome: str = "training"
@@ -71,6 +74,11 @@ class Plan:
     def gated(self) -> tuple[str, ...]:
         """What is on in every run of the screen."""
         return tuple(sorted({*self.on, *self.gates}))
+
+    @property
+    def inert(self) -> tuple[str, ...]:
+        """What changed nothing in short runs."""
+        return tuple(sorted(name for name, why in self.aside.items() if why == "inert"))
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -99,6 +107,8 @@ def subset_digest(patches: Iterable[str]) -> str:
 
 def label(plan: Plan, patches: Iterable[str]) -> str:
     """What a set of patches is called: base, all, or the patches that differ from the nearer of the two."""
+    if (inert := set(plan.inert)) and inert <= set(patches):
+        return f"{label(plan, set(patches) - inert)}, and what is inert"
     found, everything = set(patches), set(plan.all)
     if found == set(plan.on):
         return "base"

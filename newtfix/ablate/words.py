@@ -37,6 +37,8 @@ def _design_lines(plan: Plan) -> Iterator[str]:
         yield f"{plan.design}: {arms} sets of patches x {plan.pairs} seeds = {arms * plan.pairs} runs."
     elif plan.pairs:
         yield f"Pairs: base against all{' and each held patch' if plan.gates else ''}, up to {plan.pairs} seeds."
+    if plan.proof:
+        yield "Two more runs show whether what is inert in short runs stays so."
     if plan.confirm:
         yield (
             f"Confirmation: up to {plan.confirm} runs for at most {stages.CANDIDATES} patches that stand out, alone "

@@ -11,6 +11,7 @@ from newtfix.ablate import conduct, planning
 from newtfix.ablate.machine import Machine, this_machine
 from newtfix.ablate.study import PLAN, Plan, Run, read_plan, save_plan
 from newtfix.ablate.trees import Variants
+from newtfix.ablate.wish import Wish, must_be_possible
 from newtfix.ablate.words import plan_lines
 from newtfix.errors import UsageError
 from newtfix.running import require_libraries
@@ -28,8 +29,8 @@ def run(
     as_json: bool,
 ) -> int:
     require_libraries("an ablation", NEEDED)
-    wish = planning.Wish(tuple(_checked(settings)), **options)
-    planning.must_be_possible(wish)
+    wish = Wish(tuple(_checked(settings)), **options)
+    must_be_possible(wish)
     plan = _plan(folder, wish, jobs, runs_per_gpu)
     if plan_only or not as_json:
         for line in plan_lines(plan):
@@ -49,7 +50,7 @@ def _checked(settings: Sequence[str]) -> Iterable[str]:
         yield one
 
 
-def _plan(folder: Path, wish: planning.Wish, jobs: int | None, runs_per_gpu: int) -> Plan:
+def _plan(folder: Path, wish: Wish, jobs: int | None, runs_per_gpu: int) -> Plan:
     """The plan that the folder holds, or a new one."""
     if (folder / PLAN).exists():
         before = read_plan(folder)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.ablate import conduct
+from newtfix.ablate.findings import find
 from newtfix.ablate.machine import this_machine
 from newtfix.ablate.runs import Folder
+from newtfix.ablate.sentences import answer
 from newtfix.ablate.study import Plan, Run, read_plan
 from newtfix.ablate.trees import Variants
 from newtfix.commands.ablate import NEEDED
@@ -22,6 +24,7 @@ def run(folder: Path, jobs: int | None, index: int | None, runs_per_gpu: int) ->
     machine = this_machine(jobs, plan.threads, runs_per_gpu)
     if index is None:
         lost = conduct.carry_out(folder, plan, variants, machine)
+        report.say(f"{answer(find(folder, plan))}\nAll of it: newtfix report {folder}")
     else:
         one = _run(folder, plan, index)
         if one is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from newtfix import report
+from newtfix.commands.verified import Verified, must_be_able_to_verify, verified, with_what_fits
 from newtfix.commands.wishes import grant, refusal, wish_of
 from newtfix.errors import Refused, TreeError, UsageError
 from newtfix.files.git import (
@@ -23,7 +24,7 @@ from newtfix.files.git import (
 from newtfix.model import Plan, State
 from newtfix.patch.message import message
 from newtfix.work.outcome import Outcome, one_by_one, save
-from newtfix.work.session import Session, changed_patches, choose, find_target, reports, writing
+from newtfix.work.session import Session, Target, changed_patches, choose, find_target, reports, writing
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,21 @@ def run(
     only_fitting: bool = False,
     complete: bool = False,
     allow_dirty: bool = False,
+    verify: bool = False,
 ) -> int:
     if not ids and not everything:
         raise UsageError("nothing to apply is named", hint="Name patches, or say --all. See them with `newtfix list`.")
     if in_commits and allow_dirty:
         raise UsageError("--commit takes no --allow-dirty", hint="Commit the edits first.")
+    if verify:
+        must_be_able_to_verify()
     with writing(find_target(tree), named) as session:
         chosen = choose(ids, everything, session.patches)
         wish = wish_of(session, chosen, only_fitting, complete)
-        granted = grant(session, wish)
+        try:
+            granted = grant(session, wish)
+        except Refused as problem:
+            raise with_what_fits(session, problem, chosen, complete, "--all" if everything else " ".join(ids)) from None
         session, outcome = granted.session, granted.outcome
         if not (in_commits or allow_dirty or session.target.new):
             must_be_clean(session.target.root, outcome.before, session.written)
@@ -73,12 +80,26 @@ def run(
     done = _Done(
         session, outcome, wish.chosen, wish.refused, commits, granted.restored, _by_hand(session, outcome), left
     )
+    if not as_json:
+        for line in _lines(done):
+            report.say(line)
+    found = verified(_written(session), _put_in(done)) if verify else None
     if as_json:
-        _emit(done)
-        return 0
-    for line in _lines(done):
+        _emit(done, found)
+    for line in found.lines if found and not as_json else ():
         report.say(line)
-    return 0
+    return 1 if found and found.wrong else 0
+
+
+def _put_in(done: _Done) -> tuple[str, ...]:
+    """The patches that were asked for and those that they require, as far as the tree has them now."""
+    applied = done.outcome.ledger.applied if done.outcome.ledger else ()
+    return tuple(name for name in _account(done) if name in applied)
+
+
+def _written(session: Session) -> Target:
+    """The tree that was written: the copy of newt_base where there was none before."""
+    return Target(session.target.name, session.target.name) if session.target.new else session.target
 
 
 # --- commits ----------------------------------------------------------------------------------------------------------
@@ -244,7 +265,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _emit(done: _Done) -> None:
+def _emit(done: _Done, found: Verified | None) -> None:
     session, outcome = done.session, done.outcome
     patches: list[dict[str, Any]] = [{"id": name, "outcome": word} for name, word in _account(done).items()]
     refused = [
@@ -263,5 +284,6 @@ def _emit(done: _Done) -> None:
             "applied": outcome.ledger.applied if outcome.ledger else (),
             "written": list(outcome.after),
             "notes": _notes(session, outcome),
+            **({"verify": found.as_dict()} if found else {}),
         }
     )

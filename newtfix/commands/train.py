@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from newtfix.files import inside
 from newtfix.running import environment, first_run_note, importable, require_libraries
 from newtfix.work.session import Target, find_target
 
+_HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
+_PR_SET_PDEATHSIG = 1
 _SIMULATORS = ("gymnasium", "dm_control", "mujoco")
 _NEEDED = ("torch", "tensordict", *_SIMULATORS, "pydantic", "yaml", "matplotlib", "tqdm", "numpy")
 
@@ -71,24 +75,43 @@ def _launch(target: Target, script: Path) -> Iterator[_Launch]:
 
 
 def _wait(launch: _Launch, arguments: Sequence[str], keep_clean: bool) -> int:
-    """The exit code of the trainer. Ctrl-C reaches it by itself; a request to end is handed on."""
+    """The exit code of the trainer, which gets every signal from here: once, as it is in a process group of its own."""
     command = [sys.executable, *(["-B"] if keep_clean else []), *launch.arguments, *arguments]
-    trainer = subprocess.Popen(command, cwd=launch.folder, env=environment(launch.path))
+    heard: list[int] = []  # before there is a trainer
+    trainer: subprocess.Popen[bytes] | None = None
 
     def hand_on(number: int, _: FrameType | None) -> None:
-        trainer.send_signal(number)
+        if trainer is None:
+            heard.append(number)
+        else:
+            trainer.send_signal(number)
+            if number == signal.SIGTSTP:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
-    earlier = signal.signal(signal.SIGTERM, hand_on)
+    handled = [number for number in _HANDED_ON if signal.getsignal(number) is not signal.SIG_IGN]  # as nohup has it
+    earlier = {number: signal.signal(number, hand_on) for number in handled}
     try:
-        code = _patient(trainer)
+        trainer = subprocess.Popen(
+            command, cwd=launch.folder, env=environment(launch.path), process_group=0, preexec_fn=_end_with(os.getpid())
+        )
+        for number in heard:
+            trainer.send_signal(number)
+        code = trainer.wait()
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
     return code if code >= 0 else 128 - code
 
 
-def _patient(trainer: subprocess.Popen[bytes]) -> int:
-    while True:
-        try:
-            return trainer.wait()
-        except KeyboardInterrupt:
-            continue
+def _end_with(parent: int) -> Callable[[], None] | None:
+    """What a child does first so that it is asked to end when `parent` is gone, killed or not; Linux only."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def follow() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(128 + signal.SIGTERM)
+
+    return follow

@@ -288,8 +288,8 @@ def _has_many_dimensions(call: ast.Call) -> bool:
     return len(sizes) > 1
 
 
-def alike(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
-    """The parts in a list of a class are made alike, and used as they are: none gets anything of its own."""
+def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken | None:
+    """The parts in a list of a class are made alike, and used as they are: none gets anything but attributes `but`."""
     found = tree.roles.get(role)
     for node in walk(tree.module(found.file)) if found is not None else ():
         if not (isinstance(node, ast.ClassDef) and node.name == cls and found is not None):
@@ -301,15 +301,15 @@ def alike(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
             if any(dotted(part) == name for part in walk(loop.iter) if isinstance(part, ast.Attribute))
         }
         for part in walk(node):
-            if _singles_out(part, name, each):
+            if _singles_out(part, name, each, but):
                 return tree.broken_in(found.file, part, f"not all of {name} are alike")
     return None
 
 
-def _singles_out(node: ast.AST, name: str, each: set[str]) -> bool:
+def _singles_out(node: ast.AST, name: str, each: set[str], but: tuple[str, ...]) -> bool:
     match node:
         case ast.Assign(targets=[ast.Attribute(value=owner, attr=attr)]):
-            return attr not in ("data", "weight", "bias") and _is_one(owner, name, each)
+            return attr not in ("data", "weight", "bias", *but) and _is_one(owner, name, each)
         case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert" | "add_module" | "extend")):
             return _is_one(owner, name, each)
     return False
@@ -427,3 +427,27 @@ def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | N
         if tree.called(role, node) is None:
             return tree.broken(found, node, f"{method} has something of its own, which would be lost")
     return None
+
+
+def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:
+    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between."""
+    for method in tree.methods(role).values():
+        if not method.name.endswith(suffix):
+            continue
+        nodes = walk(method.node)
+        makes = [n for n in nodes if isinstance(n, ast.Assign) and _makes_average(n.value, made)]
+        names = {dotted(target) for one in makes for target in one.targets}
+        for node in nodes:
+            if not isinstance(node, ast.Assign) or node in makes or not names & set(map(dotted, node.targets)):
+                continue
+            if not (isinstance(node.value, ast.Call) and dotted(node.value.func) == by):
+                return tree.broken(method, node, f"{method.name} changes what it takes from {made}")
+        if not makes and any(isinstance(n, ast.Call) and dotted(n.func) == by for n in nodes):
+            return tree.broken(method, method.node, f"{method.name} uses {by} on something else")
+    return None
+
+
+def _makes_average(value: ast.expr, made: str) -> bool:
+    if not isinstance(value, ast.Call) or dotted(value.func) != made:
+        return False
+    return any(isinstance(one.value, ast.Constant) and one.value.value == "avg" for one in value.keywords)

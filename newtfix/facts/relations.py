@@ -66,6 +66,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "first_is": _about(reads.first_is),
     "called_whole": _about(reads.called_whole),
     "never_under": _about(reads.never_under),
+    "each_divides": _about(reads.each_divides),
     "attribute_only_in": _about(reads.attribute_only_in),
     "calls_no": _about(reads.calls_no),
     "plain": _about(reads.plain),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from textwrap import indent
 
-from newtfix.model import Where
+from newtfix.model import Edit, Shape, Where
 
 _TESTS = tuple(
     f"self._step {over} $seeding{more}" for over in (">=", ">") for more in ("", " and $_", " and $_ and $_")
@@ -51,4 +51,32 @@ ONE_HORIZON = Where(
     ("range($other_horizon)", "range($other_horizon + 1)", "torch.arange($other_horizon + 1, $*_)"),
     "TDMPC2",
     absent=True,
+)
+
+# Where an action comes from the policy alone, its statistics are the policy's: some trees leave them without a value.
+_CHOSEN = """
+if $mpc:
+    $$device
+    $action, $like_mu, $like_std = self.plan($*plan)
+else:
+    $action, $info = $prior
+    {own}$$rest
+$$tail
+return $action.cpu(), $like_mu.cpu(), $like_std.cpu()
+"""
+_OWN = '$like_mu, $like_std = $info["mean"], $info["log_std"].exp()\n    '
+WITHOUT_PLANNER = Edit(
+    "without-planner",
+    "agent",
+    "TDMPC2.forward",
+    (
+        Shape(
+            _CHOSEN.format(own=""),
+            _CHOSEN.format(own=_OWN),
+            untouched=("rest:like_mu", "rest:like_std"),
+        ),
+    ),
+    optional=True,
+    given=("$like_mu, $like_std = $_, $_",),
+    supplement=True,
 )

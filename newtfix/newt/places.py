@@ -122,8 +122,10 @@ def made_rows(tree: NewtTree) -> Iterator[Start]:
 
 
 def cut_out(tree: NewtTree) -> Iterator[Start]:
-    """Episodes that are cut out of the rows that are kept."""
+    """Episodes that are cut out of the rows that are kept, but for what `seeding` takes of them."""
     for method in tree.methods("trainer").values():
+        if method.name == "_take_segment":
+            continue
         for statement, targets, value in assignments(method):
             if _is_episode(value):
                 yield Start(method, statement, _element(targets, 0))

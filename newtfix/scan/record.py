@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from newtfix.model import Place
+from newtfix.scan.document import ERRATA
 from newtfix.scan.facts import Quantity
 from newtfix.scan.survey import Finding, Gap, Survey
 
@@ -19,6 +21,11 @@ def record(survey: Survey) -> dict[str, Any]:
         "defects": survey.defects,
         "patches": [_finding(finding) for finding in survey.findings],
         "numbers": {name: _quantity(quantity) for name, quantity in survey.numbers.items()},
+        "document": {
+            "items": [asdict(item) for item in survey.items],
+            "summary": survey.main_points,
+            "errata": {str(number): said for number, said in ERRATA.items()},
+        },
         "tasks": {
             "count": len(survey.tasks.names),
             "names": survey.tasks.names,

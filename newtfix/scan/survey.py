@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from newtfix.code.syntax import parse
 from newtfix.errors import Refused
 from newtfix.files.write import is_interrupted
 from newtfix.model import EditReport, Patch, PatchReport, Place, Severity, State
 from newtfix.newt.roles import Found, find_roles, outline, without_rivals
 from newtfix.scan.behaviour import AgentCode, TrainerCode, read_agent, read_trainer
 from newtfix.scan.consequences import consequence
-from newtfix.scan.evaluate import ClassCode
+from newtfix.scan.document import Item, items, loss_lines, summary
+from newtfix.scan.evaluate import ClassCode, class_code
 from newtfix.scan.facts import Facts, Quantity
 from newtfix.scan.numbers import numbers
 from newtfix.scan.settings import Setting, read_settings
@@ -57,7 +59,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything that a report says; `used` are the settings that the numbers were made from."""
+    """Everything that a report says; `used` are the settings that the numbers were made from.
+
+    `items` and `main_points` are those of the document that newtfix starts from.
+    """
 
     target: Target
     findings: tuple[Finding, ...]
@@ -65,6 +70,8 @@ class Survey:
     tasks: Tasks
     used: Mapping[str, Setting]
     notes: tuple[str, ...]
+    items: tuple[Item, ...] = ()
+    main_points: tuple[str, ...] = ()
 
     @property
     def present(self) -> list[Finding]:
@@ -110,9 +117,31 @@ def survey(session: Session, arguments: Sequence[str]) -> Survey:
     quantities = numbers(facts)
     findings = tuple(_finding(session, session.patches[name], one, facts, quantities) for name, one in found.items())
     used = {name: settings.found[name] for name in _TELLING if settings.get(name) is not None}
-    return Survey(
-        session.target, findings, quantities, tasks, used, (*session.notes, *notes, *settings.notes, *tasks.notes)
-    )
+    said = (*session.notes, *notes, *settings.notes, *tasks.notes)
+    listed = items(facts, quantities, _places(facts, findings, sources, roles))
+    return Survey(session.target, findings, quantities, tasks, used, said, listed, tuple(summary(facts, quantities)))
+
+
+def _places(
+    facts: Facts, findings: Iterable[Finding], sources: Mapping[str, str], roles: Mapping[str, Found]
+) -> dict[str, list[str]]:
+    """file:line of what each patch is about, and of the code that the document quotes."""
+    found: dict[str, list[str]] = {}
+    for finding in findings:
+        near = [gap.nearest for gap in finding.gaps if gap.nearest]
+        found[finding.patch.id] = [f"{place.file}:{place.line}" for place in (*finding.places, *near)]
+    trainer = facts.trainer
+    counted = [one.place for one in (*trainer.bursts, trainer.tokens) if one]
+    for name, places in (("threshold", [one.place for one in trainer.thresholds]), ("tokens", counted)):
+        if places:
+            found[name] = [f"{place.file}:{place.line}" for place in places]
+    losses = [f"{roles['agent'].file}:{line}" for line in loss_lines(facts.agent.code)] if "agent" in roles else []
+    found |= {"losses": losses} if losses else {}
+    if "world_model" in roles:
+        model = roles["world_model"]
+        pi = class_code(parse(sources[model.file]), model.cls).methods.get("pi")
+        found |= {"pi": [f"{model.file}:{pi.lineno}"]} if pi else {}
+    return found
 
 
 # Settings that numbers or sentences of a report depend on.

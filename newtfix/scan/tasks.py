@@ -19,6 +19,7 @@ from newtfix.scan.settings import GIVEN, PRESET, Setting, Settings, constants
 
 _TABLE = "tasks.json"
 _SETS = "TASK_SET"
+_WRITTEN = ("max_episode_steps", "action_dim")
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ def read_tasks(root: Path, sources: Mapping[str, str], settings: Settings) -> tu
     """The tasks that the settings name, and the settings with what follows from them filled in.
 
     An episode length or action dimension that the user gives wins; then comes `tasks.json`, in the tree or one folder
-    above it, where newt keeps it; then the tree's own defaults.
+    above it, where newt keeps it; then what the code says of the task; then the tree's own defaults.
     """
     names = _names(sources, settings.get("task"))
     table, where, notes = _table(root)
+    if not table and not notes:
+        table, where = _in_code(sources, names)
     known = [table[name] for name in names if name in table]
     lengths, lengths_from = _facts(settings, known, where, "episode_length", ("max_episode_steps", "episode_length"))
     dims, dims_from = _facts(settings, known, where, "action_dim", ("action_dim",))
@@ -135,6 +138,31 @@ def _table(root: Path) -> tuple[dict[str, Any], str, list[str]]:
         tasks = data if isinstance(data, dict) else {}
         return {task: entry for task, entry in tasks.items() if isinstance(entry, dict)}, name, []
     return {}, "", []
+
+
+def _in_code(sources: Mapping[str, str], names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """What the code says of these tasks, `table["walker-walk"] = {"action_dim": 6}`, and where, if it does of all."""
+    found: dict[str, Any] = {}
+    where = ""
+    for file, text in sources.items():
+        if file.endswith(".py") and any(key in text for key in _WRITTEN) and not outline(text).error:
+            for node in walk(parse(text)):
+                task, entry = _entry(node)
+                if task in names and entry:
+                    found[task], where = entry, f"{file}:{getattr(node, 'lineno', 1)}"
+    return (found, where) if names and len(found) == len(names) else ({}, "")
+
+
+def _entry(node: ast.AST) -> tuple[str, dict[str, Any]]:
+    """A task and its facts, where a statement writes down some."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict) or len(node.targets) != 1:
+        return "", {}
+    target, value = node.targets[0], node.value
+    name = target.slice.value if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) else ""
+    pairs = [(k.value, v.value) for k, v in zip(value.keys, value.values, strict=True)
+             if isinstance(k, ast.Constant) and isinstance(v, ast.Constant)]  # fmt: skip
+    facts = {str(key): fact for key, fact in pairs if key in _WRITTEN}
+    return str(name), facts
 
 
 def _facts(

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from newtfix import report
 from newtfix.model import State
+from newtfix.scan.document import ERRATA, Item
 from newtfix.scan.facts import Quantity, Value, show
 from newtfix.scan.survey import FOUND, Finding, Gap, Survey
 
 _WIDEST = 100
 _SHOWN = 5  # places of one discrepancy on the terminal
 _HEAD = ("id", "severity", "kind", "state", "where")
+_ITEMS = ("item", "about", "severity", "state", "here", "reference", "where")
 _NUMBERS = ("number", "here", "reference", "ratio")
 _MANY = 4  # numbers in a cell
 _LONGEST = 160  # characters of a line of the tree
@@ -30,6 +32,12 @@ def draw(survey: Survey) -> None:
     report.heading("Where the numbers come from")
     for line in _sources(survey):
         report.out(f"  {line}")
+    report.out()
+    report.heading("The nine items of the discrepancy document")
+    report.table(_ITEMS, [_item(item) for item in survey.items])
+    for line in _beside_the_items(survey):
+        for part in wrapped(line, "    "):
+            report.out(f"  {part}")
     for finding in survey.findings:
         if finding.state in (*FOUND, State.DRIFTED):
             report.out()
@@ -53,6 +61,21 @@ def where(finding: Finding) -> str:
         return hand or finding.nearest
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
     return f"{places[0].file}:{places[0].line}{more}{f', {hand}' if hand else ''}"
+
+
+def _item(item: Item) -> tuple[str, ...]:
+    about = f"{item.title} ({', '.join(item.patches)})"
+    return str(item.number), about, item.rating, item.state, item.here, item.reference, ", ".join(item.where)
+
+
+def _beside_the_items(survey: Survey) -> Iterator[str]:
+    """The document's summary for this tree, and what it has wrong about these items."""
+    for point in survey.main_points:
+        yield f"Summary: {point}."
+    wrong = {number: item.number for item in survey.items for number in item.errata}
+    for number, said in ERRATA.items():
+        of = f" (item {wrong[number]})" if number in wrong else ""
+        yield f"Erratum {number}{of}: {said}."
 
 
 def _number(quantity: Quantity) -> tuple[str, ...]:
@@ -148,6 +171,8 @@ def markdown(survey: Survey) -> str:
     parts += ["\n".join(examples)] if examples else []
     settings = [f"`{name}={setting.value}` ({setting.source})" for name, setting in survey.used.items()]
     parts += [f"Settings: {', '.join(settings)}."] if settings else []
+    parts += ["## The nine items of the discrepancy document", table(_ITEMS, [_item(one) for one in survey.items])]
+    parts += ["\n".join(f"- {_escaped(line)}" for line in _beside_the_items(survey))]
     for finding in survey.findings:
         if finding.state is not State.ABSENT:
             parts += _section(finding)

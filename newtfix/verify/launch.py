@@ -19,9 +19,9 @@ from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.running import Importable, end_confined, importable, last_words, start_confined
 from newtfix.verify.observation import Observation, read, unseen
 
-_PROBE_LIMIT = 60.0  # seconds that one probe may take; most take less than one
+_PROBE_LIMIT = 180.0  # seconds that one probe may take; most take less than one on a core of their own
 _START_LIMIT = 120.0  # and the import of torch and of the tree
-_TOTAL_LIMIT = 600.0
+_TOTAL_LIMIT = 1200.0
 _GRACE = 3.0  # how much later a probe is ended from outside that did not end itself
 _PAUSE = 0.02
 _SHOWN_LINES = 3

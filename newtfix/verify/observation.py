@@ -9,6 +9,7 @@ from typing import Any
 AS_PATCHED = "as the patch should make it"
 DISCREPANCY = "the discrepancy"
 NOT_OBSERVED = "not observed"
+NO_PROBE = "there is no probe for this patch"
 OTHER = "something else"
 # Of several observations of one patch, the first of these that occurs is the patch's verdict.
 VERDICTS = (DISCREPANCY, OTHER, NOT_OBSERVED, AS_PATCHED)

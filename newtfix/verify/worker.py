@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from newtfix.parity.standin import place_in_tree
-from newtfix.verify.observation import Observation, judged, unseen
+from newtfix.verify.observation import NO_PROBE, Observation, judged, unseen
 from newtfix.verify.probes import PROBES
 from newtfix.verify.subject import Subject, Unobservable, seed, words
 from newtfix.verify.world import without_cuda
@@ -57,7 +57,7 @@ def observe(subject: Subject, patch: str, limit: float, begin: Callable[[], None
     """All observations about one patch; what went wrong is one of them. Each probe begins with `begin`."""
     probes = PROBES.get(patch)
     if probes is None:
-        return [unseen(patch, "there is no probe for this patch")]
+        return [unseen(patch, NO_PROBE)]
     found: list[Observation] = []
     for probe in probes:
         begin()

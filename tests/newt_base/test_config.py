@@ -294,7 +294,7 @@ def test_interruption_ends_workers_and_names_the_checkpoint(number, status, tmp_
     while not first.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    message = process.communicate(timeout=20)[1]
+    message = process.communicate(timeout=60)[1]
     assert process.returncode == status, message
     assert "Traceback" not in message
     if number == signal.SIGINT:

@@ -239,16 +239,8 @@ def test_recorded_cloned_trained_on_and_resumed(tmp_path, capsys):
     assert not saved["obs"][:, 8:].any()
     assert not torch.equal(saved["obs"][0], saved["obs"][9])
 
-    train = [
-        *common,
-        "use_demos=true",
-        f"data_dir={data}",
-        "demo_steps=20",
-        "episode_length=5",
-        "save_buffer=true",
-        "keep=none",
-    ]
-    train.append(f"out_dir={tmp_path / 'second'}")
+    train = [*common, "use_demos=true", f"data_dir={data}", "demo_steps=20", "episode_length=5", "keep=none"]
+    train += ["save_buffer=true", f"out_dir={tmp_path / 'second'}"]
     assert main([*train, "steps=80", "seeding_coef=2"]) == 0
     assert main([*train, "steps=100", "seeding_coef=2", "resume=true"]) == 0
     run = next((tmp_path / "second").rglob("metrics.jsonl"))

@@ -15,9 +15,9 @@ from newt_base.common.checkpoint import load_safely
 from newt_base.common.resume import numbered, replay_file
 
 QUICK = [
-    "task=cartpole-swingup", "preset=cpu", "num_envs=2", "episode_length=10", "eval_freq=40", "batch_size=16",
+    "task=cartpole-swingup", "preset=cpu", "num_envs=2", "episode_length=6", "eval_freq=24", "batch_size=16",
     "num_samples=16", "num_elites=4", "num_pi_trajs=2", "iterations=1", "enc_dim=16", "mlp_dim=16", "latent_dim=16",
-    "plot=false", "tensorboard=false", "utd=0.2", "seeding_coef=2", "save_buffer=true",
+    "num_q=2", "plot=false", "tensorboard=false", "utd=0.2", "seeding_coef=2", "save_buffer=true",
 ]  # fmt: skip
 RUN = Path("logs/cartpole-swingup/1")
 
@@ -35,12 +35,12 @@ def outcome(folder):
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A folder with a whole run of 124 steps, and one of 84 that can be resumed."""
+    """A folder with a whole run of 76 steps, and one of 50 that can be resumed."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert run("whole", "steps=124") == 0
-        assert run("part", "steps=84") == 0
+        assert run("whole", "steps=76") == 0
+        assert run("part", "steps=50") == 0
     return folder
 
 
@@ -60,16 +60,16 @@ def contents(folder):
 
 
 def test_a_resumed_run_is_the_whole_run_from_within_an_episode(base, part, capsys):
-    assert run("part", "steps=124", "resume=true") == 0
-    assert "going on from logs/cartpole-swingup/1/part/checkpoints/86.pt, at step 86" in capsys.readouterr().out
+    assert run("part", "steps=76", "resume=true") == 0
+    assert "going on from logs/cartpole-swingup/1/part/checkpoints/52.pt, at step 52" in capsys.readouterr().out
     assert outcome(part) == outcome(base / RUN / "whole")
 
 
 def test_and_from_where_all_episodes_end(base, part):
-    checkpoint = part / "checkpoints/80.pt"
-    assert run("part", "steps=124", "resume=true", f"checkpoint={checkpoint}") == 0
+    checkpoint = part / "checkpoints/48.pt"
+    assert run("part", "steps=76", "resume=true", f"checkpoint={checkpoint}") == 0
     assert outcome(part) == outcome(base / RUN / "whole")
-    assert (part / "backup-001/checkpoints/86.pt").exists(), "what came later is kept"
+    assert (part / "backup-001/checkpoints/52.pt").exists(), "what came later is kept"
 
 
 def test_random_streams_of_others_go_on_too(base, part, monkeypatch):
@@ -81,7 +81,7 @@ def test_random_streams_of_others_go_on_too(base, part, monkeypatch):
         finish(self, agent)
 
     monkeypatch.setattr(train.Logger, "finish", look)
-    for settings in (["steps=124", "random_baseline=false"], ["steps=124", "resume=true"]):
+    for settings in (["steps=76", "random_baseline=false"], ["steps=76", "resume=true"]):
         name = "part" if "resume=true" in settings else "again"
         assert run(name, *settings, "random_baseline=true") == 0
     assert seen[0] == seen[2]
@@ -97,27 +97,27 @@ def test_random_streams_of_others_go_on_too(base, part, monkeypatch):
 )
 def test_of_other_kinds(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run("whole", *settings, "steps=70") == 0
-    assert run("part", *settings, "steps=46") == 0
-    assert run("part", *settings, "steps=70", "resume=true") == 0
+    assert run("whole", *settings, "steps=42") == 0
+    assert run("part", *settings, "steps=27") == 0
+    assert run("part", *settings, "steps=42", "resume=true") == 0
     whole, part = (next(tmp_path.glob(f"logs/*/1/{name}")) for name in ("whole", "part"))
     assert outcome(part) == outcome(whole)
 
 
-@pytest.mark.parametrize("stop", [60, 108], ids=["before the burst", "after it"])
+@pytest.mark.parametrize("stop", [21, 39], ids=["before the burst", "after it"])
 def test_with_all_patches_bursts_and_segments_included(stop, tmp_path, monkeypatch):
-    """The end of seeding, at 1,000 steps in these patches, is set to 100."""
+    """The end of seeding, at 1,000 steps in these patches, is set to 30."""
     for file, text in patched(frozenset(PATCHES)).items():
         path = tmp_path / "patched_tree" / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("max(1000,", "max(100,"))
+        path.write_text(text.replace("max(1000,", "max(30,"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     main = __import__("patched_tree.train").train.main
-    lengths = ["episode_length=16", "eval_freq=32", "burst_updates=3"]
-    assert run("whole", "steps=124", *lengths, main=main) == 0
-    assert run("part", f"steps={stop}", *lengths, main=main) == 0
-    assert run("part", "steps=124", "resume=true", *lengths, main=main) == 0
+    burst = "burst_updates=3"
+    assert run("whole", "steps=76", burst, main=main) == 0
+    assert run("part", f"steps={stop}", burst, main=main) == 0
+    assert run("part", "steps=76", "resume=true", burst, main=main) == 0
     assert outcome(tmp_path / RUN / "part") == outcome(tmp_path / RUN / "whole")
 
 
@@ -125,16 +125,16 @@ def test_with_all_patches_bursts_and_segments_included(stop, tmp_path, monkeypat
 
 
 def test_settings_that_change_are_listed_and_taken(part, capsys):
-    assert run("part", "steps=90", "resume=true", "lr=0.001", "utd=0.5") == 0
+    assert run("part", "steps=60", "resume=true", "lr=0.001", "utd=0.5") == 0
     said = capsys.readouterr().out
-    assert "steps=90 (it was 84)" in said and "lr=0.001 (it was 0.0003)" in said and "utd=0.5 (it was 0.2)" in said
+    assert "steps=60 (it was 50)" in said and "lr=0.001 (it was 0.0003)" in said and "utd=0.5 (it was 0.2)" in said
     rates = [group["lr"] for group in load_safely(part / "checkpoints/final.pt")["optim"]["param_groups"]]
     assert rates[1] == 0.001 and rates[0] == pytest.approx(0.0003)
 
 
 def test_settings_that_cannot_change_are_all_named(part, capsys):
     before = contents(part.parent)
-    assert run("part", "steps=90", "resume=true", "horizon=5", "latent_dim=32") == 2
+    assert run("part", "steps=60", "resume=true", "horizon=5", "latent_dim=32") == 2
     said = capsys.readouterr().err
     assert "horizon=3" in said and "latent_dim=16" in said
     assert contents(part.parent) == before
@@ -150,14 +150,14 @@ def spoil(path, at=0.5):
 
 
 DAMAGE = {
-    "agent": lambda folder: spoil(folder / "86.pt"),
-    "replay": lambda folder: spoil(folder / "86.replay"),
-    "replay cut off": lambda folder: (folder / "86.replay").write_bytes((folder / "86.replay").read_bytes()[:-500]),
-    "no replay": lambda folder: (folder / "86.replay").unlink(),
-    "other replay": lambda folder: shutil.copy(folder / "80.replay", folder / "86.replay"),
-    "text": lambda folder: (folder / "86.pt").write_text("hello"),
-    "weights alone": lambda folder: shutil.copy(folder / "final.pt", folder / "86.pt"),
-    "another program's": lambda folder: torch.save({"step": "many"}, folder / "86.pt"),
+    "agent": lambda folder: spoil(folder / "52.pt"),
+    "replay": lambda folder: spoil(folder / "52.replay"),
+    "replay cut off": lambda folder: (folder / "52.replay").write_bytes((folder / "52.replay").read_bytes()[:-500]),
+    "no replay": lambda folder: (folder / "52.replay").unlink(),
+    "other replay": lambda folder: shutil.copy(folder / "48.replay", folder / "52.replay"),
+    "text": lambda folder: (folder / "52.pt").write_text("hello"),
+    "weights alone": lambda folder: shutil.copy(folder / "final.pt", folder / "52.pt"),
+    "another program's": lambda folder: torch.save({"step": "many"}, folder / "52.pt"),
 }
 
 
@@ -165,18 +165,18 @@ DAMAGE = {
 def test_what_is_damaged_is_refused_and_the_older_one_offered(damage, part, capsys):
     damage(part / "checkpoints")
     before = contents(part.parent)
-    assert run("part", "steps=124", "resume=true") == 2
+    assert run("part", "steps=76", "resume=true") == 2
     said = capsys.readouterr().err
-    assert "86." in said and "resume=auto, which goes on from logs/cartpole-swingup/1/part/checkpoints/80.pt" in said
+    assert "52." in said and "resume=auto, which goes on from logs/cartpole-swingup/1/part/checkpoints/48.pt" in said
     assert contents(part.parent) == before
 
 
 def test_auto_passes_over_what_is_damaged_and_says_so(base, part, capsys):
-    spoil(part / "checkpoints/86.replay")
-    assert run("part", "steps=124", "resume=auto") == 0
+    spoil(part / "checkpoints/52.replay")
+    assert run("part", "steps=76", "resume=auto") == 0
     said = capsys.readouterr().out
-    assert "passed over: logs/cartpole-swingup/1/part/checkpoints/86.replay is damaged" in said
-    assert "going on from logs/cartpole-swingup/1/part/checkpoints/80.pt" in said
+    assert "passed over: logs/cartpole-swingup/1/part/checkpoints/52.replay is damaged" in said
+    assert "going on from logs/cartpole-swingup/1/part/checkpoints/48.pt" in said
     assert outcome(part) == outcome(base / RUN / "whole")
 
 
@@ -195,19 +195,19 @@ def test_auto_begins_where_there_is_nothing(tmp_path, monkeypatch, capsys):
 def test_rows_are_those_that_the_checkpoint_knows(base, part):
     """Rows after it, half a row, a lost file: all the same."""
     with (part / "metrics.jsonl").open("a") as file:
-        file.write('{"category": "train", "step": 90}\n{"category": "ev')
+        file.write('{"category": "train", "step": 60}\n{"category": "ev')
     (part / "metrics.csv").unlink()
-    assert run("part", "steps=124", "resume=true") == 0
+    assert run("part", "steps=76", "resume=true") == 0
     assert outcome(part) == outcome(base / RUN / "whole")
     timed = [json.loads(line)["step"] for line in (part / "timing.jsonl").read_text().splitlines()]
     assert timed == sorted(timed) and len(timed) == len(set(timed)) + 3, "an evaluation and a training row at each"
 
 
 def test_the_newest_are_kept_and_the_best(part, base):
-    assert run("part", "steps=170", "resume=true", "keep=2") == 0
+    assert run("part", "steps=100", "resume=true", "keep=2") == 0
     folder = part / "checkpoints"
-    assert [path.name for path in numbered(folder)] == ["172.pt", "160.pt"]
-    assert {path.name for path in folder.glob("*.replay")} == {"172.replay", "160.replay"}
+    assert [path.name for path in numbered(folder)] == ["102.pt", "96.pt"]
+    assert {path.name for path in folder.glob("*.replay")} == {"102.replay", "96.replay"}
     rows = [json.loads(line) for line in (part / "metrics.jsonl").read_text().splitlines()]
     returns = {row["step"]: row["episode_reward"] for row in rows if row["category"] == "eval"}
     assert load_safely(folder / "best.pt")["step"] == max(returns, key=lambda step: (returns[step], -step))
@@ -218,15 +218,15 @@ def test_a_write_that_is_cut_off_leaves_the_last_whole_checkpoint(base, part, mo
     written = files.os.replace
 
     def die(source, target):
-        if str(target).endswith("120.pt"):
+        if str(target).endswith("72.pt"):
             raise KeyboardInterrupt
         written(source, target)
 
     monkeypatch.setattr(files.os, "replace", die)
-    assert run("part", "steps=124", "resume=true") == 130
+    assert run("part", "steps=76", "resume=true") == 130
     monkeypatch.setattr(files.os, "replace", written)
-    (part / "checkpoints/.160.pt.tmp").write_bytes(b"half")
-    assert replay_file(part / "checkpoints/120.pt", 0).exists() and not (part / "checkpoints/120.pt").exists()
-    assert run("part", "steps=124", "resume=true") == 0
+    (part / "checkpoints/.96.pt.tmp").write_bytes(b"half")
+    assert replay_file(part / "checkpoints/72.pt", 0).exists() and not (part / "checkpoints/72.pt").exists()
+    assert run("part", "steps=76", "resume=true") == 0
     assert outcome(part) == outcome(base / RUN / "whole")
     assert not list(part.rglob("*.tmp"))

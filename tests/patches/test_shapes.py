@@ -146,7 +146,7 @@ def test_dropout_that_is_there_and_off_is_switched_on() -> None:
 
 def test_settings_that_a_base_class_has() -> None:
     config = sources()["config.py"]
-    start = config.index("    horizon: int")
+    start = config.index("    horizon: ")
     line = config[start : config.index("\n", start) + 1]
     base = f"@dataclass\nclass Planning:\n{line}    prior_coef: float = 10.0\n\n\n@dataclass\nclass Config(Planning):\n"
     text = config.replace(line, "").replace("@dataclass\nclass Config:\n", base)

@@ -173,7 +173,10 @@ def _tensor_info(info: dict, done: np.ndarray) -> dict:
 
 
 def _guarded(make: Callable[[], gym.Env], name: str, number: int) -> gym.Env:
-    return Guard(make(), name, number)
+    try:
+        return Guard(make(), name, number)
+    except Exception as error:
+        raise EnvironmentFailed(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _in_worker(make: Callable[[], gym.Env]) -> Callable[[], gym.Env]:

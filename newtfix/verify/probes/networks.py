@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from newtfix.verify.observation import Observation, decided, judged, unseen
 from newtfix.verify.subject import ACTION_DIM, LATENT_DIM, Subject, Unobservable, randomise
@@ -154,23 +155,36 @@ def dropout_while_training(subject: Subject) -> list[Observation]:
     ]
 
 
+class _Normalised(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps what layer normalisations are given, whoever calls them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.given: list[Tensor] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten.native_layer_norm.default:
+            self.given.append(args[0].detach().clone())
+        return func(*args, **(kwargs or {}))
+
+
 def _dropped(member: nn.Module) -> float:
     """The share of the first layer's outputs that reach its normalisation as 0, while the others are scaled up."""
     linear = next((m for m in member.modules() if isinstance(m, nn.Linear)), None)
-    norm = next((m for m in member.modules() if isinstance(m, nn.LayerNorm)), None)
-    if linear is None or norm is None:
-        raise Unobservable("a Q network has no linear layer, or no LayerNorm")
-    arrived: list[Tensor] = []
-    hook = norm.register_forward_pre_hook(lambda _, args: arrived.append(args[0].detach()))
     z, action, _ = _inputs(_MANY_ROWS)
     x = torch.cat([z, action], dim=-1)
-    with torch.no_grad():
+    with torch.no_grad(), _Normalised() as normalised:
         member(x)
+    if linear is None or not normalised.given:
+        raise Unobservable("a Q network has no linear layer, or normalises nothing")
+    arrived = normalised.given[0]
+    with torch.no_grad():
         clean = nn.functional.linear(x, linear.weight, linear.bias)
-    hook.remove()
-    gone = arrived[0] == 0
+    gone = arrived == 0
     share = float(gone.float().mean())
-    if not torch.allclose(arrived[0][~gone], clean[~gone] / (1 - share), rtol=0.02, atol=1e-4):
+    if not torch.allclose(arrived[~gone], clean[~gone] / (1 - share), rtol=0.02, atol=1e-4):
         raise Unobservable("what reaches the first LayerNorm of a Q network is not its first layer's output, scaled")
     return share
 

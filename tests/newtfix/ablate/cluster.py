@@ -68,10 +68,12 @@ class Slurm:
         self._until(lambda: (folder / "munge.socket").exists(), "munged")
         self._run("slurmctld", "-D", "-f", str(folder / "slurm.conf"))
         self._run("slurmd", "-D", "-f", str(folder / "slurm.conf"))
-        self._until(lambda: "idle" in self._sinfo(), "slurmd")
+        self._until(lambda: "idle" in self._asked("sinfo", "-h"), "slurmd")
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # jobs end a moment after their runs; nothing of them shall stay
+            self._until(lambda: not self._asked("squeue", "-h"), "squeue")
         for one in reversed(self._daemons):
             one.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -83,9 +85,8 @@ class Slurm:
             environment = {**os.environ, **self.environment, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
             self._daemons.append(subprocess.Popen(command, stdout=out, stderr=out, env=environment))
 
-    def _sinfo(self) -> str:
-        asked = subprocess.run(["sinfo", "-h"], env={**os.environ, **self.environment}, capture_output=True, text=True)
-        return asked.stdout
+    def _asked(self, *command: str) -> str:
+        return subprocess.run(command, env={**os.environ, **self.environment}, capture_output=True, text=True).stdout
 
     def _until(self, ready: object, name: str) -> None:
         until = time.monotonic() + 30

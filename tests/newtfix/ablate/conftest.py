@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from newtfix.ablate.planning import Wish, allocated, draft, find_parts
+from newtfix.ablate.planning import allocated, draft
 from newtfix.ablate.settings import Resolved
 from newtfix.ablate.study import save_plan
 from newtfix.ablate.trees import Variants
+from newtfix.ablate.wish import Wish, find_parts
 
 from .faketree import fake_tree
 

@@ -25,13 +25,20 @@ folder.mkdir(parents=True, exist_ok=True)
 draw = random.Random(f"{seed}{sorted(on)}")
 pause = float(os.environ.get("FAKE_PAUSE", 0))
 fails = os.environ.get("FAKE_FAILS", "never")
-with (folder / "metrics.jsonl").open("w") as file:
+(folder / "checkpoints").mkdir(exist_ok=True)
+saved = [int(one.stem) for one in folder.glob("checkpoints/*.pt")] if "resume" in given else []
+with (folder / "metrics.jsonl").open("a" if saved else "w") as file:
     for step in range(1000, steps + 1, 1000):
+        if step in saved:
+            draw.gauss(0, 4)
+            continue
         time.sleep(pause)
         value = 60 + 40 * ("prior-coef" in on) + 25 * ("rho" in on) + draw.gauss(0, 4)
         row = {"category": "train", "step": step, "episode_reward": value, "pi_loss": value}
         file.write(json.dumps(row) + "\\n")
         file.flush()
+        if "save_buffer" in given:
+            (folder / "checkpoints" / f"{step}.pt").touch()
         if fails in on and step >= 3000:
             if os.environ["FAKE_HOW"] == "memory":
                 sys.exit("MemoryError")

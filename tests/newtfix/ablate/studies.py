@@ -40,6 +40,7 @@ def plan(budget: int = 24, design: str = "screen", **changes: object) -> Plan:
         pairs=0,
         confirm=0,
         version="0.1.0",
+        inert_steps=6_000,
     )
     return allocated(replace(made, **changes), budget)
 
@@ -52,7 +53,7 @@ def additive(on: frozenset[str]) -> float:
 def end(study: Path, run: Run, score: float, state: str = "finished", steps: int = 6_000) -> None:
     """The done-file of a run whose training return grows to twice its mean."""
     line = [(step, score * 2 * step / 6_000) for step in range(1_000, steps + 1, 1_000)]
-    rows = [{"category": "train", "step": step, "episode_reward": value} for step, value in line]
+    rows = [{"category": "train", "step": step, "episode_reward": value, "pi_loss": 0.5} for step, value in line]
     folder = Folder(study, run)
     write_lines(folder.path / "out" / "metrics.jsonl", rows)
     write_json(

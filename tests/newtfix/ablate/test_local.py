@@ -101,6 +101,24 @@ def _alive(pids):
     return left
 
 
+def test_a_killed_run_goes_on_from_its_checkpoint(study, unharmed, monkeypatch):
+    monkeypatch.setenv("FAKE_PAUSE", "0.4")
+    command = subprocess.Popen([*COMMAND, str(study), "--index", "0"], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 30
+    while not (saved := list(study.glob("runs/*/out/**/2000.pt"))) and time.monotonic() < until:
+        time.sleep(0.02)
+    command.kill()
+    command.wait()
+    metrics = saved[0].parents[1] / "metrics.jsonl"
+    born = metrics.stat().st_ino
+    monkeypatch.setenv("FAKE_PAUSE", "0")
+    carry_out(study)
+    assert results(study) == unharmed
+    assert metrics.stat().st_ino == born  # written on, not anew
+    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(1_000, 6_001, 1_000))
+    assert not saved[0].parent.exists()  # nobody asked for checkpoints
+
+
 def test_two_commands_share_a_study(study, unharmed, monkeypatch):
     monkeypatch.setenv("FAKE_PAUSE", "0.02")
     both = [subprocess.Popen([*COMMAND, str(study), "--jobs", "1"], stderr=subprocess.PIPE) for _ in range(2)]

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from newtfix.ablate import planning
-from newtfix.ablate.planning import Wish, allocated, extended, find_parts, make, must_be_possible
+from newtfix.ablate.planning import allocated, extended, make
 from newtfix.ablate.runs import Folder
 from newtfix.ablate.settings import Resolved
 from newtfix.ablate.study import PLAN, label, read_plan, save_plan, write_json, write_lines
 from newtfix.ablate.trees import Variants
+from newtfix.ablate.wish import Wish, find_parts, must_be_possible
 from newtfix.ablate.words import plan_lines
 from newtfix.errors import NewtfixError, Refused, UsageError
 

@@ -6,13 +6,14 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from newtfix.ablate.figures import as_svg, forest
 from newtfix.ablate.findings import find
-from newtfix.ablate.page import page
+from newtfix.ablate.markdown import document
 from newtfix.ablate.sentences import answer, notes
-from newtfix.ablate.stages import screen_runs
+from newtfix.ablate.stages import proof_runs, screen_runs
 from newtfix.cli import app
 
-from .studies import end, plan, simulate
+from .studies import additive, end, plan, simulate
 
 
 def report(*words):
@@ -104,7 +105,7 @@ def test_a_study_that_is_still_running_has_a_report(tmp_path):
     assert "nothing is shown yet" in answer(find(study, made))
     simulate(study, made, most=7)
     assert "7 runs so far, more to come" in answer(find(study, made))
-    assert page(find(study, made), study)
+    assert "7 runs so far" in document(find(study, made), study)
     assert {one.kind for one in find(study, made).verdicts} <= {"undecided", "inert", "aside"}
 
 
@@ -115,7 +116,9 @@ def test_failed_runs_count_and_are_named(tmp_path):
     end(study, run, 5.0, "failed", steps=3_000)
     found = find(study, made)
     assert [row["id"] for row in found.failed] == [run.id]
-    assert "1 runs failed; they count" in " ".join(notes(found)) and "diverged" in page(found, study)
+    assert "1 run failed; what they had reached counts" in " ".join(notes(found)) and "diverged" in document(
+        found, study
+    )
     assert sum(row["score"] is not None for row in found.runs) == 24
 
 
@@ -127,6 +130,22 @@ def test_a_done_file_that_is_cut_off_is_named_and_the_rest_counts(tmp_path):
     found = find(study, made)
     assert [row["state"] for row in found.failed] == ["damaged"] and "damaged" in " ".join(notes(found))
     assert sum(row["score"] is not None for row in found.runs) == 23
+
+
+@pytest.mark.parametrize(
+    "late, kind, words", ((0.0, "inert", "inert at these settings"), (1.0, "undecided", "but not to the end"))
+)
+def test_what_is_inert_in_short_runs_is_proved_by_whole_ones(tmp_path, late, kind, words):
+    made = plan(30, "screen", inert_steps=3_000)
+    assert made.proof and not plan(24, "screen", inert_steps=3_000).proof
+    study = simulate(tmp_path / "study", made, noise=0.0)
+    for first, second in proof_runs(made):
+        score = additive(frozenset(first.patches))
+        end(study, second, score + late)
+    found = verdicts(study, made)["target-q"]
+    assert found.kind == kind and words in found.words
+    short = plan(24, "screen", inert_steps=3_000)
+    assert "whole runs were not compared" in verdicts(simulate(tmp_path / "short", short), short)["target-q"].words
 
 
 def test_json_has_a_schema_and_no_nan(large):
@@ -144,7 +163,7 @@ def test_the_page_needs_nothing_else(large, tmp_path):
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", text) and "<script" not in text and "@import" not in text
     assert "url(http" not in text and 'name="viewport"' in text
     assert "newtfix ablate task=cartpole-swingup preset=cpu" in text  # the command that repeats it
-    assert text == page(find(*large), large[0])  # the same bytes every time
+    assert as_svg(forest(find(*large))) in text  # the same bytes every time
 
 
 def test_markdown_has_the_same_tables(large):

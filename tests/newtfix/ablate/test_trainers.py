@@ -3,16 +3,16 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from newtfix.ablate import shim
 from newtfix.ablate.machine import cuda_devices, this_machine
 from newtfix.ablate.runs import classify, settings_of, variables
+from newtfix.ablate.scores import curve, read_metrics
 from newtfix.ablate.settings import resolve
 from newtfix.ablate.study import Run
-from newtfix.ablate.trainers import LOGGED, OWN, kind_of, must_run_here, needs_cuda, program
+from newtfix.ablate.trainers import LOGGED, OWN, PRACTICE, command, kind_of, must_run_here, needs_cuda, resumable
 from newtfix.errors import Refused, TreeError, UsageError
 from newtfix.work.places import base_tree
 
@@ -87,6 +87,22 @@ def test_a_tree_for_cuda_alone_is_refused_without_one(upstream, monkeypatch):
     assert needs_cuda(upstream, LOGGED) and not needs_cuda(base_tree(), OWN)
 
 
+def test_a_newt_for_cuda_alone_is_trained_on_the_cpu_by_its_own_classes(tmp_path, monkeypatch):
+    tree = sources(base_tree())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    tree["train.py"] += "\nassert torch.cuda.is_available()\n"
+    tree["config.py"] = tree["config.py"].replace("load_cfg", "load_settings")
+    assert kind_of(tree, base_tree()) == PRACTICE
+    small = "num_envs=2 episode_length=10 steps=60 eval_freq=40 seeding_coef=1 batch_size=4 num_samples=8 iterations=1"
+    settings = ["task=cartpole-swingup", *small.split(), "seed=1"]
+    started = command(PRACTICE, base_tree(), tmp_path, settings)
+    (tmp_path / "out").mkdir()
+    subprocess.run(started.words, cwd=started.folder, env={**started.variables}, check=True, capture_output=True)
+    rows = read_metrics(tmp_path)
+    assert [row["step"] for row in rows if row["category"] == "train"] == [20, 40, 60]
+    assert any("loss" in name for name in rows[-1]) and len(curve(rows, "eval")) == 2
+
+
 def test_settings_of_a_tree_that_is_not_asked_must_be_said(upstream):
     for missing in (("task=walker-walk",), ("steps=1000",), ("task=walker-walk", "steps=many")):
         with pytest.raises(UsageError, match=r"task=NAME|steps=N"):
@@ -105,9 +121,11 @@ def test_what_is_given_wins_over_what_ablations_set(tmp_path):
     found = settings_of(made, Run(4, ()), tmp_path, base_tree())
     assert {"seed=4", "plot=true", "threads=2", "save_agent=false", f"out_dir={tmp_path / 'out'}"} <= set(found)
     assert not {"plot=false", "threads=1"} & set(found)
+    assert resumable(OWN, base_tree(), made.settings) and not resumable(OWN, base_tree(), ("save_buffer=false",))
+    assert {"resume=auto", "save_buffer=true"} <= set(settings_of(made, Run(4, ()), tmp_path, base_tree(), True))
     short = settings_of(made, Run(4, (), steps=3_000), tmp_path, base_tree())
     assert "steps=3000" in short and "steps=6000" not in short
-    assert program(OWN, tmp_path, "newt_base", tmp_path)[1:] == ["-P", "-m", "newt_base.train"]
+    assert command(OWN, base_tree(), tmp_path, found).words[1:4] == ("-P", "-m", "newt_base.train")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +149,7 @@ def test_devices_are_those_that_cuda_may_see(monkeypatch, tmp_path):
     machine = this_machine(None, 2, runs_per_gpu=2)
     assert cuda_devices() == ("0", "3") and machine.jobs == 4
     assert [machine.place(slot).device for slot in range(4)] == ["0", "3", "0", "3"]
-    found = variables(tmp_path, machine.place(1), Path("trees"))
+    found = variables(tmp_path, machine.place(1), {})
     assert (found["CUDA_VISIBLE_DEVICES"], found["OMP_NUM_THREADS"]) == ("3", "2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert cuda_devices() == ()

@@ -1,0 +1,71 @@
+"""Around an apply: what a wish that is refused could have had, and whether the tree does as its new patches promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from newtfix.commands.wishes import wish_of
+from newtfix.errors import Refused
+from newtfix.files.tree import read_tree
+from newtfix.running import require_libraries
+from newtfix.work.session import Session, Target
+
+
+def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], complete: bool, named: str) -> Refused:
+    """The refusal, behind what of the wish fits the tree and the command that takes it; as it was if nothing does.
+
+    `named` is how the command line named the patches.
+    """
+    if len(chosen) < 2:
+        return problem
+    try:
+        fits = wish_of(session, chosen, only_fitting=True, complete=complete).chosen
+    except Refused:
+        return problem
+    more = " --complete" if complete else ""
+    command = f"newtfix apply {named} --fitting{more}{session.target.option}"
+    said = "\n".join(part for part in (problem.message, problem.where) if part)
+    return replace(problem, message=f"{len(fits)} of {len(chosen)} patches fit this tree: {command}", where=said)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What newly written patches do: the observations of each that is not as it should be, by patch."""
+
+    target: Target
+    looked_at: tuple[str, ...]
+    wrong: dict[str, list[str]]
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """One line per patch that is not as it should be, and how to take them out."""
+        for name, seen in self.wrong.items():
+            yield f"{name}: {'; '.join(seen)}"
+        yield f"{len(self.looked_at) - len(self.wrong)} of {len(self.looked_at)} patches behave as they should."
+        if self.wrong:
+            yield f"To take the others out again: newtfix revert {' '.join(self.wrong)}{self.target.option}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"ok": not self.wrong, "patches": list(self.looked_at), "wrong": self.wrong}
+
+
+def must_be_able_to_verify() -> None:
+    """Raise NewtfixError, before anything is written, where a tree cannot be run."""
+    require_libraries("verifying a tree", ("torch", "tensordict", "numpy"))
+
+
+def verified(target: Target, patches: Sequence[str]) -> Verified:
+    """Run the tree as it is now, and look at these patches. Those that verify knows nothing of are left out."""
+    from newtfix.verify.launch import observe
+    from newtfix.verify.observation import AS_PATCHED, NO_PROBE
+
+    wrong: dict[str, list[str]] = {}
+    looked_at = dict.fromkeys(patches)
+    for one in observe(read_tree(target.root), patches).observations:
+        if one.observed == NO_PROBE:
+            looked_at.pop(one.patch, None)
+        elif one.verdict != AS_PATCHED:
+            wrong.setdefault(one.patch, []).append(f"{one.verdict}: {one.what}: {one.observed}")
+    return Verified(target, tuple(looked_at), wrong)
