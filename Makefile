@@ -1,4 +1,5 @@
 # make demo: patch a copy of newt_base, train both with the same seeds, draw both   make test: everything CI runs
+# make torture: every call that writes fails once in every way, and 2,000 random steps; minutes
 # make bench: how fast the trainer and the commands are here, into build/bench.json
 # PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
 
@@ -9,7 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/stamp
 DEMO := build/demo
 
-.PHONY: demo test test-thorough mutation lint gpu-check bench pages setup clean
+.PHONY: demo test test-thorough torture mutation lint gpu-check bench pages setup clean
 
 setup: $(STAMP)
 
@@ -32,6 +33,9 @@ test: lint
 
 test-thorough: lint
 	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2
+
+torture: $(STAMP)
+	NEWTFIX_TORTURE=1 $(BIN)/python -m pytest -n 2 tests/newtfix/test_faults.py tests/newtfix/test_sequences.py
 
 mutation: $(STAMP)
 	$(BIN)/python tools/mutation_rate.py

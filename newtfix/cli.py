@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from newtfix import __version__, report
 from newtfix.ablate import cli as ablate
-from newtfix.errors import NewtfixError, UsageError
+from newtfix.errors import NewtfixError, UsageError, unforeseen
 
 
 class _Commands(TyperGroup):
@@ -67,7 +67,7 @@ TreeWithPatches = Annotated[
     Optional[Path], typer.Option("--tree", metavar="DIR", help="The tree; else ./newt_patched.")
 ]
 Patches = Annotated[
-    Optional[list[Path]], typer.Option("--patches", metavar="DIR", help="More patches: Python files, loaded as code.")
+    Optional[list[Path]], typer.Option("--patches", metavar="DIR", help="More patches: Python files, run as code.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
@@ -82,9 +82,37 @@ class _Ended(KeyboardInterrupt):
 
 def main() -> None:
     """The entry point of the command `newtfix`."""
+    _open_what_is_closed()
     signal.signal(signal.SIGTERM, _end)
     gc.disable()  # a command is over soon, and syntax trees are many objects: looking for garbage took a fifth of it
-    app(prog_name="newtfix")
+    try:
+        app(prog_name="newtfix")
+    except OSError as problem:  # as help into a full disk
+        report.error(report.no_output(problem), as_json=False)
+        sys.exit(4)
+    finally:
+        _flush()
+
+
+def _open_what_is_closed() -> None:
+    """A file that is opened later must not become standard output by chance."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def _flush() -> None:
+    """Find out now whether all was printed, and not when nobody can say so any more."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            report.no_output(BrokenPipeError())
+        except (OSError, ValueError) as problem:
+            report.error(report.no_output(problem), as_json=False)
+            sys.exit(4)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -94,6 +122,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def _run(command: str, as_json: bool, *arguments: Any) -> None:
     """Run a command, imported only now; the one place where errors become words and exit codes."""
+    report.say_with_error(())
     try:
         work: Callable[..., int] = import_module(f"newtfix.commands.{command}").run
         code = work(*arguments)
@@ -101,11 +130,17 @@ def _run(command: str, as_json: bool, *arguments: Any) -> None:
         report.error(problem, as_json)
         code = problem.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        report.no_output(BrokenPipeError())
         code = 0
     except KeyboardInterrupt as request:
         report.say("newtfix: stopped")
         code = 143 if isinstance(request, _Ended) else 130
+    except Exception as problem:
+        if os.environ.get("NEWTFIX_TRACEBACK"):
+            raise
+        wrong = unforeseen(problem)
+        report.error(wrong, as_json)
+        code = wrong.exit_code
     raise typer.Exit(code)
 
 
@@ -252,6 +287,16 @@ def check(
 
 
 @app.command()
+def trust(
+    folders: Annotated[Optional[list[Path]], typer.Argument(metavar="DIR", help="Folders of patches.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Take the permission back.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Allow folders of patches that a tree names to be run, as they are now; without names, list them."""
+    _run("trust", as_json, folders or [], forget, as_json)
+
+
+@app.command()
 def verify(
     ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
 ) -> None:
@@ -267,7 +312,7 @@ def parity(
     tol: Annotated[float, typer.Option("--tol", help="The largest relative error that counts as equal.")] = 1e-4,
     as_json: Json = False,
 ) -> None:
-    """Compare the tree's world model and losses with recorded numbers; exit with 1 unless they agree."""
+    """Run the tree's world model and losses, and compare with recorded numbers; exit with 1 unless they agree."""
     _run("parity", as_json, fixture, tree, patches or [], tol, as_json)
 
 

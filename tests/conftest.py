@@ -9,6 +9,10 @@ if "NEWTFIX_CACHE" not in os.environ:  # what commands keep; a worker has it fro
     _CACHE = tempfile.mkdtemp(prefix="newtfix-cache-")
     os.environ["NEWTFIX_CACHE"] = _CACHE
     atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+if "NEWTFIX_STATE" not in os.environ:  # what the user of these tests allows
+    _STATE = tempfile.mkdtemp(prefix="newtfix-state-")
+    os.environ["NEWTFIX_STATE"] = _STATE
+    atexit.register(shutil.rmtree, _STATE, ignore_errors=True)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from newtfix.ablate.study import TREES, Plan, subset_digest
 from newtfix.errors import Refused
+from newtfix.files.checked import digest
 from newtfix.files.ledger import fingerprint
-from newtfix.files.write import digest
 from newtfix.model import State
 from newtfix.work.outcome import compute, plan_for, save
 from newtfix.work.session import Session, Target, open_session, reports

@@ -10,7 +10,7 @@ from typing import Any
 from newtfix import report
 from newtfix.commands.verified import Verified, must_be_able_to_verify, verified, with_what_fits
 from newtfix.commands.wishes import grant, refusal, wish_of
-from newtfix.errors import Refused, UsageError
+from newtfix.errors import Refused, TreeError, UsageError
 from newtfix.files.git import (
     GitFailed,
     Repository,
@@ -124,9 +124,10 @@ def _commit_each(session: Session, outcome: Outcome) -> dict[str, str]:
                 commits[name] = commit(repository, list(step.after), message(session.patches[name]))
             if number + 1 < len(way):
                 _must_be_as_written(session, step)
-        except GitFailed as problem:
+        except (GitFailed, TreeError) as problem:
             by_hand = _how(repository, step.after)
-            raise _stopped(session, str(problem), commits, [one for one, _ in way[number:]], by_hand) from None
+            written = isinstance(problem, GitFailed)
+            raise _stopped(session, problem, written, commits, [one for one, _ in way[number:]], by_hand) from None
     return commits
 
 
@@ -153,8 +154,17 @@ def _how(repository: Repository, paths: Iterable[str]) -> str:
     return how_to_commit(repository, dict.fromkeys(sorted(paths), ""))
 
 
-def _stopped(session: Session, said: str, commits: Mapping[str, str], left: Sequence[str], by_hand: str) -> Refused:
-    there, missing = [name for name in left[:1] if name not in commits], left[1:]
+def _stopped(
+    session: Session,
+    problem: GitFailed | TreeError,
+    written: bool,
+    commits: Mapping[str, str],
+    left: Sequence[str],
+    by_hand: str,
+) -> Refused | TreeError:
+    """What is in the tree and in git after an end half-way; `written`: the first of `left` is in the tree."""
+    there = [name for name in left[:1] if name not in commits and written]
+    missing = left[1:] if written else left
     lines = [
         f"committed: {_listed(f'{name} ({commit})' for name, commit in commits.items()) or 'nothing'}",
         *([f"in the tree, not committed: {_listed(there)}"] if there else []),
@@ -164,16 +174,17 @@ def _stopped(session: Session, said: str, commits: Mapping[str, str], left: Sequ
     undo = f" (or take it out: newtfix revert {there[0]}{option})" if there else ""
     go_on = f"newtfix apply {' '.join(missing)} --commit{option}" if missing else ""
     then = " Then go" if there else "Go"
-    return Refused(
-        f"git stopped the commits: {said}",
-        where="\n".join(lines),
-        hint="\n".join(
-            [
-                *(f"Commit {name} by hand: {by_hand}{undo}." for name in there),
-                *([f"{then} on: {go_on}"] if go_on else []),
-            ]
-        ),
+    hint = "\n".join(
+        [
+            *(f"Commit {name} by hand: {by_hand}{undo}." for name in there),
+            *([f"{then} on: {go_on}"] if go_on else []),
+        ]
     )
+    where = "\n".join(lines)
+    if isinstance(problem, TreeError):
+        said = problem.message.replace("the files are as they were", f"{missing[0]} is not in")
+        return TreeError(said, where="\n".join(part for part in (problem.where, where) if part), hint=hint)
+    return Refused(f"git stopped the commits: {problem}", where=where, hint=hint)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from newtfix.errors import UsageError
 from newtfix.files.diff import diff_files, stat
 from newtfix.work.session import Session, choose, find_target, lost, open_session
 
-_NOT_XML = re.compile("[^\\t\\n\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 _WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
@@ -104,11 +103,11 @@ def _draw(path: Path, text: str, title: str) -> None:
     from rich.console import Console
     from rich.syntax import Syntax
 
-    shown = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text).expandtabs() or "no difference\n"
+    shown = report.visible(text.replace("\r\n", "\n")).expandtabs() or "no difference\n"
     width = max(len(line) for line in shown.splitlines())
     console = Console(record=True, width=width, file=StringIO(), color_system="truecolor")
     console.print(Syntax(shown, "diff", theme="monokai", background_color="default"))
-    picture = _WEB_FONT.sub("", console.export_svg(title=title, unique_id="newtfix"))
+    picture = _WEB_FONT.sub("", console.export_svg(title=report.visible(title), unique_id="newtfix"))
     try:
         path.write_text(picture, "utf-8")
     except OSError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from newtfix import report
 from newtfix.commands.wishes import none_fits, refusal
 from newtfix.errors import Refused, UsageError
 from newtfix.files.export import series, write_series
-from newtfix.files.git import find_repository
+from newtfix.files.git import Repository, find_repository, with_carriage_returns
 from newtfix.model import Plan
 from newtfix.work.outcome import plan_for, pristine_sources
 from newtfix.work.session import Session, applied_by, choose, find_target, open_session
@@ -32,7 +32,8 @@ def run(
     if relative_to not in (None, "tree", "repo"):
         raise UsageError(f"paths cannot be relative to {relative_to!r}", hint="Say --relative-to tree, or repo.")
     session = open_session(find_target(tree), named)
-    prefix = _prefix(session, relative_to)
+    repository = None if session.target.new else find_repository(session.target.root)
+    prefix = _prefix(session, repository, relative_to)
     chosen = choose(ids, everything, session.patches) or session.requested or tuple(session.patches)
     complete = complete or bool(session.ledger and session.ledger.completed)
     chosen, refused = _fitting(session, chosen, complete) if only_fitting else (chosen, {})
@@ -56,20 +57,34 @@ def run(
             }
         )
         return 0
+    command = _git_command(session, repository, {path for _, texts in way for path in texts})
     left_out = [line for name, one in refused.items() for line in refusal(name, one)]
-    for line in (*session.notes, *done.notes, *left_out, *_words(session, folder, prefix, exported)):
+    for line in (*session.notes, *done.notes, *left_out, *_words(session, folder, prefix, exported, command)):
         report.say(line)
     return 0
 
 
-def _prefix(session: Session, relative_to: str | None) -> str:
+def _prefix(session: Session, repository: Repository | None, relative_to: str | None) -> str:
     """The path of the tree in its repository, where paths are to begin at the top of that."""
     if relative_to == "tree":
         return ""
-    repository = None if session.target.new else find_repository(session.target.root)
     if repository is None and relative_to == "repo":
         raise UsageError(f"git has no files of {session.target.root}", hint="Say --relative-to tree, or leave it out.")
     return repository.prefix if repository else ""
+
+
+def _git_command(session: Session, repository: Repository | None, changed: Collection[str]) -> str:
+    """What takes the series into git: `git am` drops carriage returns, which is right where only the checkout has them.
+
+    Args:
+        changed: the files that the series changes.
+    """
+    before = {**session.tree.raw, **session.pristine}
+    here = {path for path in changed if b"\r\n" in before.get(path, b"")}
+    kept = with_carriage_returns(repository, here) if repository else here
+    if kept and kept != here:
+        return "git apply"
+    return "git am --keep-cr" if kept else "git am"
 
 
 def _fitting(session: Session, chosen: Sequence[str], complete: bool) -> tuple[tuple[str, ...], Mapping[str, Refused]]:
@@ -88,7 +103,7 @@ def _way(session: Session, plan: Plan, complete: bool) -> list[tuple[str, dict[s
     return list(zip(new, steps(pristine, {}, (), new, session.patches, plan.after, complete), strict=True))
 
 
-def _words(session: Session, folder: Path, prefix: str, exported: Sequence[str]) -> list[str]:
+def _words(session: Session, folder: Path, prefix: str, exported: Sequence[str], command: str) -> list[str]:
     where = f"the top of the repository, in which the tree is {prefix}" if prefix else "the tree"
     if session.edited:
         where += f"; your edits in {', '.join(session.edited)} are not part of it"
@@ -96,7 +111,7 @@ def _words(session: Session, folder: Path, prefix: str, exported: Sequence[str])
     return [
         f"{folder}: {len(exported)} {'patch' if len(exported) == 1 else 'patches'}: {', '.join(exported)}.",
         f"Paths begin at {where}. Use it on the unpatched files there:",
-        f"  git am --keep-cr {quoted}/*.patch",
+        f"  {command} {quoted}/*.patch",
         f"  QUILT_PATCHES={quoted} quilt push -a",
         f"  for p in $(cat {quoted}/series); do patch --binary -p1 < {quoted}/$p; done",
     ]

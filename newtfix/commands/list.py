@@ -10,7 +10,9 @@ from newtfix.work.session import find_patches, find_target
 
 
 def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
-    patches = find_patches(named, find_target(tree))
+    patches, notes = find_patches(named, find_target(tree))
+    for note in notes:
+        report.say(note)
     if as_json:
         keys = ("id", "severity", "kind", "title", "requires", "changes", "origin")
         report.emit_json({"patches": [{key: getattr(patch, key) for key in keys} for patch in patches.values()]})

@@ -11,7 +11,7 @@ from newtfix import report
 from newtfix.errors import NewtfixError, UsageError
 from newtfix.model import State
 from newtfix.patch.order import with_requirements
-from newtfix.running import require_libraries
+from newtfix.running import first_run_note, require_libraries
 from newtfix.work import planning
 from newtfix.work.session import Session, applied_by, find_target, open_session, reports
 
@@ -33,6 +33,8 @@ def run(path: Path, tree: Path | None, named: Sequence[Path], tol: float, as_jso
 
     fixture = read_fixture(path)
     session = open_session(find_target(tree), named)
+    if not session.target.new and (note := first_run_note(session.target.root, "newtfix parity, confined,")):
+        report.say(note)
     computed = probe(session.tree, fixture)
     rows = compare(fixture, computed.arrays, computed.errors, tol)
     rows, states = _explained(session, fixture, rows)

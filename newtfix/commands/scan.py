@@ -36,7 +36,7 @@ def run(
     if as_json:
         report.emit_json(record(found))
     elif as_sarif:
-        report.out(json.dumps(sarif(found), indent=2))
+        report.out(json.dumps(report.shown(sarif(found)), indent=2))
     elif as_markdown:
         report.out(markdown(found).removesuffix("\n"))
     else:

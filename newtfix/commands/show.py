@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -27,12 +26,14 @@ _LINK = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\.md\)")
 
 
 def run(name: str, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
-    patches = find_patches(named, find_target(tree))
+    patches, notes = find_patches(named, find_target(tree))
+    for note in notes:
+        report.say(note)
     patch = patches[choose([name], False, patches)[0]]
     result = _change(patch, patches)
     if as_json:
         report.emit_json(_as_json(patch, result))
-    elif sys.stdout.isatty():
+    elif report.is_terminal():
         _draw(page(patch, result))
     else:
         report.out(markdown(page(patch, result)).removesuffix("\n"))

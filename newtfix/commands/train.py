@@ -15,7 +15,8 @@ from types import FrameType
 
 from newtfix import report
 from newtfix.errors import TreeError
-from newtfix.running import environment, importable, require_libraries
+from newtfix.files import inside
+from newtfix.running import environment, first_run_note, importable, require_libraries
 from newtfix.work.session import Target, find_target
 
 _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
@@ -53,6 +54,8 @@ def run_script(command: str, doing: str, arguments: Sequence[str], tree: Path | 
     # A foreign tree may need less or more than ours; torch it needs.
     require_libraries(doing.lower(), _NEEDED if tree is None else ("torch",))
     report.say(f"{doing} with {_description(target)}.")
+    if not target.new and (note := first_run_note(target.root, f"newtfix {command}")):
+        report.say(note)
     with _launch(target, script) as launch:
         return _wait(launch, arguments, keep_clean=target.new)
 
@@ -64,7 +67,7 @@ def _description(target: Target) -> str:
 @contextmanager
 def _launch(target: Target, script: Path) -> Iterator[_Launch]:
     """A tree with relative imports runs as a package, from where the user is; any other as a script, in its folder."""
-    with importable(target.root, script.read_text("utf-8", "replace")) as found:
+    with importable(target.root, inside.read_named(script).decode("utf-8", "replace")) as found:
         if found.package:
             yield _Launch(("-P", "-m", f"{found.package}.{script.stem}"), None, found.path)
         else:

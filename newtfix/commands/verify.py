@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from newtfix import report
 from newtfix.patch.order import with_requirements
-from newtfix.running import require_libraries
+from newtfix.running import first_run_note, require_libraries
 from newtfix.work.session import Session, choose, find_target, open_session
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
     session = open_session(find_target(tree), named)
     shown = choose(ids, everything or not ids, session.patches)
     counted = _counted(session, shown, asked=bool(ids) or everything)
+    if not session.target.new and (note := first_run_note(session.target.root, "newtfix verify, confined,")):
+        report.say(note)
     seen = observe(session.tree, shown)
     found = verdicts(seen.observations, shown)
     failing = [name for name in counted if found[name] != AS_PATCHED]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from email.header import Header
@@ -11,12 +11,16 @@ from pathlib import Path
 
 from newtfix import __version__
 from newtfix.errors import Refused, TreeError
+from newtfix.files import inside
 from newtfix.files.diff import diff_files, stat
+from newtfix.files.stage import appear, fill, staging
 from newtfix.files.tree import encode
 from newtfix.model import Patch
 from newtfix.patch.message import body, subject
 
 SERIES = "series"
+_STAGE = ".newtfix-"
+_LEFT = re.compile(re.escape(_STAGE) + r"\d+")  # of an export that was killed
 _ORIGIN = f"From {'0' * 40} Mon Sep 17 00:00:00 2001"  # how git begins a patch in a mail
 _AUTHOR = "newtfix <newtfix@localhost>"
 _DATE = "Sat, 1 Jan 2000 00:00:00 +0000"
@@ -55,42 +59,38 @@ def write_series(folder: Path, files: Mapping[str, bytes], force: bool) -> None:
     new = not os.path.lexists(folder)
     if not new:
         _must_be_replaceable(folder, force)
-    stage = (folder.parent if new else folder) / f".newtfix-{os.getpid()}"
     try:
-        stage.mkdir(parents=True)
-        for name, content in files.items():
-            (stage / name).write_bytes(content)
-        if new:
-            stage.rename(folder)
-            return
-        for old in _there(folder):
-            if old != stage:
-                old.unlink()
-        for name in files:
-            (stage / name).rename(folder / name)
+        with staging(folder.parent if new else folder, _STAGE) as stage:
+            fill(stage, files)
+            if new:
+                appear(stage, folder)
+            else:
+                _replace(folder, stage, files)
     except OSError as error:
         raise TreeError(
             f"cannot write {folder}: {error.strerror or error}",
             where=str(error.filename or ""),
             hint="Check the space on the disk and the permissions, or name another folder.",
         ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _replace(folder: Path, stage: Path, files: Mapping[str, bytes]) -> None:
+    """Put the files of a new series in the place of another; the list of them goes first and comes last."""
+    for old in sorted(set(inside.names(folder, "")) - {stage.name}, key=lambda name: name != SERIES):
+        inside.remove(folder, old)
+    for name in sorted(files, key=lambda name: name == SERIES):
+        inside.move(folder, f"{stage.name}/{name}", name)
 
 
 def _must_be_replaceable(folder: Path, force: bool) -> None:
     if folder.is_symlink() or not folder.is_dir():
         raise Refused(f"{folder} is no folder", hint="Name a folder that is not there yet, or an empty one.")
-    there = [path.name for path in _there(folder)]
+    there = [name for name in inside.names(folder, "") if not _LEFT.fullmatch(name)]
     foreign = [name for name in there if name != SERIES and not name.endswith(".patch")]
     if foreign or (there and not force):
         what = f"holds {', '.join(foreign[:3])}" if foreign else "holds a series already"
         hint = "Name a folder that is not there yet" + (", or an empty one." if foreign else ", or replace it: --force")
         raise Refused(f"{folder} {what}", hint=hint)
-
-
-def _there(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
 
 
 def _under(prefix: str, files: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from newtfix import __version__
 from newtfix.errors import TreeError
-from newtfix.files import kept
+from newtfix.files import checked, inside, kept
+from newtfix.files.checked import Lie, digest
 from newtfix.files.tree import OWN_FOLDER
-from newtfix.files.write import Change, digest
+from newtfix.files.write import Change
 from newtfix.model import Patch
 
 LEDGER = f"{OWN_FOLDER}/ledger.json"
@@ -75,12 +76,19 @@ def read_records(root: Path) -> list[Record]:
     """All records of the tree, the one in use first."""
     ledger = read_ledger(root)
     found = [Record(OWN_FOLDER, ledger)] if ledger else []
-    for folder in sorted((root / _ASIDE).glob("*")):
-        home = folder.relative_to(root).as_posix()
+    for name in aside_names(root):
+        home = f"{_ASIDE}/{name}"
         with suppress(TreeError):  # it may be of another version; it stays where it is
             if aside := read_ledger(root, home):
                 found.append(Record(home, aside))
     return found
+
+
+def aside_names(root: Path) -> list[str]:
+    """The folders of records that lie aside."""
+    with suppress(OSError):  # a link, or a file
+        return inside.names(root, _ASIDE)
+    return []
 
 
 def fitting_record(records: Sequence[Record], raw: Mapping[str, bytes]) -> Record | None:
@@ -116,49 +124,62 @@ def _is_left(entry: Entry, now: str) -> bool:
 
 def take_up(root: Path, record: Record | None) -> list[Change]:
     """What has to be written so that this record is the one in use, or none, and the one that was lies aside."""
-    present = {path: (root / path).read_bytes() for path in _files_of(root, OWN_FOLDER)}
+    present = _contents(root, _files_of(root, OWN_FOLDER))
     wanted: dict[str, bytes] = {}
     if LEDGER in present:
         away = f"{_ASIDE}/{digest(present[LEDGER])[:12]}"
         wanted = {f"{away}{path.removeprefix(OWN_FOLDER)}": content for path, content in present.items()}
     if record is not None:
-        old = {path: (root / path).read_bytes() for path in _files_of(root, record.home)}
+        old = _contents(root, _files_of(root, record.home))
         present |= old
         wanted |= {f"{OWN_FOLDER}{path.removeprefix(record.home)}": content for path, content in old.items()}
-    present |= {path: (root / path).read_bytes() for path in wanted.keys() - present.keys() if (root / path).is_file()}
+    present |= _contents(root, wanted.keys() - present.keys())
     return _differences(present, wanted)
 
 
+def _contents(root: Path, paths: Iterable[str]) -> dict[str, bytes]:
+    found = {path: inside.content(root, path) for path in paths}
+    return {path: content for path, content in found.items() if content is not None}
+
+
 def read_ledger(root: Path, home: str = OWN_FOLDER) -> Ledger | None:
-    """The ledger of the tree, or that in another folder of records; None: there is none."""
-    path = root / home / "ledger.json"
+    """The ledger of the tree, or that in another folder of records; None: there is none.
+
+    Raises RecordError for one that speaks of what newtfix never writes, TreeError for one that cannot be read.
+    """
+    path = f"{home}/ledger.json"
     try:
-        data = json.loads(path.read_bytes())
+        data = checked.read_record(root, path)
+        if data is None:
+            return None
         if data["schema"] not in _READABLE:
-            raise _unusable(path, f"it has schema {data['schema']}, this version of newtfix reads up to {_SCHEMA}")
+            raise _unusable(
+                root / path, f"it has schema {data['schema']}, this version of newtfix reads up to {_SCHEMA}"
+            )
         return _from_json(data)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+    except Lie as lie:
+        raise checked.liar(root, path, lie) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise _unusable(root / path, reason or str(error)) from error
 
 
 def pristine_bytes(root: Path, ledger: Ledger, path: str, home: str = OWN_FOLDER) -> bytes:
     """The bytes of a patched file from before any patch."""
-    kept = root / home / "pristine" / path
+    place = f"{home}/pristine/{path}"
     try:
-        content = kept.read_bytes()
+        content = inside.read(root, place)
     except OSError as error:
-        raise _unusable(kept, error.strerror or str(error)) from error
+        raise _unusable(root / place, error.strerror or str(error)) from error
     if digest(content) != ledger.files[path].pristine:
-        raise _unusable(kept, "it is not what newtfix put there")
+        raise _unusable(root / place, "it is not what newtfix put there")
     return content
 
 
 def generated_bytes(root: Path, ledger: Ledger, path: str, home: str = OWN_FOLDER) -> bytes | None:
     """What the patches alone made of a file; None: it is not kept, as in records of schema 1."""
     try:
-        content = (root / home / "generated" / path).read_bytes()
+        content = inside.read(root, f"{home}/generated/{path}")
     except OSError:
         return None
     return content if digest(content) == ledger.files[path].generated else None
@@ -202,10 +223,9 @@ def ledger_changes(
     aside stay, but for one of the same files.
     """
     same = [one for one in read_records(root) if one.is_aside and new and one.ledger.files == new.files]
-    more = len(list((root / _ASIDE).glob("*"))) > len(same)
+    more = len(aside_names(root)) > len(same)
     places = [OWN_FOLDER, *(record.home for record in same)]
-    present = {path: (root / path).read_bytes() for home in places for path in _files_of(root, home)}
-    present |= {_IGNORE: (root / _IGNORE).read_bytes()} if (root / _IGNORE).is_file() else {}
+    present = _contents(root, (*(path for home in places for path in _files_of(root, home)), _IGNORE))
     wanted = {LEDGER: _to_json(new)} if new else {}
     wanted |= {f"{_PRISTINE}/{path}": pristine[path] for path in sorted(new.files if new else ())}
     wanted |= {f"{_GENERATED}/{path}": generated[path] for path in sorted(new.files if new else ())}
@@ -224,9 +244,9 @@ def _differences(present: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> l
 
 def _files_of(root: Path, home: str) -> list[str]:
     """The files of a record by their paths in the tree."""
-    kept = [path for name in ("pristine", "generated") for path in (root / home / name).rglob("*") if path.is_file()]
-    ledger = root / home / "ledger.json"
-    return [path.relative_to(root).as_posix() for path in (*kept, *([ledger] if ledger.is_file() else []))]
+    kept = [path for name in ("pristine", "generated") for path in inside.walk(root, f"{home}/{name}")]
+    ledger = f"{home}/ledger.json"
+    return [*kept, *([ledger] if inside.is_there(root, ledger) else [])]
 
 
 def _to_json(ledger: Ledger) -> bytes:
@@ -234,20 +254,21 @@ def _to_json(ledger: Ledger) -> bytes:
 
 
 def _from_json(data: Mapping[str, Any]) -> Ledger:
-    files = {
-        _inside(path): Entry(entry["pristine"], entry.get("generated", entry["written"]), entry["written"])
-        for path, entry in data["files"].items()
-    }
-    applied, requested, patches = (tuple(map(str, data[key])) for key in ("applied", "requested", "patches"))
-    completed = tuple(map(str, data.get("completed", ())))
-    return Ledger(applied, requested, patches, files, completed, dict(data.get("definitions", {})), data["version"])
+    files = {checked.source_path(path): _entry(entry) for path, entry in checked.table_of(data["files"]).items()}
+    applied, requested, completed = (
+        tuple(map(checked.patch_id, checked.list_of(data.get(key, []) if key == "completed" else data[key])))
+        for key in ("applied", "requested", "completed")
+    )
+    patches = tuple(map(checked.shown_text, checked.list_of(data["patches"])))
+    definitions = checked.table_of(data.get("definitions", {})).items()
+    known = {checked.patch_id(name): checked.shown_text(print_) for name, print_ in definitions}
+    return Ledger(applied, requested, patches, files, completed, known, checked.shown_text(data["version"]))
 
 
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise ValueError(f"{path} leads out of the tree")
-    return path
+def _entry(data: object) -> Entry:
+    entry = checked.table_of(data)
+    written = checked.digest_of(entry["written"])
+    return Entry(checked.digest_of(entry["pristine"]), checked.digest_of(entry.get("generated", written)), written)
 
 
 def _unusable(path: Path, reason: str) -> TreeError:

@@ -177,6 +177,8 @@ def _must_parse(path: str, text: bytes, who: str, hint: str) -> None:
         return
     try:
         ast.parse(text)
+    except (RecursionError, MemoryError):
+        return  # nobody can tell, and the merge is one of lines
     except (SyntaxError, ValueError) as problem:
         line = getattr(problem, "lineno", None) or 1
         raise Refused(f"{who} {path} into something that is not Python", f"{path}:{line}: {problem}", hint) from None

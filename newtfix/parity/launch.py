@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-import newtfix
 from newtfix.errors import TreeError
+from newtfix.files import inside
 from newtfix.files.tree import Tree
 from newtfix.newt.roles import ROLES, Found, find_roles
 from newtfix.parity.fixture import Array, Fixture
-from newtfix.running import Importable, environment, importable
+from newtfix.running import Importable, end_confined, importable, last_words, start_confined
 
 _NEEDED = ("agent", "world_model", "math")
 _SHOWN_LINES = 8
+_TIME_LIMIT = 600.0  # seconds; most trees take ten
 
 
 @dataclass(frozen=True)
@@ -69,28 +70,32 @@ def _module(file: str, package: str) -> str:
 
 def _run(folder: Path, tree: Tree, found: Importable) -> Computed:
     """Nothing is written into the tree, nothing it prints gets through, and nothing of it is compiled."""
-    variables = environment(found.path, last=Path(newtfix.__file__).resolve().parents[1]) | {"TORCHDYNAMO_DISABLE": "1"}
-    command = [sys.executable, "-B", "-P", "-m", "newtfix.parity.probe", str(folder)]
-    working = None if found.package else found.path
-    done = subprocess.run(
-        command,
-        cwd=working,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    report_file = folder / "report.json"
-    said = done.stdout.strip().splitlines()[-_SHOWN_LINES:]
-    if done.returncode or not report_file.is_file():
+    process = start_confined("newtfix.parity.probe", folder, found, {"TORCHDYNAMO_DISABLE": "1"})
+    try:
+        process.wait(_TIME_LIMIT)
+        ended = f"with exit code {process.returncode}"
+    except subprocess.TimeoutExpired:
+        ended = f"as it took more than {_TIME_LIMIT:g} s"
+    finally:
+        end_confined(process)
+    if process.returncode or not (folder / "report.json").is_file():
+        said = last_words(folder, _SHOWN_LINES)
         raise TreeError(
-            f"probing {tree.root} ended early, with exit code {done.returncode}",
+            f"probing {tree.root} ended early, {ended}",
             where="\n".join(said),
             hint="The lines above are the last that it printed." if said else "It printed nothing.",
         )
-    report = json.loads(report_file.read_text("utf-8"))
+    try:
+        return _computed(folder, tree)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, BadZipFile) as problem:
+        raise TreeError(
+            f"the tree wrote over what newtfix noted about it: {problem}", hint="What it computes cannot be told."
+        ) from problem
+
+
+def _computed(folder: Path, tree: Tree) -> Computed:
+    """What the probe has left."""
+    report = json.loads(inside.read(folder, "report.json"))
     if report["unfit"]:
         raise TreeError(
             report["unfit"]["message"],

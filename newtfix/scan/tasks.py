@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from newtfix.code.syntax import parse, walk
+from newtfix.files import inside
 from newtfix.newt.roles import Found, outline
 from newtfix.scan.evaluate import ClassCode, Evaluator, Unknown
 from newtfix.scan.settings import GIVEN, PRESET, Setting, Settings, constants
@@ -127,12 +128,12 @@ def _strings(node: ast.expr) -> tuple[str, ...]:
 def _table(root: Path) -> tuple[dict[str, Any], str, list[str]]:
     """What `tasks.json` says by task, where it is, and what is wrong with it."""
     home = root.resolve()
-    for path, name in ((home / _TABLE, _TABLE), (home.parent / _TABLE, f"../{_TABLE}")):
+    for folder, name in ((home, _TABLE), (home.parent, f"../{_TABLE}")):
         try:
-            data = json.loads(path.read_bytes())
+            data = json.loads(inside.read(folder, _TABLE))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             return {}, name, [f"{name} is not read: {problem}"]
         tasks = data if isinstance(data, dict) else {}
         return {task: entry for task, entry in tasks.items() if isinstance(entry, dict)}, name, []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -155,7 +154,7 @@ def _cut(line: str) -> str:
 
 def wrapped(text: str, indent: str = "") -> list[str]:
     """Lines as wide as the terminal; in a file or pipe one line, that searches find whole."""
-    if not sys.stdout.isatty():
+    if not report.is_terminal():
         return [text]
     width = min(_WIDEST, shutil.get_terminal_size().columns) - 2
     return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import newtfix
+from newtfix.errors import TreeError
+from newtfix.files import inside
 from newtfix.files.tree import Tree
 from newtfix.newt.roles import Found, find_roles
 from newtfix.newt.tdmpc2 import must_be_newt
-from newtfix.running import Importable, environment, importable
+from newtfix.running import Importable, end_confined, importable, last_words, start_confined
 from newtfix.verify.observation import Observation, read, unseen
 
 _PROBE_LIMIT = 180.0  # seconds that one probe may take; most take less than one on a core of their own
@@ -25,6 +25,7 @@ _TOTAL_LIMIT = 1200.0
 _GRACE = 3.0  # how much later a probe is ended from outside that did not end itself
 _PAUSE = 0.02
 _SHOWN_LINES = 3
+_SEEN_LIMIT = 64 * inside.MEBIBYTE
 
 
 @dataclass(frozen=True)
@@ -96,44 +97,41 @@ def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process:
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file that somebody may have been writing."""
-    if not path.is_file():
+    try:
+        text = inside.read_named(path, _SEEN_LIMIT).decode("utf-8", "replace")
+        found = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in found if isinstance(line, dict)]
+    except FileNotFoundError:
         return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    except (OSError, ValueError, RecursionError) as problem:
+        raise TreeError(
+            f"the tree wrote over what newtfix notes about it: {problem}", hint="What it does cannot be told."
+        ) from problem
 
 
 class Process:
-    """Runs a worker: nothing is written into the tree, nothing it prints gets through, no GPU is touched."""
+    """Runs a worker, confined: nothing is written into the tree, nothing it prints gets through, no GPU is used."""
 
     def __init__(self, folder: Path, found: Importable, worker: str = "newtfix.verify.worker") -> None:
         self._folder, self._worker = folder, worker
-        self._environment = environment(found.path, last=Path(newtfix.__file__).resolve().parents[1]) | {
+        self._found = found
+        self._variables = {
             "TORCHDYNAMO_DISABLE": "1",
             "CUDA_VISIBLE_DEVICES": "",
             "WANDB_MODE": "disabled",
             "OMP_NUM_THREADS": "1",
         }
-        self._working = None if found.package else found.path
 
     def run(self, limits: Limits, deadline: float) -> str:
         """Run the worker to its end, or end it. Returns how it ended where it should not have, else ""."""
-        said = self._folder / "said.txt"
-        with said.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-B", "-P", "-m", self._worker, str(self._folder)],
-                cwd=self._working,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                reason = self._watch(process, limits, deadline)
-            finally:
-                process.kill()
-                process.wait()
+        process = start_confined(self._worker, self._folder, self._found, self._variables)
+        try:
+            reason = self._watch(process, limits, deadline)
+        finally:
+            end_confined(process)
         if reason or not process.returncode:
             return reason or self._unfinished()
-        lines = said.read_text("utf-8", "replace").strip().splitlines()[-_SHOWN_LINES:]
+        lines = last_words(self._folder, _SHOWN_LINES)
         return f"its process ended with exit code {process.returncode}" + (f": {' | '.join(lines)}" if lines else "")
 
     def _unfinished(self) -> str:

@@ -8,42 +8,48 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import runpy
+import re
+import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from types import UnionType
+from types import ModuleType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from newtfix.errors import PatchError
-from newtfix.files import kept
+from newtfix.files import inside, kept
 from newtfix.match.holes import HOLE, dedented, encoded, kind_of
 from newtfix.model import Add, Edit, Patch, Shape, Where
 from newtfix.newt.roles import ROLES
 from newtfix.patch.order import in_order
 
+_LIMIT = 4 * inside.MEBIBYTE
+_NAME = re.compile(r"\w[\w.+-]*")
 _REFERENCE = "docs/patches.md tells how a patch is written"
 
 Problem = tuple[str, str, str]  # what, where, and what to do
 
 
-def load_patches(directories: Sequence[Path]) -> dict[str, Patch]:
+def load_patches(
+    directories: Sequence[Path], contents: Mapping[Path, Mapping[str, bytes]] | None = None
+) -> dict[str, Patch]:
     """All patches of the directories by id, in the order they are applied. A later directory may not redefine an id.
+
+    The code of the directories is run: they are newtfix's own, or those that the user named or allowed.
+
+    Args:
+        contents: the files of directories that have been read already; these very bytes are run.
 
     Raises PatchError, which names the file and the edit, for a directory or a patch file that is wrong in itself.
     """
     patches: dict[str, Patch] = {}
+    known = contents or {}
     for directory in directories:
-        if not directory.is_dir():
-            hint = "It is named by --patches, or by [tool.newtfix] patches in a pyproject.toml."
-            raise PatchError(f"there is no folder of patches {directory}", hint=hint)
-        for path in sorted(directory.glob("*.py")):
-            if path.stem.startswith("_"):
-                continue
-            patch = _load(path)
+        for path, content in _patch_files(directory, known.get(directory)):
+            patch = _load(path, content)
             if patch.id in patches:
                 raise PatchError(
                     f"two patches have the id {patch.id!r}",
@@ -69,9 +75,45 @@ def _must_have_what_it_requires(patch: Patch, patches: Iterable[str]) -> None:
             )
 
 
-def _load(path: Path) -> Patch:
+def _patch_files(directory: Path, known: Mapping[str, bytes] | None) -> Iterator[tuple[Path, bytes]]:
+    """The files of a folder that are patches, in the order of their names."""
+    if known is not None:
+        yield from ((directory / name, known[name]) for name in sorted(known) if is_patch_name(name))
+        return
+    if not directory.is_dir():
+        raise PatchError(f"there is no folder of patches {directory}", hint="It is named by --patches.")
+    for path in sorted(directory.glob("*.py")):
+        if is_patch_name(path.name):
+            try:
+                yield path, inside.read_named(path, _LIMIT)
+            except OSError as problem:
+                raise PatchError(f"{path} cannot be read: {problem.strerror or problem}") from problem
+
+
+def is_patch_name(name: str) -> bool:
+    """Whether a file of a folder of patches is one; those that begin with _ are for the others to use."""
+    return name.endswith(".py") and "/" not in name and not name.startswith("_")
+
+
+def _run(path: Path, content: bytes) -> dict[str, Any]:
+    """The names that a patch file defines. No byte code is written beside it."""
+    module = ModuleType("newtfix_patch_file")
+    module.__file__ = str(path)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.modules[module.__name__] = module
     try:
-        namespace = runpy.run_path(str(path))
+        exec(compile(content, str(path), "exec"), module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
+        sys.dont_write_bytecode = before
+    return module.__dict__
+
+
+def _load(path: Path, content: bytes) -> Patch:
+    if not _NAME.fullmatch(path.stem):
+        raise PatchError(f"{path} has no name for a patch", hint="Name it like this: my_patch.py")
+    try:
+        namespace = _run(path, content)
     except (Exception, SystemExit) as problem:
         said = f"{type(problem).__name__}: {getattr(problem, 'msg', None) or problem}"
         raise PatchError(f"{path} cannot be loaded: {said}", where=_line(path, problem)) from problem

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from newtfix.errors import Refused, TreeError
+from newtfix.files import inside
+from newtfix.files.checked import digest
+from newtfix.files.journal import unusable_folder
 from newtfix.files.ledger import Entry, Ledger, fingerprint, ledger_changes
 from newtfix.files.merge import merge_files
+from newtfix.files.stage import appear, staging
 from newtfix.files.tree import OWN_FOLDER, copy_names, decode, encode
-from newtfix.files.write import Change, commit, digest
+from newtfix.files.write import Change, commit
 from newtfix.model import PatchReport, Plan, State
 from newtfix.patch.order import with_requirements
 from newtfix.work import planning
@@ -53,7 +57,6 @@ def compute(session: Session, wanted: Sequence[str], *, complete: bool = False, 
     Raises:
         Refused: a patch does not fit, is there in part and may not be completed, or edits of others conflict.
     """
-    _must_be_known(session, wanted)
     plan = plan_for(session, wanted, complete) if wanted else None
     outcome = _outcome(session, wanted, plan, plan.after if plan else {}, applied_by(plan))
     found = _reports(session, outcome)
@@ -126,6 +129,7 @@ def fitting(session: Session, wanted: Sequence[str], complete: bool) -> tuple[tu
     """Those of `wanted` that fit with what they require and with what is applied, and why the others do not."""
     from newtfix.work.steps import fitting as fits
 
+    _must_be_known(session, session.requested)
     return fits(pristine_sources(session), session.requested, wanted, session.patches, complete, session.tree.foreign)
 
 
@@ -140,23 +144,22 @@ def save(session: Session, outcome: Outcome) -> None:
         _commit(session.target.root, outcome)
         return
     target = session.target.name
-    stage = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _copy(session.target.root, stage)
-        _commit(stage, outcome)
-        stage.rename(target)
+        with staging(target.parent, f".{target.name}.") as stage:
+            _copy(session.target.root, stage)
+            _commit(stage, outcome)
+            appear(stage, target)
     except OSError as error:
         raise TreeError(
             f"cannot create {target}: {error.strerror or error}",
             where=str(Path.cwd()),
             hint="Check the space on the disk and the permissions, or work elsewhere.",
         ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 def plan_for(session: Session, wanted: Sequence[str], complete: bool) -> Plan:
     """The plan for the pristine tree. What was completed once stays so; of others, only `complete` fills in parts."""
+    _must_be_known(session, wanted)
     before = session.ledger.completed if session.ledger else ()
     sources = pristine_sources(session)
     try:
@@ -244,7 +247,7 @@ def _ledger(
     return Ledger(
         applied=applied,
         requested=tuple(sorted(wanted)),
-        patches=tuple(_memorable(path, session.target.root) for path in session.directories),
+        patches=_remembered(session),
         files={
             path: Entry(digest(pristine[path]), digest(generated[path]), _written(session, path, after))
             for path in sorted(generated)
@@ -321,8 +324,14 @@ def _must_be_known(session: Session, wanted: Sequence[str]) -> None:
         raise Refused(
             f"applied to this tree, but not among the patches at hand: {', '.join(unknown)}",
             where=", ".join(session.ledger.patches) if session.ledger else "",
-            hint=f"Name their directory with --patches DIR, or take them out: {out}",
+            hint=f"Name their folder with --patches DIR, allow it (newtfix trust DIR), or take them out: {out}",
         )
+
+
+def _remembered(session: Session) -> tuple[str, ...]:
+    """The folders of patches of the record, also those that were not used this time, with those that were."""
+    used = (_memorable(path, session.target.root) for path in session.directories)
+    return tuple(dict.fromkeys((*(session.ledger.patches if session.ledger else ()), *used)))
 
 
 def _memorable(directory: Path, root: Path) -> str:
@@ -333,14 +342,25 @@ def _memorable(directory: Path, root: Path) -> str:
 
 def _commit(root: Path, outcome: Outcome) -> None:
     changes = [Change(path, outcome.before[path], outcome.after[path]) for path in outcome.after]
-    changes += ledger_changes(root, outcome.ledger, outcome.pristine, outcome.generated)
+    try:
+        changes += ledger_changes(root, outcome.ledger, outcome.pristine, outcome.generated)
+    except OSError as problem:
+        raise unusable_folder(root, problem) from problem
     if changes:
         commit(root, changes)
 
 
 def _copy(source: Path, target: Path) -> None:
     """A copy that its owner may write, also where the original is read-only."""
-    shutil.copytree(source, target, ignore=copy_names)
-    for folder, _, files in os.walk(target):
-        for path in (Path(folder), *(Path(folder, name) for name in files)):
-            path.chmod(path.stat().st_mode | 0o200)
+    for folder, folders, names in os.walk(source):
+        skipped = copy_names(folder, [*folders, *names])
+        folders[:] = [name for name in folders if name not in skipped]
+        path = Path(folder).relative_to(source).as_posix()
+        with inside.folder(target, "" if path == "." else path, make=True):
+            pass
+        for name in names:
+            if name not in skipped:
+                file = Path(folder, name)
+                place = name if path == "." else f"{path}/{name}"
+                mode = stat.S_IMODE(file.stat().st_mode) & 0o777 | 0o200
+                inside.write(target, place, inside.read_named(file), mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -31,9 +32,9 @@ def plan(
         return Plan(
             order=tuple(known["order"]),
             pulled_in={name: tuple(by) for name, by in known["pulled_in"].items()},
-            reports=_reports(known["reports"]),
+            reports=_of(sources, _reports(known["reports"])),
             before={file: sources[file] for file in known["after"]},
-            after=dict(known["after"]),
+            after={file: _compiled(file, text) for file, text in known["after"].items()},
             notes=tuple(known["notes"]),
         )
 
@@ -57,7 +58,10 @@ def inspect(
     def write(made: Mapping[str, PatchReport]) -> dict[str, Any]:
         return {name: asdict(report) for name, report in made.items()}
 
-    return value("inspect", (*names, *_told(sources, patches)), make, write, _reports)
+    def read(known: Any) -> dict[str, PatchReport]:
+        return _of(sources, _reports(known))
+
+    return value("inspect", (*names, *_told(sources, patches)), make, write, read)
 
 
 def _told(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> Iterable[str]:
@@ -65,6 +69,23 @@ def _told(sources: Mapping[str, str], patches: Mapping[str, Patch]) -> Iterable[
     yield from map(repr, patches.items())
     for file in sorted(sources):
         yield from (file, sources[file])
+
+
+def _compiled(file: str, text: str) -> str:
+    """A text that is known from before, and that is Python all the same. Raises SyntaxError, ValueError."""
+    if file.endswith(".py"):
+        compile(text, file, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    return text
+
+
+def _of(sources: Mapping[str, str], reports: dict[str, PatchReport]) -> dict[str, PatchReport]:
+    """Reports that are known from before, and whose places are in these files. Raises KeyError, ValueError."""
+    for report in reports.values():
+        for edit in report.edits:
+            for place in (*edit.places, *([edit.candidate] if edit.candidate else [])):
+                if not 1 <= place.line <= sources[place.file].count("\n") + 1:
+                    raise ValueError(f"{place.file} has no line {place.line}")
+    return reports
 
 
 def _reports(known: Mapping[str, Any]) -> dict[str, PatchReport]:

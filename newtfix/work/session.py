@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from newtfix.errors import Refused, TreeError, UsageError
+from newtfix import report
+from newtfix.errors import RecordError, Refused, TreeError, UsageError
+from newtfix.files.checked import put_aside
+from newtfix.files.journal import unusable_folder
 from newtfix.files.ledger import (
     Ledger,
     Record,
@@ -24,14 +27,19 @@ from newtfix.files.ledger import (
     take_up,
 )
 from newtfix.files.lock import locked
+from newtfix.files.mend import Ended
 from newtfix.files.tree import OWN_FOLDER, Tree, decode, read_tree
 from newtfix.files.write import commit, is_interrupted, recover
 from newtfix.model import Patch, PatchReport, Place, Plan, State
 from newtfix.work import planning
-from newtfix.work.places import base_tree, builtin_patches
+from newtfix.work.allowed import folders
+from newtfix.work.blame import explanations
+from newtfix.work.places import base_tree
 from newtfix.work.settings import configured_patches
 
 DEFAULT_TREE = Path("newt_patched")
+_SETTINGS = "its pyproject.toml"
+_RECORD = "the record of the tree"
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,10 @@ class Session:
     @cached_property
     def unreadable(self) -> dict[str, str]:
         """Patched files that are gone, or that are no Python any more, and what is wrong with each."""
-        found = {path: _fault(path, self.tree.sources.get(path)) for path in sorted(self.pristine)}
+        found = {
+            path: self.tree.left.get(path) or _fault(path, self.tree.sources.get(path))
+            for path in sorted(self.pristine)
+        }
         return {path: fault for path, fault in found.items() if fault}
 
 
@@ -101,13 +112,23 @@ def find_target(tree: Path | None) -> Target:
     return Target(base_tree(), DEFAULT_TREE, new=True)
 
 
-def find_patches(named: Iterable[Path], target: Target) -> dict[str, Patch]:
-    """The built-in patches and those of the directories named on the command line or in the settings."""
-    return _load(_distinct((*configured_patches(target.name), *named)))
+def find_patches(named: Iterable[Path], target: Target) -> tuple[dict[str, Patch], tuple[str, ...]]:
+    """The built-in patches and those of the directories named on the command line or allowed; and what to say."""
+    found = folders(named, {_SETTINGS: configured_patches(target.name)})
+    return found.load(), found.notes
 
 
 def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = False) -> Session:
     """Read everything a command needs; `held`: the caller has locked the tree."""
+    try:
+        return _open(target, named, held)
+    except FileNotFoundError:  # as where the working folder is gone
+        raise
+    except OSError as problem:
+        raise unusable_folder(target.root, problem) from problem
+
+
+def _open(target: Target, named: Sequence[Path], held: bool) -> Session:
     notes = list(_tidy(target.root, held))
     tree = read_tree(target.root)
     record, stale = _record(tree, held)
@@ -117,17 +138,19 @@ def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = Fal
             f"newtfix's record of {', '.join(stale)} does not fit these files (another branch, say); "
             "it is kept, and counts again when its files come back."
         )
-    settings = configured_patches(target.name)
-    remembered = [path for path in (target.root / name for name in (ledger.patches if ledger else ())) if path.is_dir()]
-    directories = _distinct((*settings, *remembered, *named))
-    own_word = _distinct(named)
-    notes += [f"Patches from {path} are used too." for path in directories if path not in own_word]
+    remembered = ledger.patches if ledger else ()
+    offered = {_SETTINGS: configured_patches(target.name), _RECORD: [target.root / name for name in remembered]}
+    found = folders(named, offered)
+    notes += found.notes
     if target.new and Path("trainer.py").is_file():
         notes.append("This folder looks like a tree itself; to mean it, say --tree . with the command.")
     pristine = {path: pristine_bytes(target.root, ledger, path, home) for path in ledger.files} if ledger else {}
     generated = _generated(target.root, record, tree) if record else {}
-    session = Session(target, tree, ledger, pristine, _load(directories), directories, (), generated, stale)
-    return replace(session, notes=(*notes, *_cannot_be_read(session)))
+    notes += [f"{path} is not read: {reason}." for path, reason in tree.left.items()]
+    session = Session(target, tree, ledger, pristine, found.load(), found.used, (), generated, stale)
+    session = replace(session, notes=(*notes, *_cannot_be_read(session)))
+    report.say_with_error(session.notes, lambda: explanations(tree))
+    return session
 
 
 @contextmanager
@@ -291,18 +314,15 @@ def _tidy(root: Path, held: bool) -> tuple[str, ...]:
     else:
         with locked(root):
             ended = recover(root)
-    return (f"An earlier run was interrupted in {root}; it has been {ended}.",) if ended else ()
+    return tuple(_mended(root, ended)) if ended else ()
 
 
-def _load(directories: Sequence[Path]) -> dict[str, Patch]:
-    from newtfix.work.load import load_patches
-
-    return load_patches((builtin_patches(), *directories))
-
-
-def _distinct(directories: Iterable[Path]) -> tuple[Path, ...]:
-    builtin = builtin_patches().resolve()
-    return tuple(dict.fromkeys(path.resolve() for path in directories if path.resolve() != builtin))
+def _mended(root: Path, ended: Ended) -> Iterator[str]:
+    yield f"An earlier run was interrupted in {root}; it has been {ended.how}."
+    if ended.edited:
+        yield f"What was edited since is kept: {', '.join(ended.edited)}."
+    for place in ended.kept:
+        yield f"Another version, saved by somebody meanwhile, is kept as {place}."
 
 
 def _must_not_be_base(target: Target) -> None:
@@ -315,7 +335,7 @@ def _must_not_be_base(target: Target) -> None:
 
 def _record(tree: Tree, held: bool) -> tuple[Record | None, tuple[str, ...]]:
     """The record that fits the tree, and the patches of records if none does. Who may write makes it the one in use."""
-    records = read_records(tree.root)
+    records = _records(tree.root, held)
     record = fitting_record(records, tree.raw)
     if held and records and (record is None or record.is_aside):
         if changes := take_up(tree.root, record):
@@ -323,6 +343,17 @@ def _record(tree: Tree, held: bool) -> tuple[Record | None, tuple[str, ...]]:
         record = replace(record, home=OWN_FOLDER) if record else None
     others = (name for one in records for name in one.ledger.applied)
     return record, () if record else tuple(dict.fromkeys(others))
+
+
+def _records(root: Path, held: bool) -> list[Record]:
+    """The records of a tree. One that lies is put aside, and said."""
+    try:
+        return read_records(root)
+    except RecordError as problem:
+        if held:
+            raise put_aside(root, problem) from None
+        with locked(root):
+            raise put_aside(root, problem) from None
 
 
 def _generated(root: Path, record: Record, tree: Tree) -> dict[str, bytes]:

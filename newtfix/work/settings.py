@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from newtfix.errors import UsageError
+from newtfix.files import inside
+
+_LIMIT = inside.MEBIBYTE
 
 
 def configured_patches(root: Path) -> tuple[Path, ...]:
-    """Directories named by `[tool.newtfix] patches` in the tree or the folder above it, relative to that file."""
+    """Directories named by `[tool.newtfix] patches` in the tree or the folder above it, relative to that file.
+
+    They are what a tree says: whether to run them is for the user to say (`newtfix.work.allowed`).
+    """
     for folder in (root, root.resolve().parent):
         file = folder / "pyproject.toml"
         table = _table(file)
@@ -21,12 +27,14 @@ def configured_patches(root: Path) -> tuple[Path, ...]:
 
 def _table(file: Path) -> dict[str, Any] | None:
     try:
-        settings = tomllib.loads(file.read_text("utf-8"))
+        settings = tomllib.loads(inside.read(file.parent, file.name, _LIMIT).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the settings: {error}", where=str(file), hint="Correct this file.") from error
-    table = settings.get("tool", {}).get("newtfix")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"cannot read the settings: {reason}", where=str(file), hint="Correct this file.") from error
+    tools = settings.get("tool", {})
+    table = tools.get("newtfix") if isinstance(tools, dict) else None
     if table is not None and not isinstance(table, dict):
         raise UsageError("[tool.newtfix] is not a table", where=str(file), hint="Correct this file.")
     return table
@@ -39,7 +47,7 @@ def _names(table: dict[str, Any], file: Path) -> list[str]:
         )
     names = table.get("patches", [])
     names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise UsageError(
             "[tool.newtfix] patches is not a list of folders",
             where=str(file),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import newtfix.work.session
+import newtfix.work.allowed
 from newtfix.cli import app
 from newtfix.work.places import builtin_patches
 
@@ -163,7 +163,7 @@ def test_a_patch_that_is_gone_or_requires_another_now(newtfix_: Run) -> None:
 def test_a_newtfix_with_another_patch(newtfix_: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     newtfix_("apply", "prior-coef")
     shutil.copytree(builtin_patches(), tmp_path / "newer", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(newtfix.work.session, "builtin_patches", lambda: tmp_path / "newer")
+    monkeypatch.setattr(newtfix.work.allowed, "builtin_patches", lambda: tmp_path / "newer")
     assert newtfix_("update")[1]["changed"] == []
     patch = tmp_path / "newer/prior_coef.py"
     patch.write_text(patch.read_text().replace('"prior_coef: $type = 1.0"', '"prior_coef: $type = 2.0"'))

@@ -59,6 +59,34 @@ def newtfix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     return run
 
 
+@pytest.mark.parametrize("how", ["autocrlf", "attributes", "in git"])
+def test_the_printed_command_works_whoever_has_the_carriage_returns(newtfix: Run, tmp_path: Path, how: str) -> None:
+    top = tmp_path / "crlf"
+    shutil.copytree(SPECIMEN, top / "tdmpc2", ignore=shutil.ignore_patterns("__pycache__"))
+    git(top, "init", "-q")
+    if how == "in git":
+        for path in top.rglob("*.py"):
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    if how == "attributes":
+        (top / ".gitattributes").write_text("*.py text eol=crlf\n")
+    git(top, "config", "core.autocrlf", "true" if how == "autocrlf" else "false")
+    git(top, "config", "user.name", "Ada")
+    git(top, "config", "user.email", "ada@example.org")
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "first")
+    if how != "in git":
+        shutil.rmtree(top / "tdmpc2")
+        git(top, "checkout", "tdmpc2")
+    assert b"\r\n" in (top / "tdmpc2/trainer.py").read_bytes()
+    shutil.copytree(top / "tdmpc2", tmp_path / "applied")
+    assert newtfix("apply", "seeding", "--tree", "applied")[0] == 0
+    code, _, err = newtfix("export", str(tmp_path / "series2"), "seeding", "--tree", str(top / "tdmpc2"))
+    (printed,) = [line.strip() for line in err.splitlines() if line.startswith("  git am")]
+    assert code == 0 and ("--keep-cr" in printed) == (how == "in git")
+    subprocess.run(printed, shell=True, cwd=top, check=True, capture_output=True)
+    assert files(top / "tdmpc2") == files(tmp_path / "applied")
+
+
 def test_a_series_gives_what_apply_gives(newtfix: Run, tmp_path: Path) -> None:
     assert newtfix("apply", *IDS, "--tree", "plain")[0] == 0
     code, _, err = newtfix("export", "series", *IDS, "--tree", "up/tdmpc2")

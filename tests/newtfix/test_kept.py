@@ -99,6 +99,48 @@ def test_a_damaged_entry_is_made_again(damage: str, cache: Path) -> None:
     assert entry.read_text() == whole
 
 
+def test_an_entry_that_is_still_json_but_not_what_was_put_there_is_made_again(cache: Path) -> None:
+    plan = planning.plan(SOURCES, ["mu-std"], PATCHES)
+    (entry,) = entries(cache)
+    whole = entry.read_text()
+    assert "_check_finite" in whole
+    entry.write_text(whole.replace("_check_finite", "_check_infinite"))
+    assert planning.plan(SOURCES, ["mu-std"], PATCHES) == plan
+    assert entry.read_text() == whole
+
+
+def test_an_entry_under_another_name_is_made_again(cache: Path) -> None:
+    kept.value("x", ["one"], lambda: 1)
+    (one,) = entries(cache)
+    kept.value("x", ["two"], lambda: 2)
+    (two,) = set(entries(cache)) - {one}
+    two.write_bytes(one.read_bytes())
+    assert kept.value("x", ["two"], lambda: 3) == 3
+
+
+@pytest.mark.parametrize("kind", ["plan", "inspect"])
+def test_what_was_kept_is_proved_like_what_is_computed(cache: Path, kind: str) -> None:
+    def ask() -> object:
+        return planning.plan(SOURCES, ["rho"], PATCHES) if kind == "plan" else planning.inspect(SOURCES, PATCHES)
+
+    answer = ask()
+    (entry,) = entries(cache)
+    payload = entry.read_text().partition("\n")[2]
+    spoilt = payload.replace(*(("def ", "def def ") if kind == "plan" else ('"line": ', '"line": 99999')))
+    assert spoilt != payload
+    entry.write_text(f"{kept._seal(entry.name, spoilt)}\n{spoilt}")
+    assert ask() == answer
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_may_write_is_not_used(mode: int, cache: Path) -> None:
+    assert kept.value("x", ["y"], lambda: 1) == 1
+    assert cache.stat().st_mode & 0o777 == 0o700 and entries(cache)[0].stat().st_mode & 0o777 == 0o600
+    cache.chmod(mode)
+    assert kept.value("x", ["y"], lambda: 2) == 2
+    assert kept.value("x", ["z"], lambda: 3) == 3 and len(entries(cache)) == 1
+
+
 def test_it_works_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     for named in ("", str(tmp_path / "file"), str(tmp_path / "file" / "below")):
@@ -116,7 +158,7 @@ def test_the_oldest_make_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
         kept.value("x", [str(number)], lambda number=number: number)
         for age, entry in enumerate(sorted(entries(cache), key=lambda file: file.stat().st_mtime_ns)):
             os.utime(entry, (1000 + 10 * age, 1000 + 10 * age))
-    assert sorted(entry.read_text() for entry in entries(cache)) == ["2", "3", "4"]
+    assert sorted(entry.read_text().split("\n")[1] for entry in entries(cache)) == ["2", "3", "4"]
     assert not [path for path in cache.iterdir() if path.suffix != ".json"]
 
 

@@ -538,7 +538,7 @@ def test_no_tree_and_no_libraries(parity: Parity, monkeypatch: pytest.MonkeyPatc
     assert "no newt-style tree" in parity(reference(), "--tree", "empty").err
     monkeypatch.setattr(newtfix.running.importlib.util, "find_spec", lambda name: None if name == "torch" else name)
     result = parity(reference())
-    assert result.code == 1 and "needs torch" in result.err and "newtfix[train]" in result.err
+    assert result.code == 4 and "needs torch" in result.err and "newtfix[train]" in result.err
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------

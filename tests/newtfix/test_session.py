@@ -13,9 +13,10 @@ import pytest
 import newtfix.plan.engine
 import newtfix.work.load
 from newtfix.errors import Refused, TreeError, UsageError
+from newtfix.files import state
 from newtfix.files.ledger import LEDGER
 from newtfix.model import Patch, PatchReport, Plan, Severity, State
-from newtfix.work.outcome import compute, one_by_one, save
+from newtfix.work.outcome import compute, fitting, one_by_one, plan_for, save
 from newtfix.work.places import base_tree
 from newtfix.work.session import (
     DEFAULT_TREE,
@@ -78,7 +79,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NEWTFIX_CACHE", "")
     monkeypatch.setattr(newtfix.plan.engine, "plan", fake_plan)
     monkeypatch.setattr(newtfix.plan.engine, "inspect", fake_inspect)
-    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda directories: PATCHES)
+    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: PATCHES)
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "tree"
     for path, content in FILES.items():
@@ -326,7 +327,7 @@ def test_a_file_that_is_not_utf8_is_refused_only_where_it_would_be_written(tree:
 
 def test_all_comes_out_without_the_patches_that_went_in(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     want(tree, "b", "c")
-    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda directories: {"a": PATCHES["a"]})
+    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"a": PATCHES["a"]})
     with pytest.raises(Refused, match="not among the patches at hand: c"):
         want(tree, "c")
     want(tree)
@@ -346,6 +347,11 @@ def test_a_refused_run_leaves_no_folder_behind(tree: Path) -> None:
     assert not (tree / ".newtfix").exists()
 
 
+def allow(folder: Path) -> None:
+    with state.changing() as known:
+        known.trusted[str(folder.resolve())] = state.digest_of(state.contents(folder))
+
+
 def test_patch_directories_of_the_tree_are_remembered_by_their_path_in_it(tree: Path) -> None:
     (tree / "mine").mkdir()
     target = Target(tree, tree)
@@ -353,13 +359,19 @@ def test_patch_directories_of_the_tree_are_remembered_by_their_path_in_it(tree: 
         save(session, compute(session, ("c",)))
     tree.rename(tree.with_name("moved"))
     moved = tree.with_name("moved")
+    assert open_session(Target(moved, moved)).directories == ()
+    allow(moved / "mine")
     session = open_session(Target(moved, moved))
     assert session.directories == ((moved / "mine").resolve(),)
     assert "mine" in session.notes[0]
 
 
 def test_patch_directories_from_the_settings(tree: Path) -> None:
+    (tree.parent / "my_patches").mkdir()
     (tree.parent / "pyproject.toml").write_text('[tool.newtfix]\npatches = ["my_patches"]\n')
+    session = open_session(Target(tree, tree))
+    assert session.directories == () and "newtfix trust" in session.notes[0]
+    allow(tree.parent / "my_patches")
     assert open_session(Target(tree, tree)).directories == (tree.parent / "my_patches",)
 
 
@@ -394,3 +406,18 @@ def test_choosing() -> None:
 def test_requirements_reach_through_others() -> None:
     patches = {"a": patch("a"), "b": patch("b", "a"), "c": patch("c", "b")}
     assert required_by("a", ["a", "b", "c"], patches) == ("b", "c")
+
+
+def test_a_patch_of_the_record_that_is_not_at_hand_is_named_by_whatever_needs_it(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(tree, "a")
+    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"c": PATCHES["c"]})
+    session = open_session(Target(tree, tree))
+    for ask in (
+        lambda: fitting(session, ("c",), complete=False),
+        lambda: compute(session, ("a", "c")),
+        lambda: plan_for(session, ("a",), complete=False),
+    ):
+        with pytest.raises(Refused, match="not among the patches at hand: a"):
+            ask()

@@ -76,10 +76,11 @@ def test_links_inside_are_read_once_and_loops_end(tmp_path: Path) -> None:
     assert set(read_tree(tmp_path).sources) == {"trainer.py", "common/a.py"}
 
 
-def test_links_that_lead_out_are_read(tmp_path: Path) -> None:
+def test_links_that_lead_out_are_named_and_not_followed(tmp_path: Path) -> None:
     make(tmp_path, {"tree/trainer.py": b"", "shared/math.py": b"x"})
     (tmp_path / "tree/common").symlink_to(tmp_path / "shared", target_is_directory=True)
-    assert read_tree(tmp_path / "tree").raw["common/math.py"] == b"x"
+    tree = read_tree(tmp_path / "tree")
+    assert "common/math.py" not in tree.raw and "leads out" in tree.left["common"]
 
 
 def test_no_folder(tmp_path: Path) -> None:

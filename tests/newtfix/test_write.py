@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from newtfix.errors import TreeError
-from newtfix.files import write
+from newtfix.files import mend, system, write
+from newtfix.files.journal import is_interrupted
 from newtfix.files.lock import locked
-from newtfix.files.write import Change, commit, is_interrupted, preflight, recover
+from newtfix.files.write import Change, commit, preflight, recover
+from tests.newtfix.faults import Faults, Killed, failing
 
 OLD = {"trainer.py": b"old trainer\n", "common/math.py": b"old math\r\n", "common/gone.py": b"bye\n"}
 NEW = {"trainer.py": b"new trainer\n", "common/math.py": b"new math\r\n", ".newtfix/pristine/common/math.py": b"kept"}
 CHANGES = [Change(path, OLD.get(path), NEW.get(path)) for path in sorted(OLD.keys() | NEW.keys())]
-# what a transaction does to the disk
-CALLS = [(os, "replace"), (os, "fsync"), (os, "open"), (Path, "unlink"), (Path, "mkdir"), (os, "fchmod")]
 
 
 def make(root: Path) -> Path:
@@ -36,38 +37,15 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
-def in_a_child(work: Callable[[], None]) -> int:
-    """The exit code of a forked process that does the work: nothing of it is cleaned up when it dies."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def cut_off(root: Path, faults: Faults, work: Callable[[Path], None]) -> Faults:
+    with failing(faults), suppress(Killed, TreeError):
+        work(root)
+    return faults
 
 
-def interrupt(number: int, act: Callable[[], None], after: bool = False) -> None:
-    """Make the `number`-th call of CALLS act up, before or after it took effect."""
-    count = 0
-
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            mine = count == number
-            if mine and not after:
-                act()
-            result = function(*arguments, **options)
-            if mine and after:
-                act()
-            return result
-
-        return counted
-
-    for owner, name in CALLS:
-        setattr(owner, name, wrap(getattr(owner, name)))
+def all_of_it(root: Path) -> None:
+    with locked(root):
+        commit(root, CHANGES)
 
 
 def test_commit_writes_everything_and_keeps_modes(tmp_path: Path) -> None:
@@ -85,96 +63,104 @@ def test_a_link_count_above_one_is_no_shared_edit(tmp_path: Path) -> None:
     assert (tmp_path / "snapshot.py").read_bytes() == OLD["trainer.py"]
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before it takes effect", "after it took effect"])
-def test_killed_at_every_step(tmp_path: Path, after: bool) -> None:
+@pytest.mark.parametrize("when", ["before", "halfway", "after"])
+def test_killed_at_every_step(tmp_path: Path, when: str) -> None:
     seen = set()
     for number in range(1, 500):
         root = make(tmp_path / str(number))
-
-        def run(root: Path = root, number: int = number) -> None:
-            interrupt(number, lambda: os._exit(9), after)
-            with locked(root):
-                commit(root, CHANGES)
-
-        code = in_a_child(run)
-        with locked(root):
+        faults = cut_off(root, Faults(number, None, when), all_of_it)
+        with failing(Faults()), locked(root):
             recover(root)
         found = files(root)
         assert found in (OLD, NEW), f"step {number}"
         assert not is_interrupted(root)
         assert stat.S_IMODE((root / "trainer.py").stat().st_mode) == 0o755
         seen.add(found == NEW)
-        if code == 0:
+        if not faults.failed:
             break
-    assert code == 0 and seen == {False, True}
+    assert not faults.failed and seen == {False, True}
 
 
-def test_killed_again_while_recovering(tmp_path: Path) -> None:
+def halfway(root: Path) -> None:
+    """Put the first two of three files in place, and be killed."""
+    steps = [write._step(root, change, number) for number, change in enumerate(CHANGES)]
+    write._stage(root, CHANGES, steps)
+    write.write_journal(root, "replacing", steps)
+    for step in steps[:-1]:
+        mend.swap_in(root, step)
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_killed_again_while_recovering(tmp_path: Path, back: bool) -> None:
     for number in range(1, 500):
         root = make(tmp_path / str(number))
-
-        def stop_halfway(root: Path = root) -> None:
-            write._stage(root, CHANGES, [write._step(root, change, n) for n, change in enumerate(CHANGES)])
-            os.replace(root / write._step(root, CHANGES[-1], len(CHANGES) - 1).staged, root / "trainer.py")
-
-        def run(root: Path = root, number: int = number) -> None:
-            interrupt(number, lambda: os._exit(9))
+        halfway(root)
+        faults = cut_off(root, Faults(number), lambda root: void(recover(root, back)))
+        with failing(Faults()):
             recover(root)
-
-        in_a_child(stop_halfway)
-        code = in_a_child(run)
-        assert recover(root) in ("finished", None)
-        assert files(root) == NEW, f"step {number}"
-        if code == 0:
+        assert files(root) in (OLD, NEW) if back else files(root) == NEW, f"step {number}"
+        if not faults.failed:
             break
-    assert code == 0
+    assert not faults.failed and files(root) == (OLD if back else NEW)
 
 
-def test_an_error_at_every_step_leaves_all_or_nothing(tmp_path: Path) -> None:
-    def fail() -> None:
-        raise OSError(28, "No space left on device")
+def void(_: object) -> None:
+    pass
 
-    unhurt = 0  # runs in a row without an error: behind the last step, or in steps that may fail
+
+@pytest.mark.parametrize("number_of_the_error", [errno.EIO, errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("lasting", [False, True])
+def test_an_error_at_every_step_leaves_all_or_nothing(tmp_path: Path, number_of_the_error: int, lasting: bool) -> None:
     for number in range(1, 500):
         root = make(tmp_path / str(number))
-
-        def run(root: Path = root, number: int = number) -> None:
-            interrupt(number, fail)
-            commit(root, CHANGES)
-
-        code = in_a_child(run)
-        assert files(root) == (OLD if code else NEW) or files(root) == NEW, f"step {number}"
-        assert not is_interrupted(root)
-        unhurt = unhurt + 1 if code == 0 else 0
-        if unhurt == 50:
+        said = ""
+        with failing(Faults(number, number_of_the_error, lasting=lasting)) as faults:
+            try:
+                all_of_it(root)
+            except TreeError as problem:
+                said = problem.message
+        with failing(Faults()), locked(root):
+            recover(root)
+        assert files(root) == (OLD if said else NEW), f"step {number}: {said}"
+        if not faults.failed:
             break
-    assert unhurt == 50
+    assert not faults.failed
 
 
-def test_a_rename_that_stays_impossible_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_a_disk_that_cannot_swap_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def no(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(system, "_renameat2", lambda: None)
+    if not links:
+        monkeypatch.setattr(system, "link", no)
+    all_of_it(make(tmp_path / "tree"))
+    assert files(tmp_path / "tree") == NEW
+    for number in range(1, 500):
+        root = make(tmp_path / str(number))
+        faults = cut_off(root, Faults(number), all_of_it)
+        with failing(Faults()), locked(root):
+            recover(root)
+        assert files(root) in (OLD, NEW), f"step {number}"
+        if not faults.failed:
+            break
+
+
+def test_a_swap_that_stays_impossible_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path)
-    replace = os.replace
+    swap = system.exchange
 
-    def refuse(source: Path, target: Path) -> None:
-        if Path(target).name == "trainer.py" and Path(source).parent.name == "new":
-            raise PermissionError(1, "Operation not permitted", str(target))
-        replace(source, target)
+    def refuse(old: str, old_at: int, new: str, new_at: int) -> bool:
+        if new == "trainer.py":
+            raise PermissionError(1, "Operation not permitted", new)
+        return swap(old, old_at, new, new_at)
 
-    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(system, "exchange", refuse)
     with pytest.raises(TreeError, match="the files are as they were"):
         commit(tmp_path, CHANGES)
     monkeypatch.undo()
     assert files(tmp_path) == OLD
-
-
-def test_an_edit_after_an_interruption_is_not_lost(tmp_path: Path) -> None:
-    root = make(tmp_path)
-    steps = [write._step(root, change, number) for number, change in enumerate(CHANGES)]
-    write._stage(root, CHANGES, steps)
-    (root / "trainer.py").write_bytes(b"mine\n")
-    with pytest.raises(TreeError, match=r"trainer\.py has been edited since"):
-        recover(root)
-    assert (root / "trainer.py").read_bytes() == b"mine\n"
 
 
 def test_a_journal_that_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -238,11 +224,7 @@ def test_a_live_lock_is_refused_and_a_dead_one_taken_over(tmp_path: Path) -> Non
     with locked(tmp_path), pytest.raises(TreeError, match=f"process {os.getpid()}"), locked(tmp_path):
         pass
 
-    def die() -> None:
-        with locked(tmp_path):
-            os._exit(0)
-
-    in_a_child(die)
+    cut_off(tmp_path, Faults(6), lambda root: locked(root).__enter__())
     assert (tmp_path / ".newtfix/lock").exists()
     with locked(tmp_path):
         pass

@@ -1,0 +1,67 @@
+"""What cannot be read is blamed on what is wrong with it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from newtfix.cli import app
+from newtfix.files.tree import read_tree
+from newtfix.work.blame import explanations
+
+SPECIMEN = Path(__file__).parents[1] / "specimens/plain"
+NEWER = {(3, 11): "type Pair[T] = tuple[T, T]\n", (3, 12): "class A[T = int]: ...\n"}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    shutil.copytree(SPECIMEN, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "tree"
+
+
+def said(tree: Path) -> str:
+    return "\n".join(explanations(read_tree(tree)))
+
+
+def test_nothing_is_wrong_with_a_whole_tree(tree: Path) -> None:
+    assert said(tree) == ""
+
+
+@pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_of_wide_characters(tree: Path, code: str) -> None:
+    (tree / "config.py").write_bytes(("# café\n" + (tree / "config.py").read_text()).encode(code))
+    found = said(tree)
+    assert "config.py is not UTF-8: it looks like UTF-16" in found or "config.py is no Python" in found
+
+
+def test_a_file_in_another_code(tree: Path) -> None:
+    (tree / "config.py").write_bytes("# café\n".encode("latin-1"))
+    assert "config.py is not UTF-8" in said(tree) and "UTF-16" not in said(tree)
+
+
+def test_an_unfinished_merge(tree: Path) -> None:
+    (tree / "trainer.py").write_text("x = 1\n<<<<<<< HEAD\ny = 1\n=======\ny = 2\n>>>>>>> other\n")
+    assert "trainer.py has marks of an unfinished merge, the first in line 2" in said(tree)
+
+
+@pytest.mark.skipif(sys.version_info[:2] not in NEWER, reason="LibCST has no newer grammar than this Python")
+def test_syntax_of_a_newer_python_names_both(tree: Path) -> None:
+    (tree / "trainer.py").write_text(NEWER[sys.version_info[:2]])
+    here, newer = (f"3.{sys.version_info.minor + more}" for more in (0, 1))
+    assert f"newer Python than {here}" in said(tree) and f"--python {newer}" in said(tree)
+
+
+def test_many_files_are_counted(tree: Path) -> None:
+    for number in range(9):
+        (tree / f"x{number}.py").write_text("def\n")
+    assert "and 4 more files" in said(tree)
+
+
+def test_a_command_that_fails_says_it(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tree / "trainer.py").write_bytes((tree / "trainer.py").read_text().encode("utf-16"))
+    with pytest.raises(SystemExit):
+        app(["diff", "seeding", "--tree", str(tree)], prog_name="newtfix")
+    assert "trainer.py is not UTF-8: it looks like UTF-16" in capfd.readouterr().err
