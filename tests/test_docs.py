@@ -18,7 +18,8 @@ from trees import PATCHES, patched, sources, tree
 
 from newt_base.config import PRESET_HELP, Config
 from newtfix.cli import app
-from newtfix.model import Add, Edit, Patch, Shape, State, Where
+from newtfix.facts.relations import RELATIONS
+from newtfix.model import Add, Edit, Fact, Patch, Shape, State, Where
 from newtfix.newt.roles import ROLES
 from newtfix.plan.engine import inspect, plan
 from newtfix.work.load import load_patches
@@ -166,9 +167,14 @@ def test_the_roles_are_all_there() -> None:
 
 
 def test_the_fields_are_all_there() -> None:
-    for kind in (Patch, Edit, Shape, Where, Add):
+    for kind in (Patch, Edit, Shape, Where, Add, Fact):
         for field in dataclasses.fields(kind):
             if kind is Patch and field.name in ("id", "doc", "origin"):
                 continue
             assert re.search(rf"`[^`\n]*\b{field.name}\b[^`\n]*`", HOW_TO_PATCH), (kind.__name__, field.name)
     assert {state for state, _ in rows(HOW_TO_PATCH, "| state | the tree has |")} == {f"`{s.value}`" for s in State}
+
+
+def test_the_relations_are_all_there() -> None:
+    for name in RELATIONS:
+        assert f"`{name}`" in HOW_TO_PATCH, name

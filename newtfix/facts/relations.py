@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from newtfix.errors import PatchError
 from newtfix.facts import calls, parameters, reads
@@ -11,31 +12,53 @@ from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
 from newtfix.newt.tree import Broken, NewtTree
 
+T = TypeVar("T")
+_DOCS = "docs/patches.md lists the relations and what each is about"
+
 
 def broken(tree: NewtTree, facts: tuple[Fact, ...]) -> Broken | None:
     """The first of some facts that a tree breaks, and where; None: it keeps them all."""
     for fact in facts:
-        if fact.relation not in RELATIONS:
-            raise PatchError(f"no relation is called {fact.relation!r}", hint=f"there are {', '.join(RELATIONS)}")
-        if (found := RELATIONS[fact.relation](tree, fact)) is not None:
+        relation = _known(fact.relation, RELATIONS, "relation")
+        try:
+            found = relation(tree, fact)
+        except (TypeError, ValueError) as problem:
+            where = f"Fact({fact.relation!r}, {fact.about!r})"
+            raise PatchError("a fact of a patch does not say what it is about", where=where, hint=_DOCS) from problem
+        if found is not None:
             return found
     return None
+
+
+def _known(name: str, kinds: Mapping[str, T], what: str) -> T:
+    if name not in kinds:
+        raise PatchError(f"no {what} is called {name!r}", where=f"there are {', '.join(kinds)}", hint=_DOCS)
+    return kinds[name]
 
 
 def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, used = fact.about
     what = f"{made} are not what they were when {used}"
-    return unchanged(tree, role, list(STARTS[made](tree)), list(ENDS[used](tree)), frozenset(fact.keys) or None, what)
+    return unchanged(
+        tree,
+        role,
+        list(_known(made, STARTS, "start")(tree)),
+        list(_known(used, ENDS, "end")(tree)),
+        frozenset(fact.keys) or None,
+        what,
+    )
 
 
 def _never_changed(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made = fact.about
-    return never_changed(tree, role, list(STARTS[made](tree)), f"{made} are changed")
+    return never_changed(tree, role, list(_known(made, STARTS, "start")(tree)), f"{made} are changed")
 
 
 def _goes_only_to(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, called = fact.about
-    return goes_only_to(tree, role, list(STARTS[made](tree)), called, f"{made} do not go to {called} alone")
+    return goes_only_to(
+        tree, role, list(_known(made, STARTS, "start")(tree)), called, f"{made} do not go to {called} alone"
+    )
 
 
 def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
@@ -59,7 +82,9 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "read_only_in": _about(reads.read_only_in),
     "asked_alike": _about(reads.asked_alike),
     "not_under": _about(reads.not_under),
-    "only_calls": lambda tree, f: calls.only_calls(tree, f.about[0], f.about[1], CALLERS[f.about[2]], f.about[2]),
+    "only_calls": lambda tree, f: calls.only_calls(
+        tree, f.about[0], f.about[1], _known(f.about[2], CALLERS, "place"), f.about[2]
+    ),
     "once": _about(calls.once),
     "never_changed": _never_changed,
     "goes_only_to": _goes_only_to,
@@ -72,7 +97,9 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "plain": _about(reads.plain),
     "uses_only": _about(reads.uses_only),
     "nothing_else_with": _about(calls.nothing_else_with),
-    "within": lambda tree, f: calls.within(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
+    "within": lambda tree, f: calls.within(
+        tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
+    ),
     "only_called_by": lambda tree, f: calls.only_called_by(tree, f.about[0], f.about[2:], f.about[1:2]),
     "only_named_in": _about(calls.only_named_in),
     "asks_only": lambda tree, f: calls.asks_only(tree, f.about[0], f.about[1], f.about[3:], f.about[2]),
@@ -86,5 +113,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "read_only_after": _about(reads.read_only_after),
     "flat": _about(reads.flat),
     "alike": _about(reads.alike),
-    "always": lambda tree, f: calls.always(tree, f.about[0], f.about[1], GIVEN[f.about[2]], f.about[2]),
+    "always": lambda tree, f: calls.always(
+        tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
+    ),
 }
