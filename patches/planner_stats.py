@@ -211,7 +211,11 @@ ALWAYS_PLANS = Where(
 )
 # How the agent gives actions away.
 GIVEN = (".cpu()", "", ".detach().cpu()", ".cpu().float()", ".float().cpu()", ".to($*there)")
-BATCH = Where("agent", "$_, $action, $*_ = $_.sample($*_)", "TDMPC2.update")
+BATCH = Where(
+    "agent",
+    ("$_, $action, $*_ = $_.sample($*_)", "$batch = $_.sample($*_)\n$$_\n$_, $action, $*_ = $batch"),
+    "TDMPC2.update",
+)
 # Under whatever names, a batch has statistics that go from the buffer to the policy.
 SAMPLED = (
     Where("agent", "$_, $_, $mu, $std, $*_ = $_.sample($*_)", "TDMPC2.update"),
@@ -300,6 +304,19 @@ AGENT = (
         "agent",
         "TDMPC2.update",
         (
+            Shape(
+                "$batch = $buffer.sample($*arguments)\n$$gap\n$obs, $action, $*rest = $batch\n$$using",
+                """
+                $batch = $buffer.sample($*arguments)
+                $$gap
+                $obs, $action, mu, std, $*rest = $batch
+                mu = torch.where(mu.isnan(), $action, mu)
+                std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
+                $$using
+                """,
+                present="$obs, $action, mu, std, $*rest = $batch",
+                untouched=("using:action", "gap:batch"),
+            ),
             Shape(
                 "$obs, $action, $*rest = $buffer.sample($*arguments)\n$$using",
                 """

@@ -155,8 +155,12 @@ def paid(tree: NewtTree) -> Iterator[Start]:
 def _sampled(index: int) -> Callable[[NewtTree], Iterator[Start]]:
     def find(tree: NewtTree) -> Iterator[Start]:
         method = tree.methods("agent").get("update")
+        batches: set[str] = set()
         for statement, targets, value in assignments(method) if method is not None else ():
-            if isinstance(value, ast.Call) and dotted(value.func).endswith(".sample") and method is not None:
+            drawn = isinstance(value, ast.Call) and dotted(value.func).endswith(".sample")
+            if drawn and not any(isinstance(target, ast.Tuple) for target in targets):
+                batches |= set(map(dotted, targets))
+            elif (drawn or dotted(value) in batches) and method is not None:
                 yield Start(method, statement, _element(targets, index))
 
     return find
