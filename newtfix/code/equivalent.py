@@ -70,14 +70,14 @@ def _annotated(pattern: Any, node: Any) -> Iterator[cst.Assign]:
         yield cst.Assign([cst.AssignTarget(node.target)], node.value)
 
 
-_CASTS = frozenset(("float", "to", "cpu", "contiguous", "detach", "double", "type"))
+CASTS = frozenset(("float", "to", "cpu", "contiguous", "detach", "double", "type"))
 
 
 def _calls(pattern: cst.Call, node: Any) -> Iterator[cst.Call]:
     """Keyword arguments in the order of the pattern's; a call without arguments whose result is moved or cast."""
     if not isinstance(node, cst.Call):
         return
-    if not pattern.args and isinstance(node.func, cst.Attribute) and node.func.attr.value in _CASTS:
+    if not pattern.args and isinstance(node.func, cst.Attribute) and node.func.attr.value in CASTS:
         if isinstance(node.func.value, cst.Call):
             yield node.func.value
         return

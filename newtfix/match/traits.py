@@ -15,6 +15,7 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.code.equivalent import CASTS
 from newtfix.match.holes import KINDS, tree_of
 
 Traits = frozenset[str]
@@ -224,6 +225,8 @@ def _all(place: str, node: Any) -> Iterator[str]:
         yield f"{place} {label}"
         if label == "Call" and (callee := _said(node.func)):
             yield f"{place} Call{callee}"
+            if callee in CASTS and type(node.func) is cst.Attribute:
+                yield from _all(place, node.func.value)
 
 
 _READERS: dict[type, Callable[[Any], Iterable[str]]] = {
