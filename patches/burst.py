@@ -64,18 +64,12 @@ BURSTS = tuple(
 METRICS = "$metrics.update({new})"
 EACH = "for $key, $value in {new}.items():\n    $metrics[$key].append($value)"
 # Nothing else trains at the threshold, and nothing but updates and metrics goes with the tokens.
-OWN = tuple(
-    f"if {test}:\n    $$_\n    {loop}:\n        $$_\n        {update}\n        $$_\n    $$_\n    self.$done = $_"
-    for test in ("not self.$done", "$_ and not self.$done", "not self.$done and $_")
-    for loop in ("for $_ in $_", "while $_")
-    for update in UPDATES
-)
 SCHEDULED = tuple(
     f"self._update_tokens {spent}\n$$_\nif {test}:\n    $$_"
     for spent in ("-= $_", "%= $_")
     for test in ("self.$_ >= $_", "self.$_ > $_", "self.$_ % $_ == $_")
 )
-ONLY = Where("trainer", (*OWN, *SCHEDULED), "Trainer", absent=True)
+ONLY = Where("trainer", SCHEDULED, "Trainer", absent=True)
 ONCE = (
     Where(
         "trainer",

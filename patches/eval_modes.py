@@ -97,11 +97,6 @@ SCALED = (
     "self.to_td($_, $_, $_.$_($*_), $*_)",
     "self.to_td($_, $_, $_.$_.$_($*_), $*_)",
 )
-STORED_SCALED = (
-    *("reward = $_ * $_", "reward = $_ / $_", "reward *= $_", "reward /= $_"),
-    *('$_["reward"] = $_ * $_', '$_["reward"] *= $_'),
-    *('$_.get("reward")[$*_] * $_', '$_ * $_.get("reward")[$*_]', '$_["reward"][$*_] * $_', '$_ * $_["reward"][$*_]'),
-)
 MANY_STEPS = (
     "self.discount = $_ ** $_",
     "self.discount **= $_",
@@ -192,7 +187,6 @@ INTERFACES = (
     Where("trainer", RAW, "Trainer", absent=True, outside=(ON_CPU,)),
     Where("trainer", (*SCALED, *CHANGED), "Trainer", absent=True),
     *PREPARED,
-    Where("buffer", STORED_SCALED, absent=True),
     Where("world_model", ENCODES, "WorldModel"),
     Where("agent", MANY_STEPS, "TDMPC2", absent=True),
     Where("trainer", REPEATS, "Trainer", absent=True),

@@ -196,11 +196,6 @@ def _guarded(planned: str, given: str, not_mpc: bool = False) -> Shape:
     )
 
 
-# What is stored is what was done.
-ACTIONS_STAY = tuple(
-    Where(role, ('$_["action"] = $_', '$_.set("action", $_)'), scope, absent=True)
-    for role, scope in (("trainer", "Trainer"), ("buffer", "Buffer.add"))
-)
 # A plan is made for every step.
 ALWAYS_PLANS = Where(
     "agent",
@@ -261,7 +256,6 @@ AGENT = (
                 where=(
                     explores,
                     ALWAYS_PLANS,
-                    *ACTIONS_STAY,
                     Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True),
                 ),
                 fallback="$variable" in result,
@@ -362,38 +356,8 @@ AGENT = (
 )
 
 # Where one method acts and another one stores, the statistics go from one to the other as attributes.
-# Actions are stored on the scale on which the agent gave them.
-ON_ONE_SCALE = Where(
-    "trainer",
-    tuple(
-        f"self.to_td($_, {name}{made}, $*_)" for name in ("", "action=") for made in ("self.$_($*_)", "$variable($*_)")
-    ),
-    "Trainer",
-    absent=True,
-)
-# Nothing replaces some of the planner's actions, and they are stored as they are, for this very step.
-LATER = ("$stored = self.$_", "$stored, self.$_ = self.$_, $_", "$stored = self.$_[$*_]", "$stored = self.$_.popleft()")
-MADE = ("$_.float()", "torch.nn.functional.one_hot($*_)", "F.one_hot($*_)")
-NOT_MIXED = Where(
-    "trainer",
-    (
-        "$_[$_] = self.env.rand_act()[$_]",
-        "$_ = torch.where($_, self.env.rand_act(), $_)",
-        "$_ = torch.where($_, $_, self.env.rand_act())",
-        *(f"{later}\n$$_\n$_ = self.to_td($_, $stored, $*_)" for later in LATER),
-        *(f"self.to_td($_, {made}, $*_)" for made in MADE),
-    ),
-    "Trainer",
-    absent=True,
-)
-SAME_METHOD = (
-    ON_ONE_SCALE,
-    NOT_MIXED,
-    Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),
-)
+SAME_METHOD = (Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
 OTHER_METHOD = (
-    ON_ONE_SCALE,
-    NOT_MIXED,
     Where(
         "trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True
     ),
