@@ -26,7 +26,6 @@ SETTINGS = (
     "random_baseline=false",
     "save_agent=false",
     "plot=false",
-    "tensorboard=false",
 )
 # Each collects one episode of each environment before the first update, and then makes as many updates.
 BOTH = {"patched": ("burst_updates=0", "eval_pi=false", "eval_value=false"), "newt_base": ("seeding_coef=1",)}

@@ -68,7 +68,7 @@ PATCH = Patch(
     only_where=(
         Fact("unchanged", ("layers", "inputs", "evaluated")),
         Fact("calls_no", ("layers", "mlp", "Dropout", "dropout")),
-        Fact("alike", ("layers", "QEnsemble", "self._Qs")),
+        Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
         Fact("first_is", ("layers", "mlp", "Sequential", "NormedLinear")),
         Fact("called_whole", ("layers", "QEnsemble", "self._Qs")),
     ),

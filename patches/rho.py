@@ -29,7 +29,10 @@ NORMALISED = (
 )
 LOSSES = ("consistency", "reward", "value")
 # On the way to the total they are averaged over the Q networks at most.
-SCALED = tuple(f"${name} {by} $_" for name in LOSSES for by in ("/", "/=", "*", "*="))
+SCALED = (
+    *(f"${name} {by} $_" for name in LOSSES for by in ("/", "/=", "*", "*=")),
+    *("$_ / self.cfg.horizon", "$_ / self.horizon"),
+)
 NETWORKS = ("self.cfg.num_q", "cfg.num_q", "len(qs)", "qs.shape[0]", "qs.size(0)", "num_q", "self.model.num_q")
 AVERAGED = (
     *(f"self.cfg.{name}_coef * ${name}" for name in LOSSES),
@@ -143,7 +146,6 @@ PATCH = Patch(
     after=("prior-coef",),
     only_where=(
         Fact("attribute_only_in", ("rho", "agent")),
-        Fact("never_under", ("agent", ".horizon", "Div", "_loss_fn")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),

@@ -99,9 +99,11 @@ def make_agent(package: str, settings: tuple[str, ...], device: str) -> Any:
     model = import_module(f"{package}.common.world_model").WorldModel(cfg)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+        state = model.state_dict()  # by newt's names, whatever holds them
+        for name, value in state.items():
+            if value.ndim > 1 and value.is_floating_point():
+                state[name] = 0.1 * torch.randn(value.shape, generator=generator)
+        model.load_state_dict(state)
     agent = import_module(f"{package}.tdmpc2").TDMPC2(model, cfg)
     agent.scale.value.fill_(3.0)  # from 2 on, the planner's prior counts
     return agent

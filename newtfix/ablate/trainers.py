@@ -26,7 +26,7 @@ _CUDA = re.compile(r"assert torch\.cuda\.is_available\(\)")
 _RESUMES = re.compile(r"^\s+resume\s*:.*auto", re.MULTILINE)
 RESUMED = ("save_agent=true", "save_buffer=true", "keep=1", "resume=auto")
 QUIET = {
-    OWN: ("save_agent=false", "plot=false", "tensorboard=false", "random_baseline=false"),
+    OWN: ("save_agent=false", "plot=false", "random_baseline=false"),
     LOGGED: ("save_agent=false", "save_video=false", "enable_wandb=false"),
     PRACTICE: (),
 }

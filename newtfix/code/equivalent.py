@@ -77,9 +77,10 @@ def _calls(pattern: cst.Call, node: Any) -> Iterator[cst.Call]:
     """Keyword arguments in the order of the pattern's; a call without arguments whose result is moved or cast."""
     if not isinstance(node, cst.Call):
         return
-    if not pattern.args and isinstance(node.func, cst.Attribute) and node.func.attr.value in CASTS:
-        if isinstance(node.func.value, cst.Call):
-            yield node.func.value
+    if not pattern.args and _is_cast(node) and not _casts(pattern):
+        assert isinstance(node.func, cst.Attribute)
+        assert isinstance(node.func.value, cst.Call)
+        yield node.func.value
         return
     wanted = [argument.keyword.value for argument in pattern.args if argument.keyword is not None]
     if not wanted:
@@ -91,6 +92,15 @@ def _calls(pattern: cst.Call, node: Any) -> Iterator[cst.Call]:
     plain = [argument for argument in others if argument.keyword is None and not argument.star]
     rest = [argument for argument in others if all(argument is not one for one in plain)]
     yield node.with_changes(args=[*plain, *(named[name] for name in wanted), *rest])
+
+
+def _casts(node: cst.Call) -> bool:
+    return isinstance(node.func, cst.Attribute) and node.func.attr.value in CASTS
+
+
+def _is_cast(node: cst.Call) -> bool:
+    """Whether the result of another call is moved or cast."""
+    return _casts(node) and isinstance(node.func, cst.Attribute) and isinstance(node.func.value, cst.Call)
 
 
 def _branches(pattern: cst.If, node: Any) -> Iterator[cst.If]:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from newtfix.code.flow import Flow
+from newtfix.code.paths import targets_of
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -50,6 +51,8 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
             return tree.broken(method, node, f"{name} asks for a length")
         if isinstance(node, ast.If) and any(isinstance(part, (ast.Return, ast.Continue)) for part in walk(node)):
             return tree.broken(method, node, f"{name} does not keep everything")
+        if _sets_entry(node, parameter):
+            return tree.broken(method, node, f"{name} marks rows")
         for entry in _entries_read(node, parameter):
             return tree.broken(method, entry, f"{name} computes with the rows of a whole episode")
         if isinstance(node, ast.Subscript) and _cuts(node, parameter):
@@ -121,6 +124,19 @@ def _entries_read(node: ast.AST, parameter: str) -> Iterator[ast.AST]:
             and dotted(entry.value) == parameter
         ):
             yield node
+
+
+def _sets_entry(node: ast.AST, parameter: str) -> bool:
+    """Whether a statement writes an entry of what is given, other than the number of its episode."""
+    for target in targets_of(node):
+        keys = [
+            one.slice.value
+            for one in walk(target)
+            if isinstance(one, ast.Subscript) and isinstance(one.slice, ast.Constant)
+        ]
+        if isinstance(target, ast.Subscript) and _is_of(target, parameter) and keys != ["episode"]:
+            return True
+    return False
 
 
 def _arguments(node: ast.AST) -> list[ast.expr]:

@@ -424,7 +424,7 @@ def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | N
     for node in walk(found.node) if found is not None else ():
         if not isinstance(node, ast.Call) or found is None or _called(node) in names or _called(node)[:1].isupper():
             continue
-        if tree.called(role, node) is None:
+        if not dotted(node.func).startswith("self.") and tree.called(role, node) is None:
             return tree.broken(found, node, f"{method} has something of its own, which would be lost")
     return None
 

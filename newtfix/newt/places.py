@@ -187,7 +187,7 @@ def _given(name: str) -> Callable[[NewtTree], Iterator[Start]]:
     def find(tree: NewtTree) -> Iterator[Start]:
         method = tree.methods("trainer").get("to_td")
         if method is not None and any(one.arg == name for one in method.node.args.args):
-            yield Start(method, None, (name,))
+            yield Start(method, None, tuple({name, "action"}))  # what is not given has no statistics
 
     return find
 

@@ -201,16 +201,26 @@ def overrides(sources: Mapping[str, str], found: Found, after: Mapping[str, str]
             class itself or its users call with what they know now are meant, or those that stand alone.
     """
     changed = _changed_methods(sources.get(found.file, ""), after.get(found.file, ""), found.cls)
-    methods = {name for name in changed if _is_relied_on(name, sources, after, found) is relied_on}
+    relied = {name for name in changed if _is_relied_on(name, sources, after, found)}
     places = []
     for file, text in sources.items():
-        module = outline(text) if methods and found.cls and file.endswith(".py") and found.cls in text else None
+        module = outline(text) if changed and found.cls and file.endswith(".py") and found.cls in text else None
         for cls, bases in (module.bases if module else {}).items():
             derived = any(origin(file, base, sources) == (found.file, found.cls) for base in bases)
-            again = sorted(module.classes[cls] & methods) if module and derived else []
-            if again and _class_code(text, cls) == _class_code(after.get(file, text), cls):
-                places.append(f"{file}: {cls} has its own {', '.join(again)}")
+            again = module.classes[cls] & changed if module and derived else frozenset()
+            own = sorted(name for name in again if (name in relied and not _hands_on(text, cls, name)) is relied_on)
+            if own and _class_code(text, cls) == _class_code(after.get(file, text), cls):
+                places.append(f"{file}: {cls} has its own {', '.join(own)}")
     return places
+
+
+def _hands_on(text: str, cls: str, name: str) -> bool:
+    """Whether a method returns what that of the base class returns."""
+    method = functions(text).get(f"{cls}.{name}")
+    returned = [node.value for node in walk(method.node) if isinstance(node, ast.Return)] if method else []
+    return bool(returned) and all(
+        isinstance(value, ast.Call) and ast.unparse(value.func) == f"super().{name}" for value in returned
+    )
 
 
 def _is_relied_on(name: str, sources: Mapping[str, str], after: Mapping[str, str], found: Found) -> bool:

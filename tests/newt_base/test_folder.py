@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 QUICK = [
     "task=cartpole-swingup", "preset=cpu", "num_envs=1", "episode_length=4", "eval_freq=4", "batch_size=8",
     "num_samples=8", "num_elites=4", "num_pi_trajs=2", "iterations=1", "enc_dim=16", "mlp_dim=16", "latent_dim=16",
-    "plot=false", "tensorboard=false", "random_baseline=false", "num_q=2", "seeding_coef=1000", "steps=12",
+    "plot=false", "random_baseline=false", "num_q=2", "seeding_coef=1000", "steps=12",
 ]  # fmt: skip
 HOLD = (
     "import sys; from newt_base.common.folder import held\nwith held(sys.argv[1]): print('held', flush=True); input()"

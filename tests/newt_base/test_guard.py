@@ -113,7 +113,7 @@ def test_a_restored_environment_goes_on_as_the_other_one(mode, before):
 def test_a_run_ends_with_name_step_and_checkpoint(fault, words, tmp_path, monkeypatch, capsys):
     quick = ["task=cartpole-swingup", "preset=cpu", "num_envs=2", "episode_length=4", "eval_freq=8", "batch_size=8"]
     quick += ["num_samples=8", "num_elites=4", "num_pi_trajs=2", "iterations=1", "enc_dim=16", "mlp_dim=16", "utd=0.1"]
-    quick += ["latent_dim=16", "plot=false", "tensorboard=false", "random_baseline=false", "save_buffer=true"]
+    quick += ["latent_dim=16", "plot=false", "random_baseline=false", "save_buffer=true"]
     monkeypatch.chdir(tmp_path)
     guarded, count = vectorized.Guard, [0]
 

@@ -261,10 +261,10 @@ def test_nothing_is_imported_and_nothing_written(scan: Scan, tmp_path: Path, cop
 
 
 def test_half_written_trees_are_left_alone(scan: Scan, copy: Callable[..., Path]) -> None:
-    from newtfix.files import write
+    from newtfix.files.journal import JOURNAL
 
     tree = copy(PLAIN)
-    journal = tree / write._JOURNAL
+    journal = tree / JOURNAL
     journal.parent.mkdir(parents=True, exist_ok=True)
     journal.write_text("{}")
     before = _state(tree)

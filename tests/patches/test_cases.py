@@ -25,6 +25,9 @@ COMPILED = (
     "        else:\n            self._forward = self._forward_impl\n"
 )
 ROW = "                self._tds[ep_len] = td\n"
+_TRAINER = sources()["trainer.py"]
+CHECK = _TRAINER[_TRAINER.index("    def _check_in_step(") : _TRAINER.index("    def _round_is_over(")]
+IN_STEP = [("                self._check_in_step(ep_len)\n", ""), (CHECK, "")]
 TD = "                td = self.to_td(_obs, action, mu, std, reward, terminated)\n"
 DEN = "    den = max(1, end)\n"
 EVAL = "                    eval_metrics = self.eval()\n"
@@ -284,11 +287,16 @@ ALONE = [
         [(COPY, COPY + "        self.target._forward = torch.compile(self.target._forward_impl)\n")],
         State.APPLIED,
     ),
-    ("episode-rows", "trainer.py", [(ROW, "                self._tds[ep_len, torch.arange(4)] = td\n")], State.APPLIED),
     (
         "episode-rows",
         "trainer.py",
-        [(ROW, f"                # self._tds[ep_len] = td\n                {OWN_ROW}td\n")],
+        [(ROW, "                self._tds[ep_len, torch.arange(4)] = td\n"), *IN_STEP],
+        State.APPLIED,
+    ),
+    (
+        "episode-rows",
+        "trainer.py",
+        [(ROW, f"                # self._tds[ep_len] = td\n                {OWN_ROW}td\n"), *IN_STEP],
         State.APPLIED,
     ),
     (

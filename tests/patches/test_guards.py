@@ -81,14 +81,14 @@ CASES = {
         "trainer.py",
         STORE,
         "\t\t\t\tif ep_len[i] >= 3:\n\t" + STORE,
-        "'segments'",
+        "self.buffer.add is not called whenever an episode is over",
     ),
     "episodes that are relabelled": (
         "seeding",
         "trainer.py",
         STORE,
         "\t\t\t\t_td['reward'] = self.relabel(_td)\n" + STORE,
-        "'segments'",
+        "episodes do not go to self.buffer.add alone",
     ),
     "an update that depends": (
         "scale-order",
@@ -240,7 +240,6 @@ def test_a_metric_that_would_be_gone_where_it_is_read_is_refused():
 
 def test_a_script_that_relies_on_what_was_is_named():
     script = "def probe(agent, zs, action, task):\n    return agent.update_pi(zs, action, task)\n"
-    outcome = plan({**texts("plain"), "probe.py": script}, ["planner-stats"], PATCHES)
-    assert "probe.py" not in outcome.after
-    (note,) = outcome.notes
-    assert note.startswith("probe.py:2 calls update_pi with the parameters that it had")
+    with pytest.raises(Refused, match="calls update_pi with the parameters that it had") as refused:
+        plan({**texts("plain"), "probe.py": script}, ["planner-stats"], PATCHES)
+    assert "probe.py:2" in refused.value.where

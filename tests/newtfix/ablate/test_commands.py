@@ -56,7 +56,7 @@ def test_a_full_disk_is_named_and_what_is_finished_kept(study, monkeypatch):
 
     monkeypatch.setattr("newtfix.ablate.study.os.fsync", full)
     refused = call("ablate", "run", study, "--index", 1)
-    assert refused.exit_code == 1 and "No space left on device" in refused.output and "lost" in refused.output
+    assert refused.exit_code == 4 and "No space left on device" in refused.output and "lost" in refused.output
     monkeypatch.undo()
     states = [one["state"] for one in json.loads(call("ablate", "status", study, "--json").stdout)["runs"]]
     assert states.count("finished") == 1

@@ -175,4 +175,4 @@ def test_a_folder_without_a_study_is_named(tmp_path):
     said = report(tmp_path)
     assert said.exit_code == 2 and "no plan.json" in said.output
     (tmp_path / "plan.json").write_text('{"schema": 1, "sett')
-    assert report(tmp_path).exit_code == 1
+    assert report(tmp_path).exit_code == 4

@@ -57,7 +57,7 @@ def test_the_script_makes_every_run_once(study, tmp_path):
 def test_what_submitit_lacks_is_said(study, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     refused = call("ablate", "submit", study)
-    assert refused.exit_code == 1 and "newtfix[cluster]" in refused.output
+    assert refused.exit_code == 4 and "newtfix[cluster]" in refused.output
     assert call("ablate", "submit", study, "--engine", "pbs").exit_code == 2
     assert call("ablate", "submit", study, "--slurm", "qos").exit_code == 2
 
