@@ -182,12 +182,13 @@ def picked(tree: NewtTree) -> Iterator[Start]:
 
 
 def _given(name: str) -> Callable[[NewtTree], Iterator[Start]]:
-    """What a row is made of."""
+    """What a row is made of; statistics are given with each other and with the action, or not at all."""
+    given_with = ("action",) if name == "action" else ("action", "mu", "std")
 
     def find(tree: NewtTree) -> Iterator[Start]:
         method = tree.methods("trainer").get("to_td")
         if method is not None and any(one.arg == name for one in method.node.args.args):
-            yield Start(method, None, tuple({name, "action"}))  # what is not given has no statistics
+            yield Start(method, None, given_with)
 
     return find
 
