@@ -12,79 +12,35 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
 from newtfix.code.syntax import dotted, walk
+from newtfix.code.values import (
+    Change,
+    Function,
+    Kind,
+    Ref,
+    State,
+    Value,
+    bound,
+    copied,
+    either,
+    first_line,
+    flat,
+    given_back,
+    has_kind,
+    holding,
+    is_constant,
+    joined,
+    merged,
+    part_of,
+    reason,
+    translated,
+    whole_of,
+)
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DEPTH = 4  # calls of calls that are looked into
-
-
-@dataclass(frozen=True)
-class Change:
-    """The statement that changes a value, or that may: then it `is_certain` no more.
-
-    It `is_other` where nothing was changed: the expression is simply not that value.
-    """
-
-    line: int
-    code: str
-    is_certain: bool = True
-    is_other: bool = False
-
-
-class Kind(Enum):
-    """What a name has of the value that is followed: it, a view of it, or something in which it lies."""
-
-    SAME, PART, HOLDER = range(3)
-
-
-@dataclass(frozen=True)
-class Ref:
-    """What an expression has of the value, and the objects in memory that it shares; copies are their own."""
-
-    kind: Kind
-    objects: frozenset[ast.AST]
-
-
-Value = Ref | tuple["Value", ...] | None
-
-
-@dataclass
-class State:
-    """The names that have something of the value, and what took it from those that have it no more."""
-
-    names: dict[str, Ref] = field(default_factory=dict)
-    lost: dict[str, Change] = field(default_factory=dict)
-
-    def copy(self) -> State:
-        return State(dict(self.names), dict(self.lost))
-
-
-def joined(states: Iterable[State | None]) -> State | None:
-    """What holds whichever path was taken; paths on which the value was not made do not count."""
-    known = [state for state in states if state is not None]
-    if not known:
-        return None
-    first, *others = known
-    result = first.copy()
-    for other in others:
-        result.lost = {**other.lost, **result.lost}
-        for name in {*result.names, *other.names}:
-            result.names[name] = _met(result.names.get(name), other.names.get(name))
-    return result
-
-
-def _met(one: Ref | None, two: Ref | None) -> Ref:
-    """What a name has of the value where it is one of two things: it may share memory with either."""
-    known = [ref for ref in (one, two) if ref is not None]
-    objects = frozenset[ast.AST]().union(*(ref.objects for ref in known))
-    kinds = {ref.kind for ref in known}
-    if kinds == {Kind.SAME} and len(known) == 2:
-        return Ref(Kind.SAME, objects)
-    return Ref(Kind.HOLDER if kinds == {Kind.HOLDER} else Kind.PART, objects)
 
 
 @dataclass
@@ -195,12 +151,12 @@ class Flow:
 
     def _decided(self, test: ast.expr, state: State | None) -> tuple[State | None, State | None]:
         """What holds where a test says yes, and where it says no; what is followed is never None."""
-        yes, no = _copy(state), _copy(state)
+        yes, no = copied(state), copied(state)
         match test:
             case ast.Compare(
                 left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[ast.Constant(value=None)]
             ):
-                if state is not None and _is(state.names.get(dotted(left)), Kind.SAME):
+                if state is not None and has_kind(state.names.get(dotted(left)), Kind.SAME):
                     return (None, no) if isinstance(operator, ast.Is) else (yes, None)
         return yes, no
 
@@ -237,20 +193,20 @@ class Flow:
         while True:
             loop = _Loop()
             self._loops.append(loop)
-            begun = _copy(head)
+            begun = copied(head)
             if isinstance(statement, ast.While):
                 self._read(statement.test, begun)
             else:
                 given = self._read(statement.iter, begun)
                 if begun is not None:
-                    self._assign(statement.target, _part(given), statement, begun)
-            end = self._block(statement.body, _copy(begun))
+                    self._assign(statement.target, part_of(given), statement, begun)
+            end = self._block(statement.body, copied(begun))
             self._loops.pop()
             again = joined((head, end, *loop.continues)) if goes_round else head
             if again == head or not goes_round:
                 break
             head = again
-        forever = isinstance(statement, ast.While) and _is_constant(statement.test, True)
+        forever = isinstance(statement, ast.While) and is_constant(statement.test, True)
         out = [None if forever else begun, *([] if goes_round else [end, *loop.continues])]
         return joined((self._block(statement.orelse, joined(out)), *loop.breaks))
 
@@ -258,29 +214,29 @@ class Flow:
         for item in items:
             given = self._read(item.context_expr, state)
             if item.optional_vars is not None and state is not None:
-                self._assign(item.optional_vars, _part(given), item.optional_vars, state)
+                self._assign(item.optional_vars, part_of(given), item.optional_vars, state)
         if not any("suppress" in ast.unparse(item.context_expr) for item in items):
             return self._block(body, state)
         return joined(self._with_exceptions(body, state))
 
     def _with_exceptions(self, body: Sequence[ast.stmt], state: State | None) -> list[State | None]:
         """The state behind a block, and all that it may be left in."""
-        self._raised.append([_copy(state)])
-        end = self._block(body, _copy(state))
+        self._raised.append([copied(state)])
+        end = self._block(body, copied(state))
         return [end, *self._raised.pop()]
 
     def _try(self, statement: ast.Try | ast.TryStar, state: State | None) -> State | None:
         end, *raised = self._with_exceptions(statement.body, state)
         caught = joined(raised)
         ends = [self._block(statement.orelse, end)]
-        ends += [self._block(handler.body, _copy(caught)) for handler in statement.handlers]
+        ends += [self._block(handler.body, copied(caught)) for handler in statement.handlers]
         return self._block(statement.finalbody, joined(ends))
 
     def _match(self, subject: ast.expr, cases: Sequence[ast.match_case], state: State | None) -> State | None:
-        given = _part(self._read(subject, state))
+        given = part_of(self._read(subject, state))
         ends: list[State | None] = []
         for case in cases:
-            here = _copy(state)
+            here = copied(state)
             if here is not None:
                 for node in walk(case.pattern):
                     for name in filter(None, (getattr(node, "name", None), getattr(node, "rest", None))):
@@ -303,17 +259,17 @@ class Flow:
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
                 parts = given if isinstance(given, tuple) and len(given) == len(elements) else None
                 for number, element in enumerate(elements):
-                    self._assign(element, parts[number] if parts else _part(given), node, state)
+                    self._assign(element, parts[number] if parts else part_of(given), node, state)
             case ast.Starred(value=value):
-                self._assign(value, _part(given), node, state)
+                self._assign(value, part_of(given), node, state)
             case ast.Subscript(value=value, slice=index):
                 self._read(index, state)
                 owner = self._read(value, state)
                 if self._is_other_key(index):
                     return
                 if self._is_key(index) and owner is not None:
-                    self._changed(_whole(owner), node, state)
-                elif _is(owner, Kind.HOLDER) or (owner is None and _flat(given) is not None):
+                    self._changed(whole_of(owner), node, state)
+                elif has_kind(owner, Kind.HOLDER) or (owner is None and flat(given) is not None):
                     self._hold(value, given, state)
                 else:
                     self._changed(owner, node, state)
@@ -328,14 +284,14 @@ class Flow:
 
     def _hold(self, container: ast.expr, given: Value, state: State) -> None:
         """What is put into a container is in its hands; what it held before stays what it is."""
-        name, held = dotted(container), _flat(given)
+        name, held = dotted(container), flat(given)
         if name and held is not None:
             before = state.names.get(name)
             objects = held.objects | (before.objects if before is not None else frozenset())
             state.names[name] = Ref(Kind.HOLDER, objects)
 
     def _bind(self, name: str, given: Value, node: ast.AST, state: State) -> None:
-        ref = given if isinstance(given, Ref) else _flat(given)
+        ref = given if isinstance(given, Ref) else flat(given)
         had = state.names.pop(name, None)
         for inner in [one for one in state.names if one.startswith(f"{name}.")]:
             del state.names[inner]
@@ -343,7 +299,7 @@ class Flow:
             state.names[name] = ref
             state.lost.pop(name, None)
         elif had is not None and had.kind is Kind.SAME:
-            self._lose([name], Change(getattr(node, "lineno", 0), _first_line(node)), state)
+            self._lose([name], Change(getattr(node, "lineno", 0), first_line(node)), state)
 
     def _written(self, target: ast.expr, node: ast.AST, state: State) -> None:
         """A target that is changed in place."""
@@ -365,10 +321,10 @@ class Flow:
 
     def _changed(self, value: Value, node: ast.AST, state: State, is_certain: bool = True) -> None:
         """Something is changed in place: whatever shares its memory is not what it was."""
-        ref = _flat(value)
+        ref = flat(value)
         if ref is None or ref.kind is Kind.HOLDER:
             return
-        change = Change(getattr(node, "lineno", 0), _first_line(node), is_certain)
+        change = Change(getattr(node, "lineno", 0), first_line(node), is_certain)
         for one in ref.objects:
             self.mutated.setdefault(one, change)
         sharing = [n for n, one in state.names.items() if one.objects & ref.objects]
@@ -389,7 +345,7 @@ class Flow:
         if node in self._wanted:
             if isinstance(value, Ref):
                 self.met[node] = value.kind
-            change = None if _is(value, Kind.SAME) else _reason(node, state)
+            change = None if has_kind(value, Kind.SAME) else reason(node, state)
             self._uses[node] = self._uses.get(node) or change
         return value
 
@@ -403,7 +359,7 @@ class Flow:
                 return self._attribute(node, state)
             case ast.Subscript(value=value, slice=index):
                 self._read(index, state)
-                return _part(self._read(value, state))
+                return part_of(self._read(value, state))
             case ast.Starred(value=value) | ast.Await(value=value):
                 return self._read(value, state)
             case ast.NamedExpr(target=target, value=value):
@@ -414,9 +370,9 @@ class Flow:
                 self._read(test, state)
                 yes, no = self._decided(test, state)
                 one, two = self._read(body, state), self._read(orelse, state)
-                return one if no is None else two if yes is None else _either(one, two)
+                return one if no is None else two if yes is None else either(one, two)
             case ast.BoolOp(values=values):
-                return _either(*[self._read(value, state) for value in values])
+                return either(*[self._read(value, state) for value in values])
             case ast.Tuple(elts=elements):
                 return tuple(self._read(element, state) for element in elements)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
@@ -424,7 +380,7 @@ class Flow:
             case ast.Call():
                 return self._call(node, state)
         parts = [self._read(part, state) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
-        return _holding(parts) if isinstance(node, (ast.List, ast.Set, ast.Dict)) else None
+        return holding(parts) if isinstance(node, (ast.List, ast.Set, ast.Dict)) else None
 
     def _attribute(self, node: ast.Attribute, state: State) -> Value:
         if (known := state.names.get(dotted(node))) is not None:
@@ -432,18 +388,18 @@ class Flow:
         owner = self._read(node.value, state)
         if node.attr in effects.SAME_ATTRIBUTES:
             return owner
-        return None if node.attr in effects.ABOUT else _part(owner)
+        return None if node.attr in effects.ABOUT else part_of(owner)
 
     def _comprehension(self, node: ast.expr, state: State) -> Value:
         inner = state.copy()
         for generator in getattr(node, "generators", ()):
-            self._assign(generator.target, _part(self._read(generator.iter, inner)), node, inner)
+            self._assign(generator.target, part_of(self._read(generator.iter, inner)), node, inner)
             for test in generator.ifs:
                 self._read(test, inner)
         parts = [getattr(node, name) for name in ("elt", "key", "value") if hasattr(node, name)]
         given = [self._read(part, inner) for part in parts]
         self._take_losses(inner, state, ())
-        return _holding(given)
+        return holding(given)
 
     def _take_losses(self, inner: State, state: State, but: Iterable[str]) -> None:
         """What was lost in an inner scope is lost here as well; names of that scope alone are not."""
@@ -463,25 +419,25 @@ class Flow:
             return self._inline(self._closures[name], call, given, state)
         for number, (keyword, value) in enumerate(given):
             if keyword in effect.changes or (keyword is None and number in effect.changes):
-                self._changed(_whole(value), call, state)
+                self._changed(whole_of(value), call, state)
         helper = self._helper(call)
         if helper is not None:
             return self._through(helper, call, given, state)
         if is_discarded and not effect.only_reads:
             for _, value in given:
                 self._changed(value, call, state, is_certain=False)
-        return _given(effect, [value for _, value in given], call)
+        return given_back(effect, [value for _, value in given], call)
 
     def _method(self, call: ast.Call, effect: effects.Effect, owner: Value, state: State) -> Value:
         """A call of a method of what is followed, or of what holds it."""
         keys = [one for one in call.args[:1] if isinstance(one, ast.Constant)]
         if effect.changes_owner and not any(map(self._is_other_key, keys)):
-            self._changed(_whole(owner) if effects.changes_in_place(call) else owner, call, state)
+            self._changed(whole_of(owner) if effects.changes_in_place(call) else owner, call, state)
             return owner
-        ref = _flat(owner)
+        ref = flat(owner)
         if ref is not None and ref.kind is Kind.HOLDER and effect.gives is not Gives.VIEW:
             return ref
-        return _given(effect, [owner], call)
+        return given_back(effect, [owner], call)
 
     def _inline(
         self, closure: Function, call: ast.Call, given: Sequence[tuple[str | None, Value]], state: State
@@ -490,7 +446,7 @@ class Flow:
         self._inlined.append(closure.name)
         returned, self.returned = self.returned, []
         inner = state.copy()
-        for name, value in _bound(closure, given):
+        for name, value in bound(closure, given):
             self._bind(name, value, call, inner)
         end = joined((self._block(closure.body, inner.copy()), inner))
         self._inlined.pop()
@@ -499,136 +455,27 @@ class Flow:
         self._take_losses(end or inner, state, own | {one.arg for one in closure.args.args})
         for one, change in self.mutated.items():
             self._lose([name for name, ref in state.names.items() if one in ref.objects], change, state)
-        return _either(*mine) if mine else None
+        return either(*mine) if mine else None
 
     def _through(
         self, helper: Function, call: ast.Call, given: Sequence[tuple[str | None, Value]], state: State
     ) -> Value:
         """What a function of the tree does to what it is given, and gives back of it."""
         if isinstance(call.func, ast.Attribute):
-            here = Change(call.lineno, _first_line(call))
+            here = Change(call.lineno, first_line(call))
             self._lose(effects.own_attributes_set(helper) & state.names.keys(), here, state)
         result: Value = None
-        for parameter, value in _bound(helper, given):
-            ref = _flat(value)
+        for parameter, value in bound(helper, given):
+            ref = flat(value)
             if ref is None:
                 continue
             if self._depth >= _DEPTH:
-                self._changed(_whole(value), call, state, is_certain=False)
+                self._changed(whole_of(value), call, state, is_certain=False)
                 continue
             inner = Flow(helper, self._helper, self._keys, self._same_as, self._depth + 1)
             inner.parameter(parameter)
             if (change := inner.mutated.get(helper.args)) is not None:
-                self._changed(_whole(value), call, state, change.is_certain)
-            back = _either(*inner.returned) if inner.returned else None
-            result = _merged(result, _translated(back, helper.args, ref, call))
+                self._changed(whole_of(value), call, state, change.is_certain)
+            back = either(*inner.returned) if inner.returned else None
+            result = merged(result, translated(back, helper.args, ref, call))
         return result
-
-
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
-def _copy(state: State | None) -> State | None:
-    return state.copy() if state is not None else None
-
-
-def _is(value: Value, kind: Kind) -> bool:
-    return isinstance(value, Ref) and value.kind is kind
-
-
-def _flat(value: Value) -> Ref | None:
-    """A tuple as one thing that holds its elements."""
-    if not isinstance(value, tuple):
-        return value
-    held = [ref for ref in map(_flat, value) if ref is not None]
-    return Ref(Kind.HOLDER, frozenset().union(*(ref.objects for ref in held))) if held else None
-
-
-def _part(value: Value) -> Ref | None:
-    ref = _flat(value)
-    return Ref(Kind.PART, ref.objects) if ref is not None else None
-
-
-def _whole(value: Value) -> Ref | None:
-    """What is changed with something: also what it holds."""
-    return _part(value)
-
-
-def _holding(values: Iterable[Value]) -> Ref | None:
-    return _flat(tuple(values))
-
-
-def _either(*values: Value) -> Value:
-    """What is known of one of several values, whichever it is."""
-    first, *others = values
-    if all(other == first for other in others):
-        return first
-    tuples = [value for value in values if isinstance(value, tuple)]
-    if len(tuples) == len(values) and len({len(value) for value in tuples}) == 1:
-        return tuple(_either(*parts) for parts in zip(*tuples, strict=True))
-    refs = [_flat(value) for value in values]
-    known = [ref for ref in refs if ref is not None]
-    if not known:
-        return None
-    objects = frozenset().union(*(ref.objects for ref in known))
-    same = len(known) == len(refs) and all(ref.kind is Kind.SAME for ref in known)
-    return Ref(Kind.SAME if same else Kind.PART, objects)
-
-
-def _merged(one: Value, two: Value) -> Value:
-    """What is known of a result by way of one argument and of another."""
-    if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
-        return tuple(_merged(a, b) for a, b in zip(one, two, strict=True))
-    return one if one is not None else two
-
-
-def _translated(back: Value, origin: ast.AST, ref: Ref, call: ast.Call) -> Value:
-    """What a function gives back, in terms of what it was given."""
-    if isinstance(back, tuple):
-        return tuple(_translated(part, origin, ref, call) for part in back)
-    if back is None:
-        return None
-    objects = (ref.objects if origin in back.objects else frozenset()) | (
-        frozenset({call}) if back.objects - {origin} else frozenset()
-    )
-    if back.kind is Kind.SAME or ref.kind is Kind.HOLDER:
-        return Ref(ref.kind, objects)
-    return Ref(back.kind, objects)
-
-
-def _given(effect: effects.Effect, values: Sequence[Value], call: ast.Call) -> Value:
-    """What a call gives back of the values that it was given."""
-    if effect.gives is Gives.NEW or not values:
-        return None
-    if effect.gives is Gives.CONTAINER:
-        return _holding(values)
-    first = _flat(values[0])
-    if first is None or effect.gives is Gives.ITSELF:
-        return first
-    return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else _part(_holding(values))
-
-
-def _bound(function: Function, given: Sequence[tuple[str | None, Value]]) -> Iterable[tuple[str, Value]]:
-    """The parameters that get something of the value, and what."""
-    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    names = names[1:] if names[:1] == ["self"] else names
-    rest = function.args.vararg.arg if function.args.vararg is not None else None
-    for number, (keyword, value) in enumerate(given):
-        name = keyword if keyword is not None else names[number] if number < len(names) else rest
-        if name is not None:
-            yield name, value
-
-
-def _reason(node: ast.expr, state: State) -> Change:
-    """What became of the value that an expression should have had."""
-    names = [dotted(part) for part in walk(node) if isinstance(part, (ast.Name, ast.Attribute))]
-    lost = [state.lost[name] for name in names if name in state.lost]
-    return lost[0] if lost else Change(node.lineno, _first_line(node), is_other=True)
-
-
-def _first_line(node: ast.AST) -> str:
-    return ast.unparse(node).partition("\n")[0] if isinstance(node, (ast.stmt, ast.expr)) else ""
-
-
-def _is_constant(node: ast.expr, value: object) -> bool:
-    return isinstance(node, ast.Constant) and node.value is value

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 
-from newtfix.code.flow import Change, Flow
+from newtfix.code.flow import Flow
 from newtfix.code.syntax import dotted, walk
+from newtfix.code.values import Change
 from newtfix.newt.places import End, Start, assignments, same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 

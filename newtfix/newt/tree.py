@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from newtfix.code.flow import Function
 from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.values import Function
 from newtfix.code.view import view
 from newtfix.newt.roles import Found
 

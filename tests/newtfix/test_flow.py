@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from newtfix.code.flow import Change, Flow
+from newtfix.code.flow import Flow
+from newtfix.code.values import Change
 
 HELPERS = """
 def reads(x, y=None):

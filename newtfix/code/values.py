@@ -1,0 +1,185 @@
+"""What is known of a value that is followed: which names have it, its views and what holds it, and what took it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from newtfix.code import effects
+from newtfix.code.effects import Gives
+from newtfix.code.syntax import dotted, walk
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Change:
+    """The statement that changes a value, or that may: then it `is_certain` no more.
+
+    It `is_other` where nothing was changed: the expression is simply not that value.
+    """
+
+    line: int
+    code: str
+    is_certain: bool = True
+    is_other: bool = False
+
+
+class Kind(Enum):
+    """What a name has of the value that is followed: it, a view of it, or something in which it lies."""
+
+    SAME, PART, HOLDER = range(3)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What an expression has of the value, and the objects in memory that it shares; copies are their own."""
+
+    kind: Kind
+    objects: frozenset[ast.AST]
+
+
+Value = Ref | tuple["Value", ...] | None
+
+
+@dataclass
+class State:
+    """The names that have something of the value, and what took it from those that have it no more."""
+
+    names: dict[str, Ref] = field(default_factory=dict)
+    lost: dict[str, Change] = field(default_factory=dict)
+
+    def copy(self) -> State:
+        return State(dict(self.names), dict(self.lost))
+
+
+def joined(states: Iterable[State | None]) -> State | None:
+    """What holds whichever path was taken; paths on which the value was not made do not count."""
+    known = [state for state in states if state is not None]
+    if not known:
+        return None
+    first, *others = known
+    result = first.copy()
+    for other in others:
+        result.lost = {**other.lost, **result.lost}
+        for name in {*result.names, *other.names}:
+            result.names[name] = _met(result.names.get(name), other.names.get(name))
+    return result
+
+
+def _met(one: Ref | None, two: Ref | None) -> Ref:
+    """What a name has of the value where it is one of two things: it may share memory with either."""
+    known = [ref for ref in (one, two) if ref is not None]
+    objects = frozenset[ast.AST]().union(*(ref.objects for ref in known))
+    kinds = {ref.kind for ref in known}
+    if kinds == {Kind.SAME} and len(known) == 2:
+        return Ref(Kind.SAME, objects)
+    return Ref(Kind.HOLDER if kinds == {Kind.HOLDER} else Kind.PART, objects)
+
+
+def copied(state: State | None) -> State | None:
+    return state.copy() if state is not None else None
+
+
+def has_kind(value: Value, kind: Kind) -> bool:
+    return isinstance(value, Ref) and value.kind is kind
+
+
+def flat(value: Value) -> Ref | None:
+    """A tuple as one thing that holds its elements."""
+    if not isinstance(value, tuple):
+        return value
+    held = [ref for ref in map(flat, value) if ref is not None]
+    return Ref(Kind.HOLDER, frozenset().union(*(ref.objects for ref in held))) if held else None
+
+
+def part_of(value: Value) -> Ref | None:
+    ref = flat(value)
+    return Ref(Kind.PART, ref.objects) if ref is not None else None
+
+
+def whole_of(value: Value) -> Ref | None:
+    """What is changed with something: also what it holds."""
+    return part_of(value)
+
+
+def holding(values: Iterable[Value]) -> Ref | None:
+    return flat(tuple(values))
+
+
+def either(*values: Value) -> Value:
+    """What is known of one of several values, whichever it is."""
+    first, *others = values
+    if all(other == first for other in others):
+        return first
+    tuples = [value for value in values if isinstance(value, tuple)]
+    if len(tuples) == len(values) and len({len(value) for value in tuples}) == 1:
+        return tuple(either(*parts) for parts in zip(*tuples, strict=True))
+    refs = [flat(value) for value in values]
+    known = [ref for ref in refs if ref is not None]
+    if not known:
+        return None
+    objects = frozenset().union(*(ref.objects for ref in known))
+    same = len(known) == len(refs) and all(ref.kind is Kind.SAME for ref in known)
+    return Ref(Kind.SAME if same else Kind.PART, objects)
+
+
+def merged(one: Value, two: Value) -> Value:
+    """What is known of a result by way of one argument and of another."""
+    if isinstance(one, tuple) and isinstance(two, tuple) and len(one) == len(two):
+        return tuple(merged(a, b) for a, b in zip(one, two, strict=True))
+    return one if one is not None else two
+
+
+def translated(back: Value, origin: ast.AST, ref: Ref, call: ast.Call) -> Value:
+    """What a function gives back, in terms of what it was given."""
+    if isinstance(back, tuple):
+        return tuple(translated(part, origin, ref, call) for part in back)
+    if back is None:
+        return None
+    objects = (ref.objects if origin in back.objects else frozenset()) | (
+        frozenset({call}) if back.objects - {origin} else frozenset()
+    )
+    if back.kind is Kind.SAME or ref.kind is Kind.HOLDER:
+        return Ref(ref.kind, objects)
+    return Ref(back.kind, objects)
+
+
+def given_back(effect: effects.Effect, values: Sequence[Value], call: ast.Call) -> Value:
+    """What a call gives back of the values that it was given."""
+    if effect.gives is Gives.NEW or not values:
+        return None
+    if effect.gives is Gives.CONTAINER:
+        return holding(values)
+    first = flat(values[0])
+    if first is None or effect.gives is Gives.ITSELF:
+        return first
+    return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else part_of(holding(values))
+
+
+def bound(function: Function, given: Sequence[tuple[str | None, Value]]) -> Iterable[tuple[str, Value]]:
+    """The parameters that get something of the value, and what."""
+    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    names = names[1:] if names[:1] == ["self"] else names
+    rest = function.args.vararg.arg if function.args.vararg is not None else None
+    for number, (keyword, value) in enumerate(given):
+        name = keyword if keyword is not None else names[number] if number < len(names) else rest
+        if name is not None:
+            yield name, value
+
+
+def reason(node: ast.expr, state: State) -> Change:
+    """What became of the value that an expression should have had."""
+    names = [dotted(part) for part in walk(node) if isinstance(part, (ast.Name, ast.Attribute))]
+    lost = [state.lost[name] for name in names if name in state.lost]
+    return lost[0] if lost else Change(node.lineno, first_line(node), is_other=True)
+
+
+def first_line(node: ast.AST) -> str:
+    return ast.unparse(node).partition("\n")[0] if isinstance(node, (ast.stmt, ast.expr)) else ""
+
+
+def is_constant(node: ast.expr, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value
