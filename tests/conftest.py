@@ -3,7 +3,11 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+
+import pytest
 
 if "NEWTFIX_CACHE" not in os.environ:  # what commands keep; a worker has it from the process that started it
     _CACHE = tempfile.mkdtemp(prefix="newtfix-cache-")
@@ -19,3 +23,15 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 # Minutes of CPU that prove the same on more trees: `make test-thorough`.
 THOROUGH = os.environ.get("NEWTFIX_THOROUGH") == "1"
 collect_ignore_glob = [] if THOROUGH else ["mutation/*", "newtfix/test_verify.py"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_stand_ins_stay() -> Iterator[None]:
+    """What was put in place of missing libraries for one module of tests is not there for the next."""
+    finders = list(sys.meta_path)
+    yield
+    ours = [one for one in sys.meta_path if one not in finders and type(one).__module__.startswith("newtfix.")]
+    sys.meta_path[:] = [one for one in sys.meta_path if one not in ours]
+    for name, module in list(sys.modules.items()):
+        if type(module).__module__.startswith("newtfix."):
+            del sys.modules[name]
