@@ -17,7 +17,6 @@ in tasks of different action dimensions.
 
 from newtfix.model import Edit, Patch, Severity, Shape, Where
 
-RESIDUAL = Where("agent", "def _residual_loss(self, $*_):\n    $$_", "TDMPC2", absent=True)
 ARGUMENTS = Where(
     "agent",
     ("def $_(self, $_, $_, $_, $_, $task):\n    $$_", "def $_(self, $_, $_, $_, $_, $task=$_):\n    $$_"),

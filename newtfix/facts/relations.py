@@ -72,9 +72,7 @@ def _about(relation: Callable[..., Broken | None]) -> Callable[[NewtTree, Fact],
 
 RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "unchanged": _unchanged,
-    "taken_as_given": lambda tree, f: parameters.taken_as_given(
-        tree, f.about[0], f.about[1], frozenset(f.keys) or None
-    ),
+    "taken_as_given": _taken_as_given,
     "takes_any_length": _about(parameters.takes_any_length),
     "written_only_in": _about(reads.written_only_in),
     "not_read_by": _about(reads.not_read_by),

@@ -147,11 +147,6 @@ def stepped(tree: NewtTree) -> Iterator[Start]:
     return _starts(tree, "trainer", 0, "self.env.step")
 
 
-def paid(tree: NewtTree) -> Iterator[Start]:
-    """Rewards that the environments paid."""
-    return _starts(tree, "trainer", 1, "self.env.step")
-
-
 def _sampled(index: int) -> Callable[[NewtTree], Iterator[Start]]:
     def find(tree: NewtTree) -> Iterator[Start]:
         method = tree.methods("agent").get("update")
@@ -164,11 +159,6 @@ def _sampled(index: int) -> Callable[[NewtTree], Iterator[Start]]:
                 yield Start(method, statement, _element(targets, index))
 
     return find
-
-
-def elite(tree: NewtTree) -> Iterator[Start]:
-    """The planner's last standard deviation, as the search returned it."""
-    return _starts(tree, "agent", 2, "self.mppi", "self._mppi")
 
 
 def total(tree: NewtTree) -> Iterator[Start]:
@@ -274,16 +264,6 @@ def _starts_episodes(value: ast.expr) -> bool:
 def added(tree: NewtTree) -> Iterator[End]:
     """Episodes that go to the buffer."""
     return _arguments(tree, "trainer", "self.buffer.add", 0, "td")
-
-
-def extended(tree: NewtTree) -> Iterator[End]:
-    """What the buffer puts into its memory."""
-    return _arguments(tree, "buffer", "self._buffer.extend", 0)
-
-
-def done_actions(tree: NewtTree) -> Iterator[End]:
-    """The actions that the environments get."""
-    return _arguments(tree, "trainer", "self.env.step", 0, "action")
 
 
 def cloned(tree: NewtTree) -> Iterator[End]:
@@ -471,10 +451,7 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "rows": made_rows,
     "episodes": cut_out,
     "observations": stepped,
-    "rewards": paid,
-    "sampled observations": _sampled(0),
     "sampled actions": _sampled(1),
-    "the planner's deviation": elite,
     "elite actions": picked,
     "the total loss": total,
     "actions": _given("action"),
@@ -491,8 +468,6 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "stored": stored,
     "kept": kept_rows,
     "added to the buffer": added,
-    "put into memory": extended,
-    "done": done_actions,
     "handed to the policy": cloned,
     "explored from": explored,
     "minimised": minimised,
