@@ -30,7 +30,7 @@ class WorkingTree:
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.
         self.known: dict[tuple[Where, ...], tuple[Bindings | None, str]] = {}
-        self.seen: dict[int, tuple[Edit | Add, Look]] = {}
+        self.seen: dict[Edit | Add, Look] = {}
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
@@ -42,7 +42,7 @@ class WorkingTree:
         self.changed.add(file)
         here = {role for role, found in self.roles.items() if found.file == file}
         self.known = {where: known for where, known in self.known.items() if here.isdisjoint(_roles(where))}
-        self.seen = {key: seen for key, seen in self.seen.items() if here.isdisjoint(_roles_of(seen[0]))}
+        self.seen = {edit: look for edit, look in self.seen.items() if here.isdisjoint(_roles_of(edit))}
 
     def text(self, file: str) -> str:
         return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
@@ -217,9 +217,9 @@ def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | Non
 
 
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
-    if id(edit) not in tree.seen:
-        tree.seen[id(edit)] = edit, _look_at(tree, edit)
-    return tree.seen[id(edit)][1]
+    if edit not in tree.seen:
+        tree.seen[edit] = _look_at(tree, edit)
+    return tree.seen[edit]
 
 
 def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
