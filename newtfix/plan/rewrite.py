@@ -8,8 +8,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix.code.syntax import words
-from newtfix.code.view import view
-from newtfix.code.view.inert import is_mark
+from newtfix.code.view import is_mark, view
 from newtfix.match import pattern as pat
 from newtfix.match import render
 from newtfix.model import Add
