@@ -206,6 +206,13 @@ PATCH = Patch(
         Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
     ),
     only_where=(
+        Fact("unchanged", ("trainer", "rewards", "put into rows")),
+        Fact("unchanged", ("trainer", "rewards of rows", "put into a row as reward")),
+        Fact("unchanged", ("buffer", "rewards of batches", "handed to the agent")),
+        Fact("unchanged", ("agent", "sampled rewards", "handed to TD targets")),
+        Fact("decided_by", ("agent", "forward", "mpc", "self.cfg.mpc")),
+        Fact("only_of", ("agent", "forward", "pi", "self", "self.model")),
+        Fact("only_of", ("agent", "forward", "encode", "self.model")),
         Fact("never_under", ("agent", ".discount", "Pow")),
         Fact("asks_only", ("trainer", "self.env", "eval_mode", "reset", "step", "rand_act")),
         Fact("matters", ("agent", "forward", "mpc")),

@@ -99,6 +99,8 @@ PATCH = Patch(
     changes="the observation of an automatic reset goes to row 0 of the episode that it starts",
     after=("episode-rows",),
     only_where=(
+        Fact("written_whole", ("trainer", "self._tds")),
+        Fact("unchanged", ("trainer", "what environments show", "acted on")),
         Fact("never_changed", ("trainer", "observations")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),

@@ -155,6 +155,7 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("is_number", ("log_std_max",)),
         Fact("unchanged", ("trainer", "means of actions", "put into a row as mu")),
         Fact("unchanged", ("trainer", "deviations of actions", "put into a row as std")),
         Fact("decided_once", ("trainer", "self.env.rand_act")),

@@ -27,6 +27,8 @@ PATCH = Patch(
     changes="the planner's mix with the policy ends at constraint_final_step, not constraint_start_step later",
     after=("first-obs",),
     only_where=(
+        Fact("read_once", ("math", "interp_dist", "end")),
+        Fact("called_in_order", ("interp_dist",)),
         Fact("bounds_keep", ("math", "interp_dist", "start", "end")),
         Fact("only_named_in", ("interp_dist", "agent", "math")),
     ),

@@ -34,7 +34,12 @@ PATCH = Patch(
     severity=Severity.CRITICAL,
     changes="default prior_coef 1.0 instead of 10.0",
     after=("prior-norm",),
-    only_where=(Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),),
+    only_where=(
+        Fact("set_plainly", ("prior_coef",)),
+        Fact("is_number", ("prior_coef",)),
+        Fact("weighs_only", ("agent", "prior_coef", "pi_loss", "Q")),
+        Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),
+    ),
     edits=(
         Edit(
             "default",

@@ -15,7 +15,7 @@ Leave it off: when prior_coef was tuned for the task at hand without the factor,
 in tasks of different action dimensions.
 """
 
-from newtfix.model import Edit, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
 
 ARGUMENTS = Where(
     "agent",
@@ -48,6 +48,11 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="the residual prior term is scaled by A/61, A the task's true action dimension",
     after=("actor-modes",),
+    only_where=(
+        Fact("set_plainly", ("prior_coef",)),
+        Fact("summed_only", ("agent", "gaussian_logprob")),
+        Fact("never_none", ("agent", "update_pi", "task")),
+    ),
     edits=(
         Edit(
             "weight",

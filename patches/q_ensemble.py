@@ -277,7 +277,10 @@ PATCH = Patch(
         Where("layers", "self._Qs = nn.ModuleList($*_)", "QEnsemble.__init__", absent=True),
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
-    only_where=(Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),),
+    only_where=(
+        Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
+        Fact("taken_together", ("_Qs", "QEnsemble")),
+    ),
     edits=(
         Edit(
             "forward",

@@ -61,7 +61,10 @@ PATCH = Patch(
             "layers", f"if $_:\n    {COMPILING}\n$$_\nself.target = $_", "QOnlineTargetEnsemble.__init__", absent=True
         ),
     ),
-    only_where=(Fact("made_once", ("layers", "deepcopy", "online", "agent", "world_model")),),
+    only_where=(
+        Fact("made_once", ("layers", "deepcopy", "online", "agent", "world_model")),
+        Fact("one_name_for", ("layers", "QEnsemble", "_forward_impl")),
+    ),
     edits=(
         Edit(
             "own-forward",

@@ -392,6 +392,10 @@ class Flow:
 
     def _comprehension(self, node: ast.expr, state: State) -> Value:
         inner = state.copy()
+        match node:
+            case ast.ListComp(elt=elt, generators=[one]) | ast.GeneratorExp(elt=elt, generators=[one]):
+                if isinstance(one.iter, (ast.Tuple, ast.List)) and not one.ifs:
+                    return self._each(elt, one.target, one.iter.elts, state)
         for generator in getattr(node, "generators", ()):
             self._assign(generator.target, part_of(self._read(generator.iter, inner)), node, inner)
             for test in generator.ifs:
@@ -400,6 +404,16 @@ class Flow:
         given = [self._read(part, inner) for part in parts]
         self._take_losses(inner, state, ())
         return holding(given)
+
+    def _each(self, elt: ast.expr, target: ast.expr, elements: Sequence[ast.expr], state: State) -> Value:
+        """What is made of each of some values, one by one."""
+        given = []
+        for element in elements:
+            value, inner = self._read(element, state), state.copy()
+            self._assign(target, value, element, inner)
+            given.append(self._read(elt, inner))
+            self._take_losses(inner, state, ())
+        return tuple(given)
 
     def _take_losses(self, inner: State, state: State, but: Iterable[str]) -> None:
         """What was lost in an inner scope is lost here as well; names of that scope alone are not."""

@@ -11,6 +11,7 @@ from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SHAPES = frozenset("shape size device dtype ndim numel dim full_like zeros_like ones_like empty_like".split())
+_ALONG = frozenset("mean nanmean sum nansum std var cumsum cumprod flip sort median quantile diff".split())
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
@@ -53,11 +54,24 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
             return tree.broken(method, node, f"{name} does not keep everything")
         if _sets_entry(node, parameter):
             return tree.broken(method, node, f"{name} marks rows")
+        if _reduces(node):
+            return tree.broken(method, node, f"{name} computes with the rows of a whole episode")
         for entry in _entries_read(node, parameter):
             return tree.broken(method, entry, f"{name} computes with the rows of a whole episode")
         if isinstance(node, ast.Subscript) and _cuts(node, parameter):
             return tree.broken(method, node, f"{name} keeps some rows only")
     return None
+
+
+def _reduces(node: ast.AST) -> bool:
+    """Whether entries are summed up, averaged or put in another order; counts and checks are not meant."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _ALONG):
+        return False
+    return any(isinstance(part, ast.Subscript) and _is_text(part.slice) for part in walk(node))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != "episode"
 
 
 def _first_parameter(method: Method) -> str | None:

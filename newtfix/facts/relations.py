@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from newtfix.errors import PatchError
-from newtfix.facts import calls, parameters, reads
-from newtfix.facts.unchanged import goes_only_to, never_changed, unchanged
+from newtfix.facts import calls, exact, parameters, reads, settings
+from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
 from newtfix.newt.tree import Broken, NewtTree
@@ -47,6 +47,12 @@ def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
         frozenset(fact.keys) or None,
         what,
     )
+
+
+def _reaches(tree: NewtTree, fact: Fact) -> Broken | None:
+    role, made, used = fact.about
+    starts, ends = _known(made, STARTS, "start")(tree), _known(used, ENDS, "end")(tree)
+    return reaches(tree, role, list(starts), list(ends), f"other things than {made} are {used}")
 
 
 def _never_changed(tree: NewtTree, fact: Fact) -> Broken | None:
@@ -111,6 +117,22 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "read_only_after": _about(reads.read_only_after),
     "flat": _about(reads.flat),
     "alike": _about(reads.alike),
+    "reaches": _reaches,
+    "set_plainly": _about(settings.set_plainly),
+    "is_number": _about(settings.is_number),
+    "weighs_only": _about(settings.weighs_only),
+    "cut_only": _about(exact.cut_only),
+    "decided_by": _about(exact.decided_by),
+    "only_of": _about(exact.only_of),
+    "read_once": _about(exact.read_once),
+    "called_in_order": _about(exact.called_in_order),
+    "summed_only": _about(exact.summed_only),
+    "never_none": _about(exact.never_none),
+    "taken_together": _about(exact.taken_together),
+    "divided_only_by": lambda tree, f: exact.divided_only_by(tree, f.about[0], f.about[1:4], *f.about[4:]),
+    "called_only_in": _about(exact.called_only_in),
+    "reached": _about(exact.reached),
+    "one_name_for": _about(exact.one_name_for),
     "always": lambda tree, f: calls.always(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

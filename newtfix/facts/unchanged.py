@@ -29,6 +29,17 @@ def unchanged(
     return None
 
 
+def reaches(tree: NewtTree, role: str, starts: Sequence[Start], ends: Sequence[End], what: str) -> Broken | None:
+    """Each of `ends` gets a value that one of `starts` made, in the same method, as it was made."""
+    flows = {start: Flow(start.method.node, lambda call: tree.helper(role, call), None, same_as) for start in starts}
+    for end in ends:
+        here = [start for start in starts if start.method is end.method]
+        found = [flows[start].uses(start.statement, start.names, [end.expression]) for start in here]
+        if here and not any(end.expression in one and one[end.expression] is None for one in found):
+            return tree.broken(end.method, end.expression, what)
+    return None
+
+
 def never_changed(tree: NewtTree, role: str, starts: Sequence[Start], what: str) -> Broken | None:
     """Nothing writes into a value, by whatever name."""
     for start in starts:

@@ -147,6 +147,29 @@ def stepped(tree: NewtTree) -> Iterator[Start]:
     return _starts(tree, "trainer", 0, "self.env.step")
 
 
+def shown(tree: NewtTree) -> Iterator[Start]:
+    """Observations that the environments show, after a step or a reset."""
+    yield from _starts(tree, "trainer", 0, "self.env.step", "self.env.reset")
+
+
+def paid(tree: NewtTree) -> Iterator[Start]:
+    """Rewards that the environments give."""
+    return _starts(tree, "trainer", 1, "self.env.step")
+
+
+def _unpacked(role: str, name: str, method_name: str) -> Callable[[NewtTree], Iterator[Start]]:
+    """What a method unpacks under a name from what is sampled."""
+
+    def find(tree: NewtTree) -> Iterator[Start]:
+        method = tree.methods(role).get(method_name)
+        for statement, targets, value in assignments(method) if method is not None else ():
+            parts = [part for one in targets if isinstance(one, ast.Tuple) for part in one.elts]
+            if method is not None and name in map(dotted, parts) and "sample" in ast.unparse(value):
+                yield Start(method, statement, (name,))
+
+    return find
+
+
 def _sampled(index: int) -> Callable[[NewtTree], Iterator[Start]]:
     def find(tree: NewtTree) -> Iterator[Start]:
         method = tree.methods("agent").get("update")
@@ -173,7 +196,7 @@ def picked(tree: NewtTree) -> Iterator[Start]:
 
 def _given(name: str) -> Callable[[NewtTree], Iterator[Start]]:
     """What a row is made of; statistics are given with each other and with the action, or not at all."""
-    given_with = ("action",) if name == "action" else ("action", "mu", "std")
+    given_with = ("action", "mu", "std") if name in ("mu", "std") else (name,)
 
     def find(tree: NewtTree) -> Iterator[Start]:
         method = tree.methods("trainer").get("to_td")
@@ -266,6 +289,42 @@ def added(tree: NewtTree) -> Iterator[End]:
     return _arguments(tree, "trainer", "self.buffer.add", 0, "td")
 
 
+def acted_on(tree: NewtTree) -> Iterator[End]:
+    """The observations that the agent acts on, but for evaluations."""
+    for called in ("self.agent", "self.agent.act", "self.agent.forward"):
+        for method, call in tree.calls("trainer", called):
+            if call.args and not any(keyword.arg == "eval_mode" for keyword in call.keywords):
+                yield End(method, call.args[0])
+
+
+def rewarded(tree: NewtTree) -> Iterator[End]:
+    """The rewards that rows hold."""
+    method = tree.methods("trainer").get("to_td")
+    names = [one.arg for one in method.node.args.args if one.arg != "self"] if method is not None else []
+    index = names.index("reward") if "reward" in names else len(names)
+    return _arguments(tree, "trainer", "self.to_td", index, "reward")
+
+
+def _returned(role: str, method_name: str, name: str) -> Callable[[NewtTree], Iterator[End]]:
+    """What a method returns under a name, perhaps moved."""
+
+    def find(tree: NewtTree) -> Iterator[End]:
+        method = tree.methods(role).get(method_name)
+        for node in walk(method.node) if method is not None else ():
+            if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and method is not None:
+                for part in node.value.elts:
+                    if dotted(_taken_from(part)) == name:
+                        yield End(method, part)
+
+    return find
+
+
+def targeted(tree: NewtTree) -> Iterator[End]:
+    """The rewards that TD targets are computed from."""
+    for called in ("self._td_target", "self.td_target"):
+        yield from _arguments(tree, "agent", called, 1, "reward")
+
+
 def cloned(tree: NewtTree) -> Iterator[End]:
     """The stored actions that the policy's update gets."""
     return _arguments(tree, "agent", "self.update_pi", 1, "action")
@@ -354,11 +413,13 @@ def followed_by_scale(tree: NewtTree) -> Iterator[End]:
 
 
 def asked(tree: NewtTree) -> Iterator[End]:
-    """What the policy's network gets."""
+    """What the policy's network gets: latents, with their task or without."""
     method = tree.methods("world_model").get("pi")
     for node in walk(method.node) if method is not None else ():
         if isinstance(node, ast.Call) and dotted(node.func) == "self._pi" and node.args and method is not None:
-            yield End(method, node.args[0])
+            given = node.args[0]
+            embeds = _call_of(given, "self.task_emb", "self.task_embed")
+            yield End(method, embeds.args[0] if embeds is not None and embeds.args else given)
 
 
 def given(tree: NewtTree) -> Iterator[End]:
@@ -451,6 +512,11 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "rows": made_rows,
     "episodes": cut_out,
     "observations": stepped,
+    "what environments show": shown,
+    "rewards": paid,
+    "rewards of rows": _given("reward"),
+    "rewards of batches": _unpacked("buffer", "reward", "sample"),
+    "sampled rewards": _unpacked("agent", "reward", "update"),
     "sampled actions": _sampled(1),
     "elite actions": picked,
     "the total loss": total,
@@ -468,6 +534,11 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "stored": stored,
     "kept": kept_rows,
     "added to the buffer": added,
+    "acted on": acted_on,
+    "put into rows": rewarded,
+    "put into a row as reward": _entered("reward"),
+    "handed to the agent": _returned("buffer", "sample", "reward"),
+    "handed to TD targets": targeted,
     "handed to the policy": cloned,
     "explored from": explored,
     "minimised": minimised,

@@ -1,0 +1,218 @@
+"""Whether a method does with what it has just what a patch takes it to do."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from newtfix.code.paths import conditions, names_in, path_to, targets_of
+from newtfix.code.syntax import dotted, walk
+from newtfix.newt.tree import Broken, NewtTree
+
+_LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_AVERAGES = frozenset("mean nanmean".split())
+_OF_NETWORKS = frozenset("parameters named_parameters state_dict load_state_dict register_forward_hook".split())
+
+
+def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """What is kept in an attribute, row by row, is read by slices of one column, and no row across all columns."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and dotted(node.value) == name:
+                index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+                if not isinstance(index, ast.Slice) and not _is_text(index):
+                    return tree.broken(method, node, f"a row of {name} is read across all columns")
+    return None
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: str) -> Broken | None:
+    """A parameter of a method keeps its value, but for what `others` say where it is not given."""
+    method = tree.methods(role).get(name)
+    known = {parameter, *others, *(one.rpartition(".")[0] for one in others)}
+    for node in walk(method.node) if method is not None else ():
+        value = getattr(node, "value", None)
+        if method is None or not isinstance(value, ast.expr):
+            continue
+        if parameter in map(dotted, targets_of(node)) and not names_in(value) <= known:
+            return tree.broken(method, node, f"not {parameter} alone decides")
+    return None
+
+
+def only_of(tree: NewtTree, role: str, name: str, called: str, *owners: str) -> Broken | None:
+    """A method asks for what `called` returns of these owners alone."""
+    method = tree.methods(role).get(name)
+    for node in walk(method.node) if method is not None else ():
+        if method is None or not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if node.func.attr == called and dotted(node.func.value) not in owners:
+            return tree.broken(method, node, f"{name} asks something else for {called}")
+    return None
+
+
+def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broken | None:
+    """A function of a module reads a parameter at one place."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == function and found is not None:
+            reads = [n for n in walk(node) if isinstance(n, ast.Name) and n.id == parameter]
+            reads = [n for n in reads if isinstance(n.ctx, ast.Load)]
+            if len(reads) > 1:
+                return tree.broken_in(found.file, reads[1], f"{parameter} is used once more")
+    return None
+
+
+def called_in_order(tree: NewtTree, function: str) -> Broken | None:
+    """No call of a function gives it two numbers last of which the second is the smaller, and so a duration."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if function in tree.sources[file] else ():
+            if not isinstance(node, ast.Call) or dotted(node.func).rpartition(".")[2] != function:
+                continue
+            given = [*node.args, *(one.value for one in node.keywords)][-2:]
+            numbers = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+            if len(numbers) == 2 and numbers[1] <= numbers[0]:
+                return tree.broken_in(file, node, f"{function} is called with a duration")
+    return None
+
+
+def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
+    """In methods that call `made` themselves, what it returns is neither divided nor averaged over a dimension."""
+    for method in tree.methods(role).values():
+        nodes = walk(method.node)
+        if not any(_calls(node, made) for node in nodes):
+            continue
+        names = {
+            dotted(target)
+            for node in nodes
+            for target in targets_of(node)
+            if any(_calls(part, made) for part in walk(node))
+        }
+        for node in nodes:
+            match node:
+                case ast.BinOp(left=left, op=ast.Div()) | ast.AugAssign(target=left, op=ast.Div()):
+                    divided = left
+                case ast.Call(func=ast.Attribute(value=divided, attr=attr), args=args, keywords=keywords) if (
+                    attr in _AVERAGES and (args or keywords)
+                ):
+                    pass
+                case _:
+                    continue
+            if any(_calls(part, made) or dotted(part) in names for part in _inside(divided)):
+                return tree.broken(method, node, f"what {made} returns is averaged already")
+    return None
+
+
+def _inside(node: ast.AST) -> list[ast.expr]:
+    return [part for part in walk(node) if isinstance(part, (ast.Call, ast.Name, ast.Attribute))]
+
+
+def _calls(node: ast.AST, made: str) -> bool:
+    return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == made
+
+
+def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
+    """Whoever calls a method of the class gives it a value for a parameter that is never None."""
+    method = tree.methods(role).get(name)
+    names = [one.arg for one in method.node.args.args if one.arg != "self"] if method is not None else []
+    if parameter not in names:
+        return None
+    index = names.index(parameter)
+    for caller, call in tree.calls(role, f"self.{name}"):
+        given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
+        for part in (part for one in given for part in walk(one)):
+            if isinstance(part, ast.Constant) and part.value is None:
+                return tree.broken(caller, call, f"{name} gets no {parameter}")
+    return None
+
+
+def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
+    """Outside of a class nobody takes the parameters of single parts in a list of that name, or gives them others."""
+    for file in tree.python:
+        if f".{name}" not in tree.sources[file]:
+            continue
+        module = tree.module(file)
+        own = {
+            part for node in walk(module) if isinstance(node, ast.ClassDef) and node.name == cls for part in walk(node)
+        }
+        nodes = [node for node in walk(module) if node not in own]
+        each = {part.id for node in nodes for part in _names_of_parts(node, name)}
+        for node in nodes:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_NETWORKS:
+                owner = node.func.value
+                if (isinstance(owner, ast.Name) and owner.id in each) or _is_part(owner, name):
+                    return tree.broken_in(file, node, f"one of {name} is taken by itself")
+    return None
+
+
+def _names_of_parts(node: ast.AST, name: str) -> Iterator[ast.Name]:
+    """The variables of a loop over a list of that name."""
+    if isinstance(node, (ast.For, ast.comprehension)):
+        attributes = [part for part in walk(node.iter) if isinstance(part, ast.Attribute)]
+        owners = {part.value for part in attributes}
+        if any(part.attr == name and part not in owners for part in attributes):
+            yield from (part for part in walk(node.target) if isinstance(part, ast.Name))
+
+
+def _is_part(node: ast.expr, name: str) -> bool:
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        if isinstance(node, ast.Subscript) and dotted(node.value).rpartition(".")[2] == name:
+            return True
+        node = node.value
+    return False
+
+
+def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed: str) -> Broken | None:
+    """Variables of these names are divided by nothing but what mentions one of `allowed`."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            targets = {dotted(part) for one in targets_of(node) for part in _inside(one)}
+            value = getattr(node, "value", None)
+            if not targets & set(names) or value is None:
+                continue
+            divisors = [value] if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div) else []
+            divisors += [n.right for n in walk(value) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
+            for divisor in divisors:
+                if not any(one in ast.unparse(divisor) for one in allowed):
+                    return tree.broken(method, node, f"{', '.join(sorted(targets & set(names)))} is averaged already")
+    return None
+
+
+def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
+    """Something is called in methods with such a word in their names, and in no others of the class."""
+    for method, call in tree.calls(role, name):
+        if not any(word in method.name for word in words):
+            return tree.broken(method, call, f"{method.name} uses {name} as well")
+    return None
+
+
+def reached(tree: NewtTree, role: str, method: str, called: str, *but: str) -> Broken | None:
+    """Whenever a method runs, it calls something: nothing leaves before, and no condition decides but on one of `but`."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        if not (isinstance(node, ast.Call) and dotted(node.func) == called and found is not None):
+            continue
+        for test, _ in conditions(path_to(found.node, node)):
+            if not names_in(test) & set(but):
+                return tree.broken(found, test, f"{called} is not always called")
+        for one in walk(found.node):
+            if isinstance(one, _LEAVES) and one.lineno < node.lineno:
+                return tree.broken(found, one, f"{method} may leave before {called}")
+    return None
+
+
+def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | None:
+    """One attribute of a class holds a method, compiled or not."""
+    found = tree.roles.get(role)
+    holders: dict[str, ast.AST] = {}
+    for own in tree.of_class(role, cls):
+        for node in walk(own.node):
+            value = getattr(node, "value", None)
+            if isinstance(value, ast.expr) and f"self.{method}" in names_in(value):
+                for target in targets_of(node):
+                    holders.setdefault(dotted(target), node)
+    if len(holders) > 1 and found is not None:
+        return tree.broken_in(found.file, list(holders.values())[-1], f"{' and '.join(holders)} both hold {method}")
+    return None
