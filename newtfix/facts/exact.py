@@ -9,7 +9,7 @@ from newtfix.code.paths import conditions, names_in, path_to, targets_of
 from newtfix.code.syntax import dotted, walk
 from newtfix.newt.tree import Broken, NewtTree
 
-_LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_LEAVES = (ast.Return, ast.Continue, ast.Break)
 _AVERAGES = frozenset("mean nanmean".split())
 _OF_NETWORKS = frozenset("parameters named_parameters state_dict load_state_dict register_forward_hook".split())
 
@@ -189,7 +189,7 @@ def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken 
 
 
 def reached(tree: NewtTree, role: str, method: str, called: str, *but: str) -> Broken | None:
-    """Whenever a method runs, it calls something: nothing leaves before, and no condition decides but on one of `but`."""
+    """Whenever a method runs to its end, it calls something, unless a condition on one of `but` says no."""
     found = tree.methods(role).get(method)
     for node in walk(found.node) if found is not None else ():
         if not (isinstance(node, ast.Call) and dotted(node.func) == called and found is not None):

@@ -487,6 +487,9 @@ def spends_tokens(tree: NewtTree, method: Method, call: ast.Call) -> bool:
     around = [node.iter for node in path if isinstance(node, ast.For)] + [test for test, _ in conditions(path)]
     if any(names_in(one) & tokens for one in around):
         return True
+    callers = list(tree.calls("trainer", f"self.{method.name}"))
+    if callers and all(caller is not method and spends_tokens(tree, caller, one) for caller, one in callers):
+        return True
     loops = [node for node in path if isinstance(node, ast.While)]
     steps = any(dotted(n.func) == "self.env.step" for loop in loops for n in walk(loop) if isinstance(n, ast.Call))
     return not steps and method.name not in _stepping(tree)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -112,16 +113,38 @@ def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> _Name | No
 
 
 def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
-    """How a property, or a method without arguments, is read, and the expression that is all it consists of."""
+    """How a property, or a method without arguments, is read, and the expression that is all it consists of.
+
+    Variables that it sets on the way are spelled out.
+    """
     match node:
         case ast.FunctionDef(
             args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None),
-            body=[*others, ast.Return(value=value)],
-        ) if all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in others):
+            body=[*others, ast.Return(value=ast.expr() as value)],
+        ):
+            known = _Substituted({})
+            for one in others:
+                match one:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=given):
+                        known.values[name] = known.visit(deepcopy(given))
+                    case ast.Expr(value=ast.Constant()):
+                        pass
+                    case _:
+                        return "", None
             decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
             if decorators in ([], ["property"]):
-                return f"self.{node.name}{'' if decorators else '()'}", value
+                return f"self.{node.name}{'' if decorators else '()'}", known.visit(deepcopy(value))
     return "", None
+
+
+class _Substituted(ast.NodeTransformer):
+    """Puts what variables are set to in their place."""
+
+    def __init__(self, values: dict[str, ast.expr]) -> None:
+        self.values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.values.get(node.id, node)
 
 
 def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
@@ -148,8 +171,10 @@ def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             stored.update(2 * node.names)
     known: dict[str, str] = {}
-    for statement in _unconditional(function.body):
+    for statement, block in _settled(function.body):
         for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
+            if block is not None and isinstance(target, ast.Name) and not _is_read_only_in(block, target.id, nodes):
+                continue
             if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
                 code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
                 if code is not None and "self." in code:
@@ -183,11 +208,21 @@ def _reads(name: str, nodes: list[ast.AST]) -> int:
     return sum(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in nodes)
 
 
-def _unconditional(block: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _settled(
+    block: list[ast.stmt], branch: list[ast.stmt] | None = None
+) -> Iterator[tuple[ast.stmt, list[ast.stmt] | None]]:
+    """Statements, each with the innermost branch that it stands in, if it stands in one."""
     for statement in block:
-        yield statement
+        yield statement, branch
         if isinstance(statement, (ast.While, ast.For, ast.With)):
-            yield from _unconditional(statement.body)
+            yield from _settled(statement.body, branch)
+        elif isinstance(statement, ast.If):
+            yield from _settled(statement.body, statement.body)
+            yield from _settled(statement.orelse, statement.orelse)
+
+
+def _is_read_only_in(block: list[ast.stmt], name: str, nodes: list[ast.AST]) -> bool:
+    return sum(_reads(name, walk(statement)) for statement in block) == _reads(name, nodes)
 
 
 def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
