@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import libcst as cst
 
-from newtfix.code.view import contexts, inert, shared, spelled
+from newtfix.code.view import contexts, guards, inert, shared, spelled
 
 
 @lru_cache(maxsize=512)
@@ -42,7 +42,7 @@ def view(text: str) -> cst.Module:
 
 def seen_text(text: str) -> str:
     """The text of what patterns see, but for the names that are spelled out."""
-    return contexts.without(inert.hidden(text))
+    return guards.nested(contexts.without(inert.hidden(text)))
 
 
 def line_of_owner(text: str, line: int) -> int:
@@ -52,7 +52,7 @@ def line_of_owner(text: str, line: int) -> int:
 
 def is_mark(comment: str) -> bool:
     """Whether a comment stands for something that patterns don't see."""
-    return inert.is_mark(comment) or contexts.is_mark(comment)
+    return inert.is_mark(comment) or contexts.is_mark(comment) or guards.is_mark(comment)
 
 
 def _layout(module: cst.Module) -> tuple[str, str]:
@@ -68,4 +68,4 @@ def restored(patched: cst.Module, original: str) -> str:
         known = shared.plain(function)
         return known if known is not None else back.function(cls, function)
 
-    return inert.shown(contexts.around(shared.with_functions(patched, plain).code))
+    return inert.shown(contexts.around(guards.flat(shared.with_functions(patched, plain).code)))

@@ -104,7 +104,7 @@ def surroundings(text: str) -> list[Surrounding]:
 def _surroundings(
     body: list[ast.stmt], lines: list[str], start: int, end: int | None, cls: str
 ) -> Iterator[Surrounding]:
-    starts = [*map(_first_line, body[1:]), None]
+    starts = [*map(_first_line, body[1:]), None][: len(body)]
     for node, following in zip(body, starts, strict=True):
         after = end if following is None else following - 1
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -1,0 +1,145 @@
+"""Guards of loops (`if T: continue`, and the rest): shown to patterns as conditions (`if not T:` around the rest).
+
+Where a patch leaves the condition as it is, the guard stands there again afterwards.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+
+from newtfix.code.syntax import parse, walk
+from newtfix.code.view.inert import has_odd_lines
+
+_GUARD = "#~guard~"
+_MARK = re.compile(rf"^([ \t]*){_GUARD}(.*)$")
+_MAYBE = re.compile(r"^[ \t]+continue[ \t]*\r?$", re.MULTILINE)
+_OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+
+
+@lru_cache(maxsize=512)
+def nested(text: str) -> str:
+    """`text` with the rest of such a loop under the condition; it has the same lines."""
+    if not _MAYBE.search(text) or _GUARD in text or has_odd_lines(text):
+        return text
+    while True:
+        try:
+            module = parse(text)
+        except (SyntaxError, ValueError):
+            return text
+        lines = text.split("\n")
+        for loop in walk(module):
+            if isinstance(loop, (ast.For, ast.While)) and (guard := _last_guard(loop, lines)) is not None:
+                _put_under(guard, loop, lines)
+                break
+        else:
+            return text
+        text = "\n".join(lines)
+
+
+def flat(text: str) -> str:
+    """The text with the guards whose conditions are unchanged."""
+    if _GUARD not in text:
+        return text
+    lines = text.split("\n")
+    for number in range(len(lines) - 1, -1, -1):
+        mark = _MARK.match(lines[number])
+        if mark is None:
+            continue
+        inner, header = mark[1], mark[2].rstrip("\r")
+        outer = _indent(lines[number - 1])
+        unit = inner[len(outer) :]
+        end = "\r" if lines[number].endswith("\r") else ""
+        if not inner.startswith(outer) or lines[number - 1] != f"{outer}if {_opposite(header)}:{end}":
+            del lines[number]
+            continue
+        lines[number - 1], lines[number] = f"{outer}{header}{end}", f"{inner}continue{end}"
+        for below in range(number + 1, len(lines)):
+            if lines[below].strip():
+                if not lines[below].startswith(inner):
+                    break
+                lines[below] = outer + lines[below][len(outer) + len(unit) :]
+    return "\n".join(lines)
+
+
+def is_mark(comment: str) -> bool:
+    """Whether a comment stands for a guard."""
+    return comment.startswith(_GUARD)
+
+
+def _opposite(header: str) -> str:
+    """The condition that does not hold where that of a guard's header does."""
+    statement = ast.parse(f"{header.strip()} pass").body[0]
+    assert isinstance(statement, ast.If)
+    match statement.test:
+        case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in _OPPOSITES:
+            return ast.unparse(ast.Compare(left, [_OPPOSITES[type(operator)]()], [right]))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return ast.unparse(operand)
+    return ast.unparse(ast.UnaryOp(ast.Not(), statement.test))
+
+
+def _last_guard(loop: ast.For | ast.While, lines: list[str]) -> ast.If | None:
+    """The last guard in a loop, with something behind it, in lines of its own."""
+    for statement in reversed(loop.body[:-1]):
+        if isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[0], ast.Continue):
+            return statement if _has_own_lines(statement, loop, lines) else None
+    return None
+
+
+def _has_own_lines(guard: ast.If, loop: ast.For | ast.While, lines: list[str]) -> bool:
+    header, leaves = lines[guard.lineno - 1], lines[guard.lineno]
+    outer = _indent(header)
+    rest = lines[guard.lineno + 1 : _end(loop, outer, lines)]
+    return (
+        header.strip().startswith("if ")
+        and header.rstrip().endswith(":")
+        and "#" not in header
+        and leaves.strip() == "continue"
+        and all(line.startswith(outer) or not line.strip() for line in rest)
+        and not any(line.rstrip().endswith("\\") for line in rest)
+        and not any(_runs_on(node) for one in loop.body for node in walk(one) if one.lineno > guard.lineno)
+    )
+
+
+def _end(loop: ast.For | ast.While, outer: str, lines: list[str]) -> int:
+    """Where a loop ends, with the comments behind it that stand in it."""
+    end = loop.body[-1].end_lineno or 0
+    for number in range(end, len(lines)):
+        if lines[number].strip():
+            if not lines[number].startswith(outer) or not lines[number].lstrip().startswith("#"):
+                break
+            end = number + 1
+    return end
+
+
+def _runs_on(node: ast.AST) -> bool:
+    """Whether it is a string that runs over a line's end."""
+    return isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _put_under(guard: ast.If, loop: ast.For | ast.While, lines: list[str]) -> None:
+    header, leaves = lines[guard.lineno - 1], lines[guard.lineno]
+    outer, inner = _indent(header), _indent(leaves)
+    end = "\r" if header.endswith("\r") else ""
+    lines[guard.lineno - 1] = f"{outer}if {_opposite(header)}:{end}"
+    lines[guard.lineno] = f"{inner}{_GUARD}{header.strip()}{end}"
+    for number in range(guard.lineno + 1, _end(loop, outer, lines)):
+        if lines[number].strip():
+            lines[number] = inner + lines[number][len(outer) :]

@@ -1,0 +1,113 @@
+"""What patterns see of a file, and the way back."""
+
+import random
+
+import libcst
+import pytest
+
+from newtfix.code.view import line_of_owner, restored, seen_text, view
+from newtfix.errors import Refused
+from tests.edits.judging import tree
+
+LOOP = """class T:
+    def f(self):
+        while x:
+            a = self.step()
+            if a < 2:
+                continue
+            self.b(a)
+
+            # a comment
+            if not a:
+                continue
+            for i in y:
+                if i is None:
+                    continue
+                self.k(i,
+                  2)
+                print(i)
+            self.z()
+            # the end
+        return y
+"""
+TIMED = """class T:
+    def f(self):
+        if self.x:
+            with torch.profiler.record_function("a"):
+                # a comment
+
+                self.y()
+                with torch.no_grad():
+                    self.z()
+            self.q()
+        else:
+            with nullcontext():
+                self.y()
+        return self.y
+"""
+
+
+@pytest.mark.parametrize("text", [LOOP, TIMED])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_way_back_is_exact(text: str, end: str) -> None:
+    text = text.replace("\n", end)
+    assert seen_text(text) != text
+    assert restored(view(text), text) == text
+
+
+def test_guards_are_conditions() -> None:
+    seen = seen_text(LOOP)
+    assert "if a >= 2:" in seen and "\n                    for i in y:" in seen and "if i is not None:" in seen
+
+
+def test_a_guard_whose_condition_a_patch_changes_stays_a_condition() -> None:
+    patched = view(LOOP).code.replace("if a >= 2:", "if a >= 2 and self.ready:")
+    text = restored(libcst.parse_module(patched), LOOP)
+    assert "            if a >= 2 and self.ready:\n                self.b(a)\n" in text
+    assert text.count("continue") == 2 and "~" not in text
+
+
+def test_blocks_that_are_timed_stand_outside() -> None:
+    seen = seen_text(TIMED)
+    assert "\n            self.z()" in seen and "with " not in "".join(
+        line for line in seen.splitlines(True) if "#~" not in line
+    )
+    number = seen.splitlines().index("        return self.y") + 1
+    assert TIMED.splitlines()[line_of_owner(TIMED, number) - 1] == "        return self.y"
+
+
+def test_a_block_that_a_patch_tears_apart_is_refused() -> None:
+    torn = view(TIMED).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
+    with pytest.raises(Refused, match="apart"):
+        restored(libcst.parse_module(torn), TIMED)
+
+
+@pytest.mark.parametrize("name", ["newt_base", "plain", "byhand", "idioms"])
+def test_trees_come_back_with_guards_and_timers_put_anywhere(name: str) -> None:
+    """Any statement of a method may be timed, and the rest of any loop guarded: the text comes back."""
+    dice = random.Random(name)
+    for file, text in tree(name).items():
+        lines, out = text.splitlines(True), []
+        for number, line in enumerate(lines):
+            indent = line[: len(line) - len(line.lstrip())]
+            then = lines[number + 1] if number + 1 < len(lines) else ""
+            simple = line.strip().endswith(")") and then.startswith(indent) and then[len(indent) :][:1].isalpha()
+            if simple and len(indent) >= 2 and "\n" in line and dice.random() < 0.3 and _stands_alone(line):
+                unit = "\t" if "\t" in indent else "    "
+                out += [f"{indent}with timer('x'):\n", unit + line]
+            elif simple and len(indent) > 4 and _stands_alone(line) and dice.random() < 0.2:
+                unit = "\t" if "\t" in indent else "    "
+                out += [line, f"{indent}for _ in range(1):\n", f"{indent}{unit}if self.x == 1:\n"]
+                out += [f"{indent}{unit * 2}continue\n", f"{indent}{unit}self.y()\n"]
+            else:
+                out.append(line)
+        changed = "".join(out)
+        assert restored(view(changed), changed) == changed, file
+
+
+def _stands_alone(line: str) -> bool:
+    try:
+        compile(line.strip(), "", "exec")
+    except SyntaxError:
+        return False
+    return True
