@@ -129,6 +129,7 @@ PATCH = Patch(
     changes="the first time seeding is over, one burst of as many updates as there were seed steps",
     after=("mu-std",),
     only_where=(
+        Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
         Fact("once", ("agent", "update", "backward")),
     ),

@@ -29,6 +29,7 @@ PATCH = Patch(
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
     only_where=(
+        Fact("only_checks", ("trainer", "_check_in_step")),
         Fact("cut_only", ("trainer", "self._tds")),
         Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("written_whole", ("trainer", "self._tds")),

@@ -155,6 +155,7 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("not_asserted", ("trainer", "mpc")),
         Fact("is_number", ("log_std_max",)),
         Fact("unchanged", ("trainer", "means of actions", "put into a row as mu")),
         Fact("unchanged", ("trainer", "deviations of actions", "put into a row as std")),

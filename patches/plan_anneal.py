@@ -28,7 +28,7 @@ PATCH = Patch(
     after=("first-obs",),
     only_where=(
         Fact("read_once", ("math", "interp_dist", "end")),
-        Fact("called_in_order", ("interp_dist",)),
+        Fact("ends_by_setting", ("interp_dist",)),
         Fact("bounds_keep", ("math", "interp_dist", "start", "end")),
         Fact("only_named_in", ("interp_dist", "agent", "math")),
     ),

@@ -807,6 +807,7 @@ PATCH = Patch(
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
     only_where=(
+        Fact("only_called_by", ("agent", "forward", "plan")),
         Fact("unchanged", ("agent", "elite actions", "explored from")),
         Fact("unchanged", ("trainer", "the agent's actions", "stored")),
         Fact("unchanged", ("trainer", "actions", "put into a row")),

@@ -145,7 +145,8 @@ PATCH = Patch(
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
     only_where=(
-        Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
+        Fact("not_asserted", ("agent", "rho")),
+        Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q")),
         Fact("attribute_only_in", ("rho", "agent")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),

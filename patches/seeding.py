@@ -193,6 +193,7 @@ PATCH = Patch(
     only_where=(
         Fact("goes_only_to", ("trainer", "episodes", "self.buffer.add")),
         Fact("written_whole", ("trainer", "self._tds")),
+        Fact("begun_only", ("trainer", "self._tds", "an episode is over")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer")),

@@ -53,6 +53,7 @@ _CONTAINERS = _words("dict list tuple set frozenset sorted deque namedtuple Simp
 _CHANGE_OWNER = _words(
     "append extend insert pop remove clear sort reverse update setdefault popitem add discard set fill put itemset"
     " partition resize popleft appendleft extendleft rotate set_at set_item __setitem__ __delitem__ __iadd__"
+    " register_hook"
 )
 # Functions that change their first argument.
 _CHANGE_FIRST = _words(

@@ -113,8 +113,11 @@ def _branches(pattern: cst.If, node: Any) -> Iterator[cst.If]:
 
 
 def _products(pattern: cst.BinaryOperation, node: Any) -> Iterator[cst.BinaryOperation]:
-    """`a * b` as `b * a`, and a product of the pattern's factors in whatever order and grouping."""
+    """`a * b` as `b * a`, `a + b` as `b + a`, and a product of the pattern's factors in whatever order and grouping."""
     if not isinstance(node, cst.BinaryOperation):
+        return
+    if isinstance(pattern.operator, cst.Add) and isinstance(node.operator, cst.Add):
+        yield node.with_changes(left=node.right, right=node.left)
         return
     if not (isinstance(pattern.operator, cst.Multiply) and isinstance(node.operator, cst.Multiply)):
         return

@@ -88,6 +88,28 @@ def within(
     return None
 
 
+def begun_only(
+    tree: NewtTree, role: str, rows: str, given: Callable[[NewtTree, str], set[str]], what: str
+) -> Broken | None:
+    """What counts the steps of episodes, cut out of `rows` up to it, goes back to zero only where what is `given`."""
+    known = given(tree, role)
+    counters = {
+        dotted(bound.value)
+        for method in tree.methods(role).values()
+        for node in walk(method.node)
+        if isinstance(node, ast.Subscript) and dotted(node.value) == rows and isinstance(node.slice, ast.Tuple)
+        for bound in walk(node.slice)
+        if isinstance(bound, ast.Subscript)
+    } - {""}
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            for target in targets_of(node):
+                index = target.slice if isinstance(target, ast.Subscript) and dotted(target.value) in counters else None
+                if index is not None and not all(_is_known(one, known) for one in names_in(index)):
+                    return tree.broken(method, node, f"episodes begin anew not only when {what}")
+    return None
+
+
 def only_called_by(tree: NewtTree, role: str, methods: tuple[str, ...], callers: tuple[str, ...]) -> Broken | None:
     """These methods are called by `callers` of the same class, and by nothing else in the tree."""
     allowed = {tree.methods(role)[one].node for one in callers if one in tree.methods(role)}
@@ -141,7 +163,7 @@ def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> B
     """Only one statement of these files copies (`call`) something whose last name is `name`, or one of its kind."""
     found: list[tuple[str, ast.Call]] = []
     for file in dict.fromkeys(tree.roles[one].file for one in (role, *roles) if one in tree.roles):
-        kinds = {name} | {
+        kinds = {name, "model"} | {
             dotted(target).rpartition(".")[2]
             for node in walk(tree.module(file))
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _is_ensemble(node.value)

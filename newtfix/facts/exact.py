@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from newtfix.code.paths import conditions, names_in, path_to, targets_of
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, NewtTree
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
@@ -65,16 +65,17 @@ def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broke
     return None
 
 
-def called_in_order(tree: NewtTree, function: str) -> Broken | None:
-    """No call of a function gives it two numbers last of which the second is the smaller, and so a duration."""
+def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
+    """No call of a function gives it a number last that could be a duration: it is greater than the one before."""
     for file in tree.python:
         for node in walk(tree.module(file)) if function in tree.sources[file] else ():
             if not isinstance(node, ast.Call) or dotted(node.func).rpartition(".")[2] != function:
                 continue
             given = [*node.args, *(one.value for one in node.keywords)][-2:]
             numbers = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, int)]
-            if len(numbers) == 2 and numbers[1] <= numbers[0]:
-                return tree.broken_in(file, node, f"{function} is called with a duration")
+            rises = len(numbers) == 2 and numbers[0] < numbers[1]
+            if given and isinstance(given[-1], ast.Constant) and not rises:
+                return tree.broken_in(file, node, f"{function} may be called with a duration")
     return None
 
 
@@ -144,6 +145,9 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
                 owner = node.func.value
                 if (isinstance(owner, ast.Name) and owner.id in each) or _is_part(owner, name):
                     return tree.broken_in(file, node, f"one of {name} is taken by itself")
+            for target in targets_of(node):
+                if isinstance(target, ast.Subscript) and dotted(target.value).rpartition(".")[2] == name:
+                    return tree.broken_in(file, node, f"one of {name} is replaced")
     return None
 
 
@@ -215,4 +219,96 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
                     holders.setdefault(dotted(target), node)
     if len(holders) > 1 and found is not None:
         return tree.broken_in(found.file, list(holders.values())[-1], f"{' and '.join(holders)} both hold {method}")
+    return None
+
+
+def undisturbed(tree: NewtTree, role: str, name: str, owner: str) -> Broken | None:
+    """Nothing is done to `owner` around a call, and nothing has to be put right after it."""
+    for method, call in tree.calls(role, name):
+        path = path_to(method.node, call)
+        loops = [number for number, node in enumerate(path) if isinstance(node, ast.While)]
+        inside = path[loops[-1] + 1 :] if loops else path
+        for node in inside:
+            if isinstance(node, ast.Try) and node.finalbody:
+                return tree.broken(method, node, f"something is done behind {name} whatever happens")
+            if isinstance(node, ast.With) and any(owner in names_in(item.context_expr) for item in node.items):
+                return tree.broken(method, node, f"{name} is called while something is done with {owner}")
+            for block in (getattr(node, part, None) for part in ("body", "orelse")):
+                for one in block if isinstance(block, list) else ():
+                    value = one.value if isinstance(one, ast.Expr) else None
+                    if isinstance(value, ast.Call) and dotted(value.func).startswith(f"{owner}."):
+                        return tree.broken(method, one, f"{name} is called while something is done with {owner}")
+    return None
+
+
+def only_checks(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """A method consists of one condition under which it ends the run."""
+    method = tree.methods(role).get(name)
+    if method is None:
+        return None
+    body = [one for one in method.node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+    for number, one in enumerate(body):
+        ends = isinstance(one, ast.If) and not one.orelse and all(isinstance(part, ast.Raise) for part in one.body)
+        if not ends or number > 0:
+            return tree.broken(method, one, f"{name} does more than it is known for")
+    return None
+
+
+def not_asserted(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """Nothing ends a run because of an attribute, or of what calls in the class of a role are given under this name.
+
+    Checks are hidden from patterns, so the files are looked at as they are written.
+    """
+    names = {name}
+    for method in tree.methods(role).values():
+        given = [n.value for n in walk(method.node) if isinstance(n, ast.keyword) and n.arg == name]
+        names |= {dotted(value) for value in given} - {""}
+    for file in tree.python:
+        if not any(one.rpartition(".")[2] in tree.sources[file] for one in names):
+            continue
+        nodes = walk(parsed(tree.sources[file]))
+        checks = [n for n in nodes if isinstance(n, ast.Assert) or (isinstance(n, ast.If) and _only_raises(n))]
+        made = {
+            dotted(target): node
+            for node in nodes
+            if isinstance(node, ast.Assign) and _reads_any(node.value, {name})
+            for target in node.targets
+        }
+        for node in checks:
+            if _reads_any(node.test, names | {one for one in made if one.isidentifier()}):
+                return tree.broken_in(file, node, f"{name} is checked here")
+    return None
+
+
+def _only_raises(node: ast.If) -> bool:
+    return all(isinstance(one, ast.Raise) for one in node.body)
+
+
+def _reads_any(node: ast.expr, names: set[str]) -> bool:
+    return any(
+        isinstance(part, (ast.Name, ast.Attribute)) and (dotted(part) in names or getattr(part, "attr", "") in names)
+        for part in walk(node)
+    )
+
+
+def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
+    """In a method, nothing is added to what `made` returns as it is."""
+    method = tree.methods(role).get(name)
+    nodes = walk(method.node) if method is not None else []
+    names = {
+        dotted(target)
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and dotted(node.value.func) == made
+        for target in node.targets
+    }
+    for node in nodes:
+        match node:
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+                terms = [left, right]
+            case ast.AugAssign(target=left, op=ast.Add() | ast.Sub()):
+                terms = [left]
+            case _:
+                continue
+        if method is not None and any(dotted(one) in names for one in terms):
+            return tree.broken(method, node, f"{name} adds to what {made} returns")
     return None

@@ -12,6 +12,7 @@ from newtfix.code.syntax import dotted, parts, walk
 from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
+_SETS_UP = frozenset("train eval to half double bfloat16 register_forward_hook register_full_backward_hook".split())
 _NORMALISES = frozenset("sum mean norm softmax normalize amax max log_softmax".split())
 
 
@@ -49,17 +50,42 @@ def _is_part(node: ast.expr, name: str) -> bool:
 def not_read_by(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | None:
     """None of these methods reads an attribute, nor does what they call."""
     seen: set[str] = set()
+    others = _other_names(tree, role)
     pending = [one for one in methods if one in tree.methods(role)]
     while pending:
         method = tree.methods(role)[pending.pop()]
         seen.add(method.name)
         for node in walk(method.node):
-            if isinstance(node, ast.Attribute) and dotted(node) == name:
+            if not isinstance(node, ast.Attribute):
+                continue
+            if dotted(node) == name:
                 return tree.broken(method, node, f"{method.name} uses {name} as well")
-            called = tree.called(role, node) if isinstance(node, ast.Call) else None
-            if called is not None and called.name not in seen and called.name in tree.methods(role):
-                pending.append(called.name)
+            called = others.get(dotted(node), dotted(node)).removeprefix("self.")
+            if called not in seen and called in tree.methods(role):
+                pending.append(called)
     return None
+
+
+def _other_names(tree: NewtTree, role: str) -> dict[str, str]:
+    """The methods that attributes hold, compiled or not: `self._plan = torch.compile(self._mppi)`."""
+    return {
+        dotted(target): dotted(part)
+        for method in tree.methods(role).values()
+        for node in walk(method.node)
+        if isinstance(node, ast.Assign)
+        for part in _held(node.value)
+        if dotted(part).removeprefix("self.") in tree.methods(role)
+        for target in node.targets
+    }
+
+
+def _held(value: ast.expr) -> list[ast.expr]:
+    match value:
+        case ast.Call(args=[first, *_]):
+            return [first]
+        case ast.IfExp(body=one, orelse=other):
+            return [*_held(one), *_held(other)]
+    return [value]
 
 
 def used_as_it_is(tree: NewtTree, role: str, name: str, *made_in: str) -> Broken | None:
@@ -300,7 +326,16 @@ def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken |
             if isinstance(loop, (ast.For, ast.comprehension)) and isinstance(loop.target, ast.Name)
             if any(dotted(part) == name for part in walk(loop.iter) if isinstance(part, ast.Attribute))
         }
+        numbers = {
+            loop.target.id
+            for made in walk(node)
+            if isinstance(made, ast.Assign) and any(dotted(target) == name for target in made.targets)
+            for loop in walk(made.value)
+            if isinstance(loop, ast.comprehension) and isinstance(loop.target, ast.Name)
+        }
         for part in walk(node):
+            if isinstance(part, ast.Name) and part.id in numbers and isinstance(part.ctx, ast.Load):
+                return tree.broken_in(found.file, part, f"not all of {name} are made alike")
             if _singles_out(part, name, each, but):
                 return tree.broken_in(found.file, part, f"not all of {name} are alike")
     return None
@@ -311,7 +346,11 @@ def _singles_out(node: ast.AST, name: str, each: set[str], but: tuple[str, ...])
         case ast.Assign(targets=[ast.Attribute(value=owner, attr=attr)]):
             return attr not in ("data", "weight", "bias", *but) and _is_one(owner, name, each)
         case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert" | "add_module" | "extend")):
-            return _is_one(owner, name, each)
+            return dotted(owner) == name or _is_one(owner, name, each)
+        case ast.Assign(targets=[ast.Subscript(value=owner)]):
+            return dotted(owner) == name
+        case ast.Call(func=ast.Attribute(value=ast.Subscript(value=owner), attr=attr)):
+            return dotted(owner) == name and (attr.endswith("_") or attr in _SETS_UP)
     return False
 
 

@@ -125,7 +125,11 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "decided_by": _about(exact.decided_by),
     "only_of": _about(exact.only_of),
     "read_once": _about(exact.read_once),
-    "called_in_order": _about(exact.called_in_order),
+    "ends_by_setting": _about(exact.ends_by_setting),
+    "adds_nothing": _about(exact.adds_nothing),
+    "undisturbed": _about(exact.undisturbed),
+    "only_checks": _about(exact.only_checks),
+    "not_asserted": _about(exact.not_asserted),
     "summed_only": _about(exact.summed_only),
     "never_none": _about(exact.never_none),
     "taken_together": _about(exact.taken_together),
@@ -133,6 +137,9 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "called_only_in": _about(exact.called_only_in),
     "reached": _about(exact.reached),
     "one_name_for": _about(exact.one_name_for),
+    "begun_only": lambda tree, f: calls.begun_only(
+        tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
+    ),
     "always": lambda tree, f: calls.always(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

@@ -87,6 +87,12 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", None), ast.Load)]
         if reads and word not in method.name and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
+        factors_of = {one for n in nodes if isinstance(n, ast.BinOp) for one in _factors(n) if _multiplies(n)}
+        stored = {n.value for n in nodes if isinstance(n, (ast.Assign, ast.keyword))}
+        stored |= {value for n in nodes if isinstance(n, ast.Dict) for value in n.values}
+        for node in reads:
+            if node not in factors_of and node not in stored:
+                return tree.broken(method, node, f"{setting} is no weight here")
         for node in nodes:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
                 factors = list(_factors(node))
@@ -94,6 +100,10 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
                 if len(others) < len(factors) and any(_made_of(one, unlike, nodes) for one in others):
                     return tree.broken(method, node, f"{setting} weighs another term here")
     return None
+
+
+def _multiplies(node: ast.BinOp) -> bool:
+    return isinstance(node.op, (ast.Mult, ast.Div))
 
 
 def _is_pretraining(method: Method) -> bool:

@@ -225,13 +225,16 @@ def values(tree: NewtTree) -> Iterator[Start]:
 
 def latents(tree: NewtTree) -> Iterator[Start]:
     """Latents that the policy is asked about, with their task or without."""
-    method = tree.methods("world_model").get("pi")
-    if method is not None:
+    for method in _asking_the_policy(tree):
         names = [one.arg for one in method.node.args.args if one.arg != "self"]
         yield Start(method, None, tuple(names[:1]))
         for statement, targets, value in assignments(method):
             if _call_of(value, "self.task_emb", "self.task_embed") is not None:
                 yield Start(method, statement, _element(targets, 0))
+
+
+def _asking_the_policy(tree: NewtTree) -> list[Method]:
+    return list(dict.fromkeys(method for method, _ in tree.calls("world_model", "self._pi")))
 
 
 def squashed(tree: NewtTree) -> Iterator[Start]:
@@ -414,9 +417,8 @@ def followed_by_scale(tree: NewtTree) -> Iterator[End]:
 
 def asked(tree: NewtTree) -> Iterator[End]:
     """What the policy's network gets: latents, with their task or without."""
-    method = tree.methods("world_model").get("pi")
-    for node in walk(method.node) if method is not None else ():
-        if isinstance(node, ast.Call) and dotted(node.func) == "self._pi" and node.args and method is not None:
+    for method, node in tree.calls("world_model", "self._pi"):
+        if node.args:
             given = node.args[0]
             embeds = _call_of(given, "self.task_emb", "self.task_embed")
             yield End(method, embeds.args[0] if embeds is not None and embeds.args else given)
