@@ -24,6 +24,7 @@ from newtfix.verify.world import without_cuda
 
 PROBES = {name: probes(run(Path(patch.probes_in), patch.probes.encode("latin-1"))) for name, patch in PATCHES.items()}
 CASES = [(patch, probe) for patch, found in PROBES.items() for probe in found]
+TREES = {"before": frozenset[str](), "after": frozenset(PATCHES)}
 # What an unpatched tree does rightly, or cannot do without a patch's settings.
 ALSO_UNPATCHED = {
     *(("planner-stats", f"probe_{what}") for what in ("answers", "callers", "stored", "handed_on", "demos")),
@@ -65,9 +66,9 @@ def imported(folder: Path, name: str, patches: frozenset[str]) -> Iterator[Subje
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Subject, Subject]]:
     """newt_base without patches and with all of them: the runs of one tree are shared by its probes."""
     folder = tmp_path_factory.mktemp("probes")
-    with imported(folder, "probed_before", frozenset()) as before:
-        with imported(folder, "probed_after", frozenset(PATCHES)) as after:
-            yield before, after
+    before, after = (imported(folder, f"probed_{when}", ids) for when, ids in TREES.items())
+    with before as unpatched, after as patched_tree:
+        yield unpatched, patched_tree
 
 
 def verdict(probe: Callable[[Subject], list[Observation]], tree: Subject) -> str:
