@@ -1,10 +1,11 @@
-"""What a patch is, and what is said about one: frozen records, no behaviour."""
+"""What a patch is, what it says of a tree, and what is said about one: all that patch files import."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import Enum
+from typing import Any, Protocol
 
 
 class Severity(str, Enum):
@@ -131,7 +132,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Patch:
-    """One discrepancy and its repair. `id` and `doc` are filled in by the loader from the file's name and docstring."""
+    """One discrepancy and its repair.
+
+    The loader fills in the rest from the file: `id` and `doc` are its name and docstring, `consequence` is the function
+    of this name, `probes` the text that defines the probes, "" without any, and `probes_in` the file where that is.
+    """
 
     title: str
     severity: Severity
@@ -142,9 +147,14 @@ class Patch:
     changes: str = ""  # one line for the table of patches
     only_where: tuple[Fact, ...] = ()  # what the tree must keep for the fix to be right
     by_hand: tuple[Where, ...] = ()  # where all of these hold, a tree has the fix in words of its own
+    measured: str = ""  # the number of `newtfix scan` that shows the discrepancy, whatever became of the code
+    holds_back: bool = False  # without it, a short run shows nothing of the others
     id: str = ""
     doc: str = ""
     origin: str = ""
+    consequence: Callable[[Numbers], str] | None = field(default=None, repr=False, compare=False)
+    probes: str = field(default="", repr=False, compare=False)
+    probes_in: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -193,3 +203,141 @@ class Plan:
     before: Mapping[str, str]
     after: Mapping[str, str]
     notes: tuple[str, ...] = field(default=())
+
+
+# --- what follows for a tree: `consequence(numbers)` in a patch file --------------------------------------------------
+
+Value = float | bool | tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of the tree and of the reference; `how` says what it was made from.
+
+    None: not known. The formulas stand in for values that are not known; `example` says what they give for values that
+    it states; `remark` what else was seen of it.
+    """
+
+    key: str
+    label: str
+    here: Value
+    reference: Value
+    how: str = ""
+    here_formula: str = ""
+    reference_formula: str = ""
+    example: str = ""
+    remark: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times the reference's number this one is."""
+        pair = (self.here, self.reference)
+        if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in pair):
+            return None
+        return self.here / self.reference if self.reference else None  # type: ignore[operator]
+
+
+class Numbers(Protocol):
+    """The numbers of `newtfix scan` by their keys, and what they were made from."""
+
+    def __getitem__(self, key: str) -> Quantity: ...
+
+    def get(self, key: str) -> Quantity | None:
+        """The number, or None in a tree that lacks what it is about."""
+
+    def setting(self, name: str) -> float | None:
+        """A setting of the tree that is a finite number."""
+
+    def source(self, name: str) -> str:
+        """Where the value of a setting stands: `file:line`, or the command line."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that are trained on, as far as they are known."""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The different lengths of their episodes."""
+
+    @property
+    def action_dims(self) -> tuple[int, ...]:
+        """The different numbers of their action dimensions."""
+
+
+def show(value: Value, otherwise: str = "-") -> str:
+    """A value for people: 25,000, 0.344, yes, or a list."""
+    if value is None:
+        return otherwise
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(show(part) for part in value)
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.3g}"
+
+
+# --- what a tree does: `probe(tree)` in a patch file ------------------------------------------------------------------
+
+AS_PATCHED = "as the patch should make it"
+DISCREPANCY = "the discrepancy"
+NOT_OBSERVED = "not observed"
+OTHER = "something else"
+
+
+class Unobservable(Exception):
+    """The tree makes it impossible to look at this: why."""
+
+
+class Running(Protocol):
+    """A tree whose classes are run, small and with fakes around them. Whatever cannot be made raises Unobservable."""
+
+    def module(self, role: str) -> Any:
+        """The module that plays a role."""
+
+    def default_config(self) -> Any:
+        """The tree's settings as they are by default."""
+
+    def config(self, lengths: Sequence[int] = ..., **settings: Any) -> Any:
+        """Settings of a small agent for environments whose episodes have these lengths, all of one task."""
+
+    def model(self, cfg: Any) -> Any:
+        """The tree's world model."""
+
+    def agent(self, cfg: Any) -> Any:
+        """The tree's agent around its own world model."""
+
+    def plan(self, agent: Any) -> Any:
+        """What an agent answers where the trainer asks it for actions while it explores, four environments at once."""
+
+    def run(self, lengths: Sequence[int], *, steps: int, settings: Mapping[str, Any] = ...) -> Any:
+        """The tree's trainer and buffer after a run around an agent that never learns (`newtfix.verify.runs.Run`)."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One thing that a tree does: what the patch should make of it, in words or numbers, and what was seen.
+
+    `observed` says why, where the verdict is "not observed".
+    """
+
+    what: str
+    expected: str
+    observed: str
+    verdict: str
+    patch: str = ""  # filled in by newtfix
+
+    def as_dict(self) -> dict[str, str]:
+        return {"patch": self.patch, **asdict(self)}
+
+
+def judged(what: str, expected: str, observed: str, *discrepancies: str) -> Observation:
+    """Compare words: `discrepancies` are what unpatched trees would show."""
+    return decided(what, expected, observed, observed == expected, observed in discrepancies)
+
+
+def decided(what: str, expected: str, observed: str, good: bool, bad: bool) -> Observation:
+    """An observation that was compared elsewhere: `good` as patched, `bad` as unpatched, neither something else."""
+    return Observation(what, expected, observed, AS_PATCHED if good else DISCREPANCY if bad else OTHER)
+
+
+def unseen(reason: str, what: str = "all of it", expected: str = "") -> Observation:
+    return Observation(what, expected, reason, NOT_OBSERVED)

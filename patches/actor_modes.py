@@ -28,7 +28,7 @@ not it.
 
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where
 
 SETTINGS = """
 actor_mode: str = "residual"  # actor loss, one of ["sac", "awac", "residual", "bc_sac", "bc"]
@@ -422,3 +422,10 @@ PATCH = Patch(
         Add("losses", "agent", "TDMPC2", AGENT_METHODS, after="_pi_loss", where=(Where("agent", "math.$_($*_)"),)),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    return (
+        "The policy is trained by the tree's own loss; the reference's five (sac, awac, residual, bc_sac, bc), of "
+        "which it uses residual, are not there."
+    )

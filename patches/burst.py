@@ -16,7 +16,7 @@ in.
 from itertools import permutations
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 BURST_METHOD = '''
@@ -127,6 +127,7 @@ PATCH = Patch(
     title="A burst of updates when seeding ends",
     severity=Severity.MODERATE,
     changes="the first time seeding is over, one burst of as many updates as there were seed steps",
+    measured="burst_updates",
     after=("mu-std",),
     only_where=(
         Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
@@ -198,3 +199,14 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    made, rate = numbers["burst_updates"], numbers["updates_per_step"].here
+    missed = made.reference
+    if not isinstance(missed, (int, float)):
+        return f"No updates at once when seeding ends; in the reference {made.reference_formula}."
+    later = ""
+    if isinstance(rate, (int, float)) and rate:
+        later = f" At {show(rate)} updates per step they take {show(missed / rate)} more environment steps."
+    return f"{show(made.here, 'No')} updates at once when seeding ends; in the reference {show(missed)}.{later}"

@@ -11,7 +11,22 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it with two leng
 Leave it off: never with tasks of different lengths; with one length it makes no difference.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from collections.abc import Sequence
+
+from newtfix.model import (
+    Edit,
+    Fact,
+    Numbers,
+    Observation,
+    Patch,
+    Running,
+    Severity,
+    Shape,
+    Unobservable,
+    Where,
+    judged,
+    show,
+)
 
 # One number for all environments is another way to keep their steps.
 STEPS = Where(
@@ -70,3 +85,39 @@ PATCH = Patch(
         Edit("own-check", "trainer", "Trainer", (Shape("def _check_in_step(self, $_):\n    $$_", ""),), optional=True),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    lengths = numbers.lengths
+    said = "Environments overwrite each other's rows as soon as episode lengths differ."
+    if len(lengths) > 1:
+        here = f"The {len(numbers.tasks)} tasks here have {len(lengths)} lengths, {show(lengths)}"
+        return f"{said} {here}: this run is affected."
+    if lengths:
+        return f"{said} Here all have {show(lengths)} steps: this run is not affected."
+    return f"{said} Those of the tasks here are not known."
+
+
+def probe(tree: Running) -> list[Observation]:
+    """Episodes of 2 and of 6 steps, side by side."""
+    short, long = lengths = (2, 6)
+    made = tree.run(lengths, steps=6 * len(lengths) * long - 1)
+    whole = [one.keys for one in made.segments if one.keys[-1][0] == 1 and one.keys[-1][2] == long == len(one) - 1]
+    if not whole:
+        raise Unobservable("no whole episode of the longer kind was stored")
+    steps = ", ".join(str(t) for *_, t in whole[0][1:])
+    wrong = sum(_misplaced(segment.keys) for segment in made.segments)
+    stored = sum(len(segment) - 1 for segment in made.segments)
+    none, seen = f"none of {stored:,}", f"{wrong:,} of {stored:,}"
+    what = f"steps in the rows of an episode of {long} beside episodes of {short}{made.leave}"
+    return [
+        judged(what, "1, 2, 3, 4, 5, 6", steps, "5, 6, 3, 4, 5, 6"),
+        judged("rows that hold another step than their own", none, seen if wrong else none, seen),
+    ]
+
+
+def _misplaced(keys: Sequence[tuple[int, int, int]]) -> int:
+    """How many rows are not where counting back from the last one puts them; the first one is not asked."""
+    i, episode, t = keys[-1]
+    back = range(len(keys) - 2, -1, -1)
+    return sum(key != (i, episode, t - k) for key, k in zip(keys[1:], back, strict=True))

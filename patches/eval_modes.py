@@ -14,7 +14,7 @@ Leave it off: where evaluation episodes are expensive, or set eval_pi=false and 
 numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import WITHOUT_PLANNER
 
 SETTINGS = """
@@ -242,3 +242,11 @@ PATCH = Patch(
         WITHOUT_PLANNER,
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    count = numbers.setting("eval_episodes")
+    episodes = f"{show(count)} episodes per environment" if count is not None else "episodes"
+    return (
+        f"An evaluation runs {episodes} with the planner; the policy alone, and Q against its return, are not measured."
+    )

@@ -10,7 +10,20 @@ Evidence: newt, `Trainer.train` in trainer.py; found by running it.
 Leave it off: only to repeat runs that were made with the defect.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import (
+    Edit,
+    Fact,
+    Numbers,
+    Observation,
+    Patch,
+    Running,
+    Severity,
+    Shape,
+    Unobservable,
+    Where,
+    judged,
+    show,
+)
 from newtfix.newt.conditions import ACTS_AT_RANDOM
 
 # The observations that the environments go on from: a variable of the method that stores, or an attribute.
@@ -125,3 +138,29 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    said = "Only an explicit reset, which comes with an evaluation, writes an episode's first observation"
+    names = ("eval_freq", "num_envs", "world_size", "episode_length")
+    every, envs, processes, length = map(numbers.setting, names)
+    if not (every and envs and processes and length):
+        return f"{said}: every other episode begins with that of an older one."
+    episodes = max(1, round(every / (envs * processes * length)))
+    least = "at least " if len(numbers.lengths) > 1 else ""
+    return (
+        f"{said}: with eval_freq={show(every)}, {least}{episodes - 1} of {episodes} episodes begin with that of an "
+        "older one."
+    )
+
+
+def probe(tree: Running) -> list[Observation]:
+    """The first rows of episodes that began without a reset by the trainer."""
+    made = tree.run((5, 5), steps=6 * 10 - 1)
+    begun = [segment.keys for segment in made.segments if segment.keys[1][1:] != (1, 1)]
+    if not begun:
+        raise Unobservable("no episode was stored that an environment began by itself")
+    wrong = sum(first != (i, episode, t - 1) for first, (i, episode, t), *_ in begun)
+    none, seen = f"none of {len(begun):,}", f"{wrong:,} of {len(begun):,}"
+    what = "stored episodes that begin with the observation of another"
+    return [judged(what, none, seen if wrong else none, seen)]

@@ -15,9 +15,10 @@ Leave it off: when the agent shall act from the first step on, as with a checkpo
 loaded without `finetune`, or to compare with runs that were seeded by the untrained planner.
 """
 
+import math
 from itertools import product
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import SEEDING_THRESHOLD
 
 RANDOM = "$_ = self.env.rand_act()"
@@ -225,3 +226,14 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    steps = numbers["seed_steps"].here
+    count = "The" if steps is None else f"The {show(steps)}"
+    largest = numbers.setting("log_std_max")
+    std = f" = {math.exp(largest):.4g}" if largest is not None and largest < 100 else ""
+    return (
+        f"{count} transitions collected while seeding are not stored with mu = action and std = exp(log_std_max){std}, "
+        "as the reference stores its random ones."
+    )

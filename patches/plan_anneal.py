@@ -10,7 +10,20 @@ Evidence: newt, `interp_dist` in common/math.py, and the comments on both settin
 Leave it off: to repeat earlier runs, or where the start is 0: then nothing changes.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import (
+    Edit,
+    Fact,
+    Numbers,
+    Observation,
+    Patch,
+    Running,
+    Severity,
+    Shape,
+    Unobservable,
+    Where,
+    judged,
+    show,
+)
 
 # What callers hand over where the tree counts the steps of the annealing itself.
 DURATIONS = (
@@ -53,3 +66,31 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    end = numbers.get("annealing_end")
+    start, final = numbers.setting("constraint_start_step"), numbers.setting("constraint_final_step")
+    if end is None or end.here is None or start is None or not final:
+        return "The annealing of the planner's start ends constraint_start_step later than constraint_final_step."
+    weight = show(min(1.0, max(0.0, start / final)))
+    said = f"The annealing ends at step {show(end.here)} instead of {show(final)}, where the policy's weight is still"
+    return f"{said} {weight}. {end.remark}".rstrip()
+
+
+def probe(tree: Running) -> list[Observation]:
+    """The policy's weight in the planner's start, before, in the middle of and after its annealing."""
+    import torch
+
+    function = getattr(tree.module("math"), "interp_dist", None)
+    if function is None:
+        raise Unobservable("the tree's math has no interp_dist")
+    one, start, final = torch.ones(1, 1, 1), 200, 1_000  # small, so that one step more or less is seen
+    found = []
+    for step, expected, unpatched in ((start, 1.0, 1.0), (600, 0.5, 0.6), (final, 0.0, 0.2), (final + 100, 0.0, 0.1)):
+        mean, std = function(0 * one, 0 * one, one, one, step, start, final)
+        weights = {round(float(x.flatten()[0]), 6) for x in (mean, std)}
+        what = f"weight of the policy at step {step:,} (annealed from {start:,} to {final:,})"
+        seen = " and ".join(f"{weight:g}" for weight in sorted(weights))
+        found.append(judged(what, f"{expected:g}", seen, f"{unpatched:g}"))
+    return found

@@ -17,7 +17,7 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 
 from textwrap import indent
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import ACTS_AT_RANDOM, WITHOUT_PLANNER
 
 NAN = 'float("nan")'
@@ -818,3 +818,12 @@ PATCH = Patch(
     ),
     edits=(*AGENT, *TRAINER, *BUFFER),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    a = numbers.action_dims[0] if len(numbers.action_dims) == 1 else None
+    size = f"; storing them takes {show(8 * a)} bytes a step for A={a}" if a else ""
+    return (
+        f"The mean and deviation that the planner acted from do not reach the policy loss{size}. mu-std and "
+        "actor-modes build on them."
+    )

@@ -12,7 +12,20 @@ A default that is neither 10 nor 1 was chosen by somebody: the patch leaves it a
 Leave it off: when you set prior_coef on the command line, which wins over the default.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import (
+    Edit,
+    Fact,
+    Numbers,
+    Observation,
+    Patch,
+    Running,
+    Severity,
+    Shape,
+    Unobservable,
+    Where,
+    judged,
+    show,
+)
 
 KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "1.0", "1"))
 # More is said of the field than its default.
@@ -33,6 +46,7 @@ PATCH = Patch(
     title="Prior coefficient 1 instead of 10",
     severity=Severity.CRITICAL,
     changes="default prior_coef 1.0 instead of 10.0",
+    measured="prior_coef",
     after=("prior-norm",),
     only_where=(
         Fact("set_plainly", ("prior_coef",)),
@@ -72,3 +86,20 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    coefficient = numbers["prior_coef"]
+    times = "just" if coefficient.ratio == 1 else f"{show(coefficient.ratio)} times"
+    ratio = f": {times} as much" if coefficient.ratio is not None else ""
+    here = show(coefficient.here, "not known from the text")
+    said = f"prior_coef is {here}, in the reference {show(coefficient.reference)}{ratio}."
+    return f"{said} {coefficient.remark}".rstrip()
+
+
+def probe(tree: Running) -> list[Observation]:
+    """The default that a run gets which doesn't set it."""
+    cfg = tree.default_config()
+    if not hasattr(cfg, "prior_coef"):
+        raise Unobservable("the tree's settings have no prior_coef")
+    return [judged("default of prior_coef", "1", f"{float(cfg.prior_coef):g}", "10")]

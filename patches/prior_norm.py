@@ -15,7 +15,7 @@ Leave it off: when prior_coef was tuned for the task at hand without the factor,
 in tasks of different action dimensions.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 
 ARGUMENTS = Where(
     "agent",
@@ -123,3 +123,11 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    coefficient, dims = show(numbers.setting("prior_coef"), "alone"), numbers.action_dims
+    weighted = f"The prior term is weighted with prior_coef ({coefficient}); the reference's factor A/61"
+    if not dims:
+        return f"{weighted}, {show(21 / 61)} for A=21, is missing."
+    return f"{weighted} = {show(numbers['prior_factor'].reference)} for A={', '.join(map(str, dims))} is missing."

@@ -11,7 +11,7 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where
 from newtfix.newt.conditions import TARGET_COPIES
 
 DROP = '''
@@ -147,3 +147,7 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    return "The Q networks drop 0 of 100 units behind their first layer, in the reference 1."

@@ -15,7 +15,7 @@ Leave it off: when a run must repeat an earlier one bit for bit.
 
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 
 STACKED = '''
 class StackedLinear(nn.Linear):
@@ -337,3 +337,9 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    count = numbers.setting("num_q")
+    networks = f"The {show(count)} Q networks" if count is not None else "The Q networks"
+    return f"{networks} are called one after the other, in the reference in 1 batched call."

@@ -13,7 +13,7 @@ Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init_
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import ONE_HORIZON
 
 NORMALISED = (
@@ -230,3 +230,13 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    weights, total = numbers["temporal_weights"], numbers.get("loss_weight")
+    if weights.here is None or total is None or total.ratio is None:
+        return "The temporal weights are not rho^t averaged over the horizon, as in the reference."
+    return (
+        f"The steps of a loss weigh {show(weights.here)}, in the reference {show(weights.reference)}: the losses are "
+        f"{show(total.ratio)} times as large."
+    )

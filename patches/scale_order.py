@@ -14,7 +14,7 @@ the scale.
 from itertools import product
 from textwrap import indent
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where
 
 POLICY = "$pi_action, $info = self.model.pi($zs, $task)"
 VALUES = "$qs = self.model.Q($zs, $pi_action, $task, return_type='avg')"
@@ -153,3 +153,13 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    tau = numbers.setting("tau")
+    if tau is None:
+        return "The running Q scale is updated after it is used: each update divides by that of the update before."
+    return (
+        f"Each update divides by the Q scale of the update before: with tau={tau:g}, a scale of 2.5 and a batch range "
+        f"of 10, by 2.5 instead of {2.5 + 7.5 * tau:.4g}."
+    )

@@ -17,7 +17,7 @@ first update. `seeding_coef` has no effect with this patch.
 
 from itertools import product
 
-from newtfix.model import Add, Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import ONE_HORIZON, SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 # How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
@@ -189,6 +189,8 @@ PATCH = Patch(
     title="Seeding ends after max(1000, 5 L) steps",
     severity=Severity.CRITICAL,
     changes="seeding ends at max(1000, 5·L) env steps, not at seeding_coef·N·L·W",
+    measured="seed_steps",
+    holds_back=True,
     after=("planner-stats",),
     only_where=(
         Fact("goes_only_to", ("trainer", "episodes", "self.buffer.add")),
@@ -325,3 +327,16 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    seed = numbers["seed_steps"]
+    if seed.ratio is None:
+        example = f" {seed.example[0].upper()}{seed.example[1:]}." if seed.example else ""
+        here = f"{seed.here_formula or 'a number not found here'} environment steps"
+        return f"Learning starts after {here}; in the reference after {seed.reference_formula}.{example}"
+    times = "just" if seed.ratio == 1 else f"{show(seed.ratio)} times"
+    return (
+        f"Learning starts after {show(seed.here)} environment steps, in the reference after {show(seed.reference)}: "
+        f"{times} as many."
+    )

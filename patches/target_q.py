@@ -11,7 +11,7 @@ Evidence: newt, `QEnsemble` and `QOnlineTargetEnsemble` in common/layers.py; fou
 Leave it off: only to repeat runs that were made with the defect. With compile=false there is no difference.
 """
 
-from newtfix.model import Edit, Fact, Patch, Severity, Shape, Where
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import TARGET_COPIES
 
 MADE = "self.$forward = torch.compile(self.$own, $*options)"
@@ -123,3 +123,13 @@ PATCH = Patch(
         ),
     ),
 )
+
+
+def consequence(numbers: Numbers) -> str:
+    in_use, tau = numbers["target_networks"].here, show(numbers.setting("tau"), "tau")
+    place = numbers.source("compile")
+    online = "the target ensemble evaluates the online networks"
+    follows = f"{online}: the TD target follows them at once, not at the rate tau={tau}"
+    if in_use is False:
+        return f"With compile=True ({place}) {follows}."
+    return f"With compile=True {follows}.{f' Here it is False ({place}).' if in_use else ''}"

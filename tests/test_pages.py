@@ -62,6 +62,17 @@ def test_no_page_is_stale() -> None:
     assert not stale, "write them again: make pages"
 
 
+def test_the_table_of_the_readme_has_every_patch_in_its_order() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert TOOL["readme"]() == text, "write it again: make pages"
+    table = text.partition("| id | severity | what it changes |\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \| (\w+)( defect)? \| (.+) \|$", table, re.MULTILINE)
+    assert rows == [
+        (name, patch.severity.value, " defect" if patch.kind == "defect" else "", patch.changes)
+        for name, patch in PATCHES.items()
+    ]
+
+
 def test_every_patch_has_a_page_and_every_page_a_patch() -> None:
     assert set(there()) == {"README.md", *(f"{name}.md" for name in PATCHES)}
 

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from newtfix.ablate.shim import plain
+from newtfix.model import Unobservable
 from newtfix.verify.fakes import Log
-from newtfix.verify.subject import Subject, Unobservable, seed
+from newtfix.verify.subject import Subject, seed
 from newtfix.verify.training.tasks import Tasks, UnknownTask, single, sizes
 from newtfix.verify.world import without_cuda
 

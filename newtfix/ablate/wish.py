@@ -11,7 +11,6 @@ from newtfix.errors import UsageError
 from newtfix.model import Patch, Severity, State
 from newtfix.work.session import choose
 
-GATES = ("seeding",)  # what holds others back: newt may seed for most of a short run
 HOLDS = ("on", "off", "free")
 _ASIDE = {
     State.APPLIED: "already in the code",
@@ -83,7 +82,7 @@ def find_parts(wish: Wish, variants: Variants) -> Parts:
     factors = [name for name in factors if name not in aside]
     on = _required(factors, known, aside)
     on = tuple(sorted({*on, *(name for name in factors if known[name].severity is Severity.PREREQUISITE)}))
-    gates = [name for name in factors if name not in on and _is_gate(name, holds, wish)]
+    gates = [name for name in factors if name not in on and _is_gate(known[name], holds, wish)]
     return Parts(on, tuple(gates), tuple(name for name in factors if name not in (*on, *gates)), aside)
 
 
@@ -100,9 +99,9 @@ def _holds(wish: Wish, known: Mapping[str, Patch], factors: Sequence[str]) -> di
     return found
 
 
-def _is_gate(name: str, holds: Mapping[str, str], wish: Wish) -> bool:
-    usual = name in GATES and wish.design in ("both", "screen", "one-at-a-time")
-    return holds[name] == "on" if name in holds else usual
+def _is_gate(patch: Patch, holds: Mapping[str, str], wish: Wish) -> bool:
+    usual = patch.holds_back and wish.design in ("both", "screen", "one-at-a-time")
+    return holds[patch.id] == "on" if patch.id in holds else usual
 
 
 def _required(factors: Sequence[str], known: Mapping[str, Patch], aside: Mapping[str, str]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from newtfix.files.git import (
     must_take_commits,
     uncommitted,
 )
-from newtfix.model import Plan, State
+from newtfix.model import Patch, Plan, State
 from newtfix.patch.message import message
 from newtfix.work.outcome import Outcome, one_by_one, save
 from newtfix.work.session import Session, Target, changed_patches, choose, find_target, reports, writing
@@ -91,10 +91,10 @@ def run(
     return 1 if found and found.wrong else 0
 
 
-def _put_in(done: _Done) -> tuple[str, ...]:
+def _put_in(done: _Done) -> dict[str, Patch]:
     """The patches that were asked for and those that they require, as far as the tree has them now."""
     applied = done.outcome.ledger.applied if done.outcome.ledger else ()
-    return tuple(name for name in _account(done) if name in applied)
+    return {name: done.session.patches[name] for name in _account(done) if name in applied}
 
 
 def _written(session: Session) -> Target:

@@ -9,7 +9,7 @@ from pathlib import Path
 from newtfix import report
 from newtfix.errors import UsageError
 from newtfix.files import state
-from newtfix.work.load import is_patch_name
+from newtfix.patch.file import is_patch
 from newtfix.work.settings import configured_patches
 
 
@@ -50,7 +50,7 @@ def _files(directory: Path) -> dict[str, bytes]:
             where=str(problem.filename or ""),
             hint="Name a folder of patches that has files in it, and no links.",
         ) from problem
-    if not any(map(is_patch_name, files)):
+    if not any(is_patch(name, files) for name in files):
         meant = [str(path) for path in configured_patches(directory) if path.is_dir()]
         hint = f"Its pyproject.toml names {', '.join(meant)}." if meant else "Patches are files like my_patch.py."
         raise UsageError(f"there are no patches in {directory}", hint=hint)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from newtfix.commands.wishes import wish_of
 from newtfix.errors import Refused
 from newtfix.files.tree import read_tree
+from newtfix.model import AS_PATCHED, Patch
 from newtfix.running import require_libraries
 from newtfix.work.session import Session, Target
 
@@ -56,10 +57,10 @@ def must_be_able_to_verify() -> None:
     require_libraries("verifying a tree", ("torch", "tensordict", "numpy"))
 
 
-def verified(target: Target, patches: Sequence[str]) -> Verified:
+def verified(target: Target, patches: Mapping[str, Patch]) -> Verified:
     """Run the tree as it is now, and look at these patches. Those that verify knows nothing of are left out."""
     from newtfix.verify.launch import observe
-    from newtfix.verify.observation import AS_PATCHED, NO_PROBE
+    from newtfix.verify.observation import NO_PROBE
 
     wrong: dict[str, list[str]] = {}
     looked_at = dict.fromkeys(patches)

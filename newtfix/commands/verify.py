@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from newtfix import report
+from newtfix.model import AS_PATCHED
 from newtfix.patch.order import with_requirements
 from newtfix.running import first_run_note, require_libraries
 from newtfix.work.session import Session, choose, find_target, open_session
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     require_libraries("verifying a tree", ("torch", "tensordict", "numpy"))
     from newtfix.verify.launch import observe
-    from newtfix.verify.observation import AS_PATCHED, verdicts
+    from newtfix.verify.observation import verdicts
 
     session = open_session(find_target(tree), named)
     shown = choose(ids, everything or not ids, session.patches)
     counted = _counted(session, shown, asked=bool(ids) or everything)
     if not session.target.new and (note := first_run_note(session.target.root, "newtfix verify, confined,")):
         report.say(note)
-    seen = observe(session.tree, shown)
+    seen = observe(session.tree, {name: session.patches[name] for name in shown})
     found = verdicts(seen.observations, shown)
     failing = [name for name in counted if found[name] != AS_PATCHED]
     if as_json:

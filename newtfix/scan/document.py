@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from newtfix.model import State
+from newtfix.model import Quantity, State, show
 from newtfix.scan.evaluate import ClassCode
-from newtfix.scan.facts import Facts, Quantity, show
+from newtfix.scan.facts import Facts
 
 ERRATA: Mapping[int, str] = {
     1: "61 is not the action dimension of dm_control's dog (38), but of HumanoidBench's H1 with two hands",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from newtfix.model import State
+from newtfix.model import Quantity, State, Value, show
 from newtfix.scan.behaviour import Expression
 from newtfix.scan.evaluate import self_attribute
-from newtfix.scan.facts import Facts, Measured, Quantity, Value, measure, show
+from newtfix.scan.facts import Facts, Measured, measure
 
 REFERENCE_DIMS = 61  # the divisor of the reference's prior: action dimensions of HumanoidBench's H1 with two hands
 REFERENCE_BATCH = 256
@@ -145,7 +145,8 @@ def _updates(facts: Facts) -> Iterator[Quantity]:
 
 def _prior(facts: Facts) -> Iterator[Quantity]:
     coefficient = facts.number("prior_coef")
-    yield Quantity("prior_coef", "prior_coef", coefficient, 1.0, facts.settings.source("prior_coef"))
+    source, remark = facts.settings.source("prior_coef"), _without_effect(facts)
+    yield Quantity("prior_coef", "prior_coef", coefficient, 1.0, source, remark=remark)
     dims = facts.tasks.action_dims
     factors = _one_or_all([a / REFERENCE_DIMS for a in dims])
     state = facts.state("prior-norm")
@@ -155,6 +156,13 @@ def _prior(facts: Facts) -> Iterator[Quantity]:
     example = "" if dims else f"for A=21: {show(21 / REFERENCE_DIMS)} in the reference"
     yield Quantity("prior_factor", "factor of the prior term", here, factors, known, formula, "A/61", example)
     yield _prior_weight(facts, coefficient)
+
+
+def _without_effect(facts: Facts) -> str:
+    if not facts.agent.prior_is_zero:
+        return ""
+    readers = " and ".join(facts.agent.prior_readers)
+    return f"It is read in {readers} alone, where the prior loss is 0 online: no effect until another loss reads it."
 
 
 def _prior_weight(facts: Facts, coefficient: float | None) -> Quantity:
@@ -213,9 +221,11 @@ def _annealing(facts: Facts) -> Iterator[Quantity]:
     state = facts.state("plan-anneal")
     here = {State.APPLIED: final, State.AVAILABLE: start + final}.get(state)
     how = f"constraint_start_step={show(start)}; constraint_final_step={show(final)} is where it is meant to end"
+    remark = ""
     if facts.settings.get("constrained_planning") in (False, 0) and "constrained_planning" in facts.settings.found:
         how += "; off with constrained_planning=" + str(facts.settings.get("constrained_planning"))
-    yield Quantity("annealing_end", "end of the planner's annealing", here, final, how)
+        remark = "It has no effect with constrained_planning off."
+    yield Quantity("annealing_end", "end of the planner's annealing", here, final, how, remark=remark)
 
 
 def _target(facts: Facts) -> Quantity:

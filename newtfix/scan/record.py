@@ -6,9 +6,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from newtfix.model import Place
+from newtfix.model import Place, Quantity
 from newtfix.scan.document import ERRATA
-from newtfix.scan.facts import Quantity
 from newtfix.scan.survey import Finding, Gap, Survey
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from newtfix.code.syntax import parse
 from newtfix.errors import Refused
 from newtfix.files.write import is_interrupted
-from newtfix.model import EditReport, Patch, PatchReport, Place, Severity, State
+from newtfix.model import EditReport, Patch, PatchReport, Place, Quantity, Severity, State
 from newtfix.newt.roles import Found, find_roles, outline, without_rivals
 from newtfix.scan.behaviour import AgentCode, TrainerCode, read_agent, read_trainer
-from newtfix.scan.consequences import consequence
+from newtfix.scan.consequences import Known, consequence
 from newtfix.scan.document import Item, items, loss_lines, summary
 from newtfix.scan.evaluate import ClassCode, class_code
-from newtfix.scan.facts import Facts, Quantity
+from newtfix.scan.facts import Facts
 from newtfix.scan.numbers import numbers
 from newtfix.scan.settings import Setting, read_settings
 from newtfix.scan.tasks import Tasks, read_tasks, with_derived
@@ -115,8 +115,10 @@ def survey(session: Session, arguments: Sequence[str]) -> Survey:
     states = {name: report.state for name, report in found.items()}
     facts = Facts(settings, tasks, _trainer(sources, roles), _agent(sources, roles), states)
     quantities = numbers(facts)
-    findings = tuple(_finding(session, session.patches[name], one, facts, quantities) for name, one in found.items())
-    used = {name: settings.found[name] for name in _TELLING if settings.get(name) is not None}
+    known = Known(facts, quantities)
+    findings = tuple(_finding(session, session.patches[name], one, known) for name, one in found.items())
+    telling = dict.fromkeys((*_TELLING, *known.asked))
+    used = {name: settings.found[name] for name in telling if settings.get(name) is not None}
     said = (*session.notes, *notes, *settings.notes, *tasks.notes)
     listed = items(facts, quantities, _places(facts, findings, sources, roles))
     return Survey(session.target, findings, quantities, tasks, used, said, listed, tuple(summary(facts, quantities)))
@@ -144,7 +146,7 @@ def _places(
     return found
 
 
-# Settings that numbers or sentences of a report depend on.
+# Settings that numbers of a report depend on; those that sentences ask for come behind them.
 _TELLING = (
     *("task", "num_envs", "world_size", "episode_length", "action_dim", "seeding_coef", "utd", "batch_size"),
     *("prior_coef", "rho", "horizon", "tau", "compile", "num_q", "eval_freq", "eval_episodes"),
@@ -180,9 +182,7 @@ def _agent(sources: Mapping[str, str], roles: Mapping[str, Found]) -> AgentCode:
     return read_agent(sources, roles["agent"]) if "agent" in roles else AgentCode(ClassCode())
 
 
-def _finding(
-    session: Session, patch: Patch, report: PatchReport, facts: Facts, quantities: Mapping[str, Quantity]
-) -> Finding:
+def _finding(session: Session, patch: Patch, report: PatchReport, known: Known) -> Finding:
     state = report.state
     shown_gaps = {State.PARTIAL: _INCOMPLETE, State.DRIFTED: _INCOMPLETE, State.AVAILABLE: (State.DRIFTED,)}
     return Finding(
@@ -193,7 +193,7 @@ def _finding(
         nearest=nearest_place(report) if state is State.DRIFTED else "",
         there=tuple(e.edit for e in report.edits if state is State.PARTIAL and e.state is State.APPLIED and e.places),
         gaps=tuple(_gaps(edit for edit in report.edits if edit.state in shown_gaps.get(state, ()))),
-        consequence=consequence(patch, state, facts, quantities),
+        consequence=consequence(patch, state, known),
     )
 
 

@@ -8,9 +8,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from newtfix import report
-from newtfix.model import State
+from newtfix.model import Quantity, State, Value, show
 from newtfix.scan.document import ERRATA, Item
-from newtfix.scan.facts import Quantity, Value, show
 from newtfix.scan.survey import FOUND, Finding, Gap, Survey
 
 _WIDEST = 100

@@ -11,8 +11,9 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
+from newtfix.model import Unobservable
 from newtfix.verify.fakes import Acted, Env
-from newtfix.verify.subject import ACTION_DIM, TRUE_ACTION_DIM, Unobservable
+from newtfix.verify.subject import ACTION_DIM, TRUE_ACTION_DIM
 
 _ACTING = ("forward", "act", "select_action", "__call__")
 _MEAN_NAMES = ("mu", "mean", "action_mean", "pi_mean", "plan_mean")

@@ -9,8 +9,9 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from newtfix.model import Unobservable
 from newtfix.verify.fakes import OBS_DIM, Env, Key, keys_of
-from newtfix.verify.subject import HORIZON, Unobservable
+from newtfix.verify.subject import HORIZON
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

@@ -6,18 +6,19 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from newtfix.errors import TreeError
 from newtfix.files import inside
 from newtfix.files.tree import Tree
+from newtfix.model import Observation, Patch, unseen
 from newtfix.newt.roles import Found, find_roles
 from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.running import Importable, end_confined, importable, last_words, start_confined
-from newtfix.verify.observation import Observation, read, unseen
+from newtfix.verify.observation import read
 
 _PROBE_LIMIT = 180.0  # seconds that one probe may take; most take less than one on a core of their own
 _START_LIMIT = 120.0  # and the import of torch and of the tree
@@ -45,7 +46,7 @@ class Seen:
     notes: tuple[str, ...]
 
 
-def observe(tree: Tree, patches: Sequence[str], limits: Limits | None = None) -> Seen:
+def observe(tree: Tree, patches: Mapping[str, Patch], limits: Limits | None = None) -> Seen:
     """What the tree's own classes do about each of the patches. Raises TreeError if there is no newt-style tree."""
     limits = limits or Limits()
     roles = find_roles(tree.sources)
@@ -54,7 +55,8 @@ def observe(tree: Tree, patches: Sequence[str], limits: Limits | None = None) ->
     with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
         folder = Path(name)
         job = job_of(tree, roles, found, limits)
-        return _observe_all(folder, job, list(patches), Process(folder, found), limits)
+        probes = {name: (patch.probes_in, patch.probes) for name, patch in patches.items()}
+        return _observe_all(folder, job, probes, Process(folder, found), limits)
 
 
 def job_of(tree: Tree, roles: Mapping[str, Found], found: Importable, limits: Limits) -> dict[str, Any]:
@@ -73,7 +75,9 @@ def _module(file: str, package: str) -> str:
     return ".".join((package, *parts) if package else parts)
 
 
-def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process: Process, limits: Limits) -> Seen:
+def _observe_all(
+    folder: Path, job: dict[str, Any], patches: Mapping[str, tuple[str, str]], process: Process, limits: Limits
+) -> Seen:
     """Start processes, each where the one before ended, until every patch has been looked at."""
     observations: list[Observation] = []
     notes: list[str] = []
@@ -87,11 +91,12 @@ def _observe_all(folder: Path, job: dict[str, Any], patches: list[str], process:
             observations += [read(one) for one in line.get("observations", ())]
             notes += [note for note in line.get("notes", ()) if note not in notes]
         done = {line["done"] for line in lines if "done" in line}
-        patches = [name for name in patches if name not in done]
+        patches = {name: probes for name, probes in patches.items() if name not in done}
         begun = [line["begun"] for line in lines if line.get("begun") in patches]
-        lost = begun[-1:] if begun and time.monotonic() < deadline else patches
-        observations += [unseen(name, ended or "nothing was said about it") for name in lost]
-        patches = [name for name in patches if name not in lost]
+        lost = begun[-1:] if begun and time.monotonic() < deadline else list(patches)
+        reason = unseen(ended or "nothing was said about it")
+        observations += [replace(reason, patch=name) for name in lost]
+        patches = {name: probes for name, probes in patches.items() if name not in lost}
     return Seen(tuple(observations), tuple(notes))
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from newtfix.model import Unobservable
 from newtfix.parity.pinned import Pinned
-from newtfix.verify.subject import HORIZON, Unobservable
+from newtfix.verify.subject import HORIZON
 from newtfix.verify.updates import Rig, Update
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

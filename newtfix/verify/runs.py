@@ -13,10 +13,11 @@ import torch
 from tensordict import TensorDictBase
 from torch import Tensor
 
+from newtfix.model import Unobservable
 from newtfix.parity.standin import place_in_tree
 from newtfix.verify.answers import Answers
 from newtfix.verify.fakes import OBS_DIM, Env, Key, Log, Metrics, Transition, keys_of
-from newtfix.verify.subject import ACTION_DIM, Subject, Unobservable, words
+from newtfix.verify.subject import ACTION_DIM, Subject, words
 
 CPU = torch.device("cpu")
 _EVALUATIONS = ("eval", "evaluate")  # what trees call their evaluation

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from newtfix.model import Unobservable
 from newtfix.parity.standin import StandIns, place_in_tree
 from newtfix.verify.fakes import OBS_DIM
 from newtfix.verify.standins import install
@@ -75,10 +76,6 @@ _SIZES: Mapping[str, Any] = {
 }
 # Set only where a tree has them: what patches bring, switched off where another patch is looked at.
 _IF_THERE: Mapping[str, Any] = {"dropout": 0.0, "eval_pi": False, "eval_value": False}
-
-
-class Unobservable(Exception):
-    """The tree makes it impossible to look at this: why."""
 
 
 class Subject:
@@ -161,6 +158,18 @@ class Subject:
         model = self.model(cfg)
         agent = make(cls, {"model": model, "cfg": cfg, "config": cfg, "world_model": model})
         return agent
+
+    def run(self, lengths: Sequence[int], *, steps: int, settings: Mapping[str, Any] | None = None) -> Any:
+        """What happened in a run of the trainer to step `steps`, around an agent that never learns."""
+        from newtfix.verify.runs import run
+
+        return run(self, lengths, steps, settings=settings)
+
+    def plan(self, agent: Any) -> Any:
+        """What an agent answers to the trainer's own call, while it explores."""
+        from newtfix.verify.asking import ask, own_call
+
+        return ask(agent, own_call(self))
 
     def buffer(self, cfg: Any, overrides: Mapping[str, Any] | None = None) -> Any:
         return make(derived(self.cls("buffer"), overrides or {}), buffer_arguments(cfg))

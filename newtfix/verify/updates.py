@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from newtfix.model import Unobservable
 from newtfix.verify.batches import expected, tensors
 from newtfix.verify.runs import CPU, Run, run
-from newtfix.verify.subject import HORIZON, LATENT_DIM, Subject, Unobservable, randomise, seed
+from newtfix.verify.subject import HORIZON, LATENT_DIM, Subject, randomise, seed
 
 LENGTHS = (8, 8, 8, 8)
 _ROUND = sum(LENGTHS)

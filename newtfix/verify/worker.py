@@ -11,16 +11,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from newtfix.model import Observation, Unobservable, judged, unseen
 from newtfix.parity.standin import place_in_tree
-from newtfix.verify.observation import NO_PROBE, Observation, judged, unseen
-from newtfix.verify.probes import PROBES
-from newtfix.verify.subject import Subject, Unobservable, seed, words
+from newtfix.patch import file
+from newtfix.verify.observation import NO_PROBE
+from newtfix.verify.subject import Subject, seed, words
 from newtfix.verify.world import without_cuda
 
 
@@ -36,9 +38,10 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with without_cuda():
         subject = Subject(Path(job["root"]), job["modules"], job["classes"], job["files"], job["sources"])
-        for patch in job["patches"]:
-            found = observe(subject, patch, float(job["limit"]), partial(say, begun=patch))
-            say(observations=[one.as_dict() for one in found], notes=subject.notes, done=patch)
+        for patch, (where, text) in job["patches"].items():
+            found = observe(subject, where, text, float(job["limit"]), partial(say, begun=patch))
+            told = [replace(one, patch=patch).as_dict() for one in found]
+            say(observations=told, notes=subject.notes, done=patch)
     say(end=True)
 
 
@@ -49,15 +52,19 @@ class Diary:
         self._path = path
 
     def __call__(self, **entry: Any) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        with self._path.open("a", encoding="utf-8") as diary:
+            diary.write(json.dumps(entry) + "\n")
 
 
-def observe(subject: Subject, patch: str, limit: float, begin: Callable[[], None]) -> list[Observation]:
-    """All observations about one patch; what went wrong is one of them. Each probe begins with `begin`."""
-    probes = PROBES.get(patch)
-    if probes is None:
-        return [unseen(patch, NO_PROBE)]
+def observe(subject: Subject, where: str, text: str, limit: float, begin: Callable[[], None]) -> list[Observation]:
+    """All observations by the probes in a text; what went wrong is one of them. Each probe begins with `begin`."""
+    if not text:
+        return [unseen(NO_PROBE)]
+    begin()
+    try:
+        probes = file.probes(file.run(Path(where), text.encode("latin-1")))
+    except (Exception, SystemExit) as problem:
+        return [unseen(f"{where} cannot be loaded: {type(problem).__name__}: {problem}")]
     found: list[Observation] = []
     for probe in probes:
         begin()
@@ -66,24 +73,24 @@ def observe(subject: Subject, patch: str, limit: float, begin: Callable[[], None
             with _alarm(limit):
                 found += probe(subject)
         except Unobservable as problem:
-            found.append(unseen(patch, str(problem)))
+            found.append(unseen(str(problem)))
         except TookTooLong as problem:
             where = place_in_tree(problem, subject.root)
-            found.append(unseen(patch, f"it took more than {limit:g} s" + (f" ({where})" if where else "")))
+            found.append(unseen(f"it took more than {limit:g} s" + (f" ({where})" if where else "")))
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # a tree may call exit()
             traceback.print_exc()
-            found.append(_crash(patch, problem, subject.root))
-    return found or [unseen(patch, "its probes found nothing to look at")]
+            found.append(_crash(problem, subject.root))
+    return found or [unseen("its probes found nothing to look at")]
 
 
-def _crash(patch: str, problem: BaseException, root: Path) -> Observation:
+def _crash(problem: BaseException, root: Path) -> Observation:
     """An error that ended a probe: where the tree's own code reads a name that it never set, that is what it does."""
     said = words(problem, root)
     if isinstance(problem, NameError) and place_in_tree(problem, root, innermost=True):
-        return judged(patch, "all of it", "no error", said)
-    return unseen(patch, said)
+        return judged("all of it", "no error", said)
+    return unseen(said)
 
 
 @contextmanager

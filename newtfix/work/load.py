@@ -9,14 +9,13 @@ import ast
 import difflib
 import inspect
 import re
-import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from newtfix.errors import PatchError
@@ -24,6 +23,7 @@ from newtfix.files import inside, kept
 from newtfix.match.holes import HOLE, dedented, encoded, kind_of
 from newtfix.model import Add, Edit, Patch, Shape, Where
 from newtfix.newt.roles import ROLES
+from newtfix.patch.file import CONSEQUENCE, beside, is_patch, probes, run
 from newtfix.patch.order import in_order
 
 _LIMIT = 4 * inside.MEBIBYTE
@@ -48,8 +48,8 @@ def load_patches(
     patches: dict[str, Patch] = {}
     known = contents or {}
     for directory in directories:
-        for path, content in _patch_files(directory, known.get(directory)):
-            patch = _load(path, content)
+        for path, content, own in _patch_files(directory, known.get(directory)):
+            patch = _load(path, content, own)
             if patch.id in patches:
                 raise PatchError(
                     f"two patches have the id {patch.id!r}",
@@ -75,45 +75,31 @@ def _must_have_what_it_requires(patch: Patch, patches: Iterable[str]) -> None:
             )
 
 
-def _patch_files(directory: Path, known: Mapping[str, bytes] | None) -> Iterator[tuple[Path, bytes]]:
-    """The files of a folder that are patches, in the order of their names."""
-    if known is not None:
-        yield from ((directory / name, known[name]) for name in sorted(known) if is_patch_name(name))
-        return
-    if not directory.is_dir():
+def _patch_files(directory: Path, known: Mapping[str, bytes] | None) -> Iterator[tuple[Path, bytes, bytes | None]]:
+    """The files of a folder that are patches, in the order of their names, with those of their probes beside them."""
+    if known is None and not directory.is_dir():
         raise PatchError(f"there is no folder of patches {directory}", hint="It is named by --patches.")
-    for path in sorted(directory.glob("*.py")):
-        if is_patch_name(path.name):
-            try:
-                yield path, inside.read_named(path, _LIMIT)
-            except OSError as problem:
-                raise PatchError(f"{path} cannot be read: {problem.strerror or problem}") from problem
+    names = {path.name for path in directory.glob("*.py")} if known is None else known.keys()
+    for name in sorted(names):
+        if is_patch(name, names):
+            own = beside(name) if beside(name) in names else ""
+            yield directory / name, _content(directory / name, known), _content(directory / own, known) if own else None
 
 
-def is_patch_name(name: str) -> bool:
-    """Whether a file of a folder of patches is one; those that begin with _ are for the others to use."""
-    return name.endswith(".py") and "/" not in name and not name.startswith("_")
-
-
-def _run(path: Path, content: bytes) -> dict[str, Any]:
-    """The names that a patch file defines. No byte code is written beside it."""
-    module = ModuleType("newtfix_patch_file")
-    module.__file__ = str(path)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.modules[module.__name__] = module
+def _content(path: Path, known: Mapping[str, bytes] | None) -> bytes:
+    if known is not None:
+        return known[path.name]
     try:
-        exec(compile(content, str(path), "exec"), module.__dict__)
-    finally:
-        del sys.modules[module.__name__]
-        sys.dont_write_bytecode = before
-    return module.__dict__
+        return inside.read_named(path, _LIMIT)
+    except OSError as problem:
+        raise PatchError(f"{path} cannot be read: {problem.strerror or problem}") from problem
 
 
-def _load(path: Path, content: bytes) -> Patch:
+def _load(path: Path, content: bytes, own: bytes | None) -> Patch:
     if not _NAME.fullmatch(path.stem):
         raise PatchError(f"{path} has no name for a patch", hint="Name it like this: my_patch.py")
     try:
-        namespace = _run(path, content)
+        namespace = run(path, content)
     except (Exception, SystemExit) as problem:
         said = f"{type(problem).__name__}: {getattr(problem, 'msg', None) or problem}"
         raise PatchError(f"{path} cannot be loaded: {said}", where=_line(path, problem)) from problem
@@ -123,11 +109,15 @@ def _load(path: Path, content: bytes) -> Patch:
             f"{path} defines no PATCH record",
             hint="A patch file assigns PATCH = Patch(...); files whose names begin with _ are not read as patches.",
         )
+    there = own if own is not None else content if probes(namespace) else b""
     return replace(
         patch,
         id=path.stem.replace("_", "-"),
         doc=inspect.cleandoc(namespace.get("__doc__") or ""),
         origin=str(path),
+        consequence=namespace.get(CONSEQUENCE),
+        probes=there.decode("latin-1"),
+        probes_in=str(path if own is None else path.with_name(beside(path.name))),
     )
 
 
@@ -186,6 +176,8 @@ def _hints(kind: type) -> dict[str, Any]:
 @cache
 def _is_a(hint: Any) -> Callable[[Any], bool]:
     """What tells whether a value is of a type."""
+    if get_origin(hint) is Callable:
+        return callable
     inner = [_is_a(one) for one in get_args(hint) if one is not Ellipsis]
     if get_origin(hint) is tuple:
         return lambda value: isinstance(value, tuple) and all(map(inner[0], value))

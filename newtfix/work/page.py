@@ -234,6 +234,15 @@ def index(patches: Mapping[str, Patch]) -> str:
     )
 
 
+def overview(patches: Mapping[str, Patch]) -> str:
+    """README.md's table of patches, in their order."""
+    defect = {patch.id: " defect" for patch in patches.values() if patch.kind == "defect"}
+    rows = tuple(
+        (f"`{name}`", patch.severity.value + defect.get(name, ""), patch.changes) for name, patch in patches.items()
+    )
+    return markdown([Block("table", rows=(("id", "severity", "what it changes"), *rows))])
+
+
 def all_pages(patches: Mapping[str, Patch], sources: Mapping[str, str]) -> dict[str, str]:
     """The text of every page by its file name, the index included.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from newtfix.model import NOT_OBSERVED, OTHER
 from newtfix.verify.choices import choices, named
-from newtfix.verify.observation import NOT_OBSERVED, OTHER
 from newtfix.verify.subject import Subject
 from newtfix.verify.worker import observe
 
@@ -82,9 +82,9 @@ def test_a_name_that_a_tree_never_sets_is_what_it_does(
 ) -> None:
     file = tmp_path / "agent.py"
     file.write_text(f"def act():\n    {body}\n")
-    scope: dict[str, Any] = {}
-    exec(compile(file.read_text(), str(file), "exec"), scope)
-    monkeypatch.setattr("newtfix.verify.worker.PROBES", {"mine": (lambda subject: scope["act"](),)})
-    found = observe(SimpleNamespace(root=tmp_path), "mine", 60.0, lambda: None)  # type: ignore[arg-type]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "agent", raising=False)
+    probe = "def probe(tree):\n    import agent\n    return agent.act()\n"
+    found = observe(SimpleNamespace(root=tmp_path), "mine.py", probe, 60.0, lambda: None)  # type: ignore[arg-type]
     assert [one.verdict for one in found] == [verdict]
     assert "agent.py:2" in found[0].observed

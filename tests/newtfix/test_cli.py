@@ -26,7 +26,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def builtin_names() -> list[str]:
-    return sorted(path.stem.replace("_", "-") for path in builtin_patches().glob("[!_]*.py"))
+    """The files that are patches, those with probes left out."""
+    stems = {path.stem for path in builtin_patches().glob("[!_]*.py")}
+    beside = {f"{stem}_probe" for stem in stems}
+    return sorted(stem.replace("_", "-") for stem in stems - beside)
 
 
 class Result(NamedTuple):
@@ -95,7 +98,7 @@ def test_help_and_list_are_quick_and_import_no_torch(tmp_path: Path) -> None:
 
 
 def test_list(newtfix: Run) -> None:
-    names = {path.stem.replace("_", "-") for path in builtin_patches().glob("[!_]*.py")}
+    names = set(builtin_names())
     listed = newtfix("list", "--json").json
     assert listed["schema"] == 1
     assert {one["id"] for one in listed["patches"]} == names

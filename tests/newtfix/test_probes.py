@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,19 +13,25 @@ import torch
 from trees import PATCHES, patched
 
 from newtfix.files.tree import read_tree
+from newtfix.model import AS_PATCHED, DISCREPANCY, Observation
 from newtfix.newt.roles import find_roles
+from newtfix.patch.file import probes, run
 from newtfix.running import importable
 from newtfix.verify.launch import Limits, job_of
-from newtfix.verify.observation import AS_PATCHED, DISCREPANCY, verdict_of
-from newtfix.verify.probes import PROBES
+from newtfix.verify.observation import verdict_of
 from newtfix.verify.subject import Subject, seed
 from newtfix.verify.world import without_cuda
 
-CASES = [(patch, probe.__name__) for patch, probes in PROBES.items() for probe in probes]
+PROBES = {name: probes(run(Path(patch.probes_in), patch.probes.encode("latin-1"))) for name, patch in PATCHES.items()}
+CASES = [(patch, probe) for patch, found in PROBES.items() for probe in found]
+TREES = {"before": frozenset[str](), "after": frozenset(PATCHES)}
 # What an unpatched tree does rightly, or cannot do without a patch's settings.
 ALSO_UNPATCHED = {
-    *("answers", "callers", "stored", "handed_on", "demos"),
-    *("seeding_rows", "experienced", "burst_setting", "dropout_while_training"),
+    *(("planner-stats", f"probe_{what}") for what in ("answers", "callers", "stored", "handed_on", "demos")),
+    ("seeding", "probe_rows"),
+    ("mu-std", "probe_experienced"),
+    ("burst", "probe_setting"),
+    ("q-dropout", "probe_while_training"),
 }
 
 
@@ -57,27 +63,29 @@ def imported(folder: Path, name: str, patches: frozenset[str]) -> Iterator[Subje
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, str, str], str]:
-    """The verdict of each probe, unpatched and patched: the runs of one tree are shared by its probes."""
-    found = {}
-    for name, patches in (("probed_before", frozenset[str]()), ("probed_after", frozenset(PATCHES))):
-        with imported(tmp_path_factory.mktemp("probes"), name, patches) as subject:
-            for patch, probes in PROBES.items():
-                for probe in probes:
-                    seed(0)
-                    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                        found[bool(patches), patch, probe.__name__] = verdict_of(probe(subject) or ())
-    return found
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Subject, Subject]]:
+    """newt_base without patches and with all of them: the runs of one tree are shared by its probes."""
+    folder = tmp_path_factory.mktemp("probes")
+    before, after = (imported(folder, f"probed_{when}", ids) for when, ids in TREES.items())
+    with before as unpatched, after as patched_tree:
+        yield unpatched, patched_tree
+
+
+def verdict(probe: Callable[[Subject], list[Observation]], tree: Subject) -> str:
+    seed(0)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return verdict_of(probe(tree) or ())
 
 
 def test_every_patch_has_a_probe() -> None:
-    assert list(PROBES) == list(PATCHES)
+    assert [name for name, found in PROBES.items() if not found] == []
 
 
-@pytest.mark.parametrize(("patch", "probe"), CASES)
+@pytest.mark.parametrize(("patch", "probe"), CASES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_probe_tells_a_patched_tree_from_one_that_is_not(
-    verdicts: dict[tuple[bool, str, str], str], patch: str, probe: str
+    trees: tuple[Subject, Subject], patch: str, probe: Callable[[Subject], list[Observation]]
 ) -> None:
-    assert verdicts[True, patch, probe] == AS_PATCHED
-    if probe not in ALSO_UNPATCHED:
-        assert verdicts[False, patch, probe] == DISCREPANCY
+    before, after = trees
+    assert verdict(probe, after) == AS_PATCHED
+    if (patch, probe.__name__) not in ALSO_UNPATCHED:
+        assert verdict(probe, before) == DISCREPANCY

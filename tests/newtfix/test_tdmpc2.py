@@ -83,8 +83,8 @@ def of(answer: Answer, tree: dict[str, str]) -> set[str]:
     return {name for name, one in told(tree).items() if one.answer is answer}
 
 
-def test_every_built_in_patch_has_an_answer() -> None:
-    assert ITEMS.keys() == PATCHES.keys()
+def test_every_answer_is_about_a_patch() -> None:
+    assert ITEMS.keys() <= PATCHES.keys()
 
 
 def test_the_layout_is_told_by_the_agent_that_acts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from trees import patched
 from typer.testing import CliRunner
 
 from newtfix.cli import app
+from newtfix.model import judged, unseen
 from newtfix.verify import launch
 from newtfix.verify.launch import Seen
-from newtfix.verify.observation import NO_PROBE, judged, unseen
+from newtfix.verify.observation import NO_PROBE
 
 Tree = Callable[..., Path]
 
@@ -43,9 +45,12 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.extend(patches)
         return Seen(
             tuple(
-                judged(name, "weights", "1", "2" if name == "rho" else "1", "2")
-                if name != "my-own"
-                else unseen(name, NO_PROBE)
+                replace(
+                    judged("weights", "1", "2" if name == "rho" else "1", "2")
+                    if name != "my-own"
+                    else unseen(NO_PROBE),
+                    patch=name,
+                )
                 for name in patches
             ),
             (),

@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 from newtfix.cli import app
 from newtfix.errors import TreeError
 from newtfix.files.tree import read_tree
+from newtfix.model import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, Patch, Severity
 from newtfix.verify.callers import calls_of_agents
 from newtfix.verify.launch import Limits, observe
-from newtfix.verify.observation import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, verdicts
+from newtfix.verify.observation import verdicts
 from newtfix.verify.standins import ReplayBuffer, SliceSampler, Storage
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,8 @@ def written(folder: Path, ids: Iterable[str], **edits: tuple[str, str, str]) -> 
 
 
 def seen(tree: Path, ids: Iterable[str], limits: Limits | None = None) -> Any:
-    return observe(read_tree(tree), list(ids), limits).observations
+    known = {name: PATCHES.get(name) or Patch("without a probe", Severity.MINOR, ()) for name in ids}
+    return observe(read_tree(tree), known, limits).observations
 
 
 def verify(tree: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -156,7 +158,7 @@ def test_probes_that_hang_or_end_the_process_leave_the_others(tmp_path):
 def test_a_folder_without_a_tree_is_an_error(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\n")
     with pytest.raises(TreeError, match="no newt-style tree"):
-        observe(read_tree(tmp_path), ["burst"])
+        observe(read_tree(tmp_path), {"burst": PATCHES["burst"]})
     assert verify(tmp_path)[0] == 4
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from newtfix.model import Unobservable
 from newtfix.verify.fakes import Log
 from newtfix.verify.runs import Clock
-from newtfix.verify.subject import Subject, Unobservable, seed, words
+from newtfix.verify.subject import Subject, seed, words
 from newtfix.verify.training.tasks import Tasks, UnknownTask, single, sizes
 from newtfix.verify.worker import Diary
 from newtfix.verify.world import without_cuda

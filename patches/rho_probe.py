@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from newtfix.model import Observation, Unobservable, decided, judged
 from newtfix.parity.pinned import Pinned
 from newtfix.verify.batches import observations
 from newtfix.verify.choices import choices, named
-from newtfix.verify.observation import Observation, decided, judged
 from newtfix.verify.oracle import recompute
-from newtfix.verify.subject import HORIZON, Subject, Unobservable
+from newtfix.verify.subject import HORIZON, Subject
 from newtfix.verify.updates import Rig, Update
 
 _RHO = 0.5
@@ -21,7 +21,7 @@ _PARTS = ("consistency", "reward", "value")
 _SCALES = (0.25, 1.0)  # far apart, and both below any threshold
 
 
-def rho(subject: Subject) -> list[Observation]:
+def probe(subject: Subject) -> list[Observation]:
     """The weights that the agent holds, and each of the model's losses by itself."""
     rig = Rig(subject, {"rho": _RHO})
     found = [_held(rig)]
@@ -43,7 +43,7 @@ def _held(rig: Rig) -> Observation:
     wanted, unpatched, seen = (
         ", ".join(f"{float(w):.4g}" for w in weights[:HORIZON]) for weights in (_powers(HORIZON), normalised, held)
     )
-    return judged("rho", "temporal weights", wanted, seen, unpatched)
+    return judged("temporal weights", wanted, seen, unpatched)
 
 
 def _loss(rig: Rig, part: str, subject: Subject) -> Observation:
@@ -62,7 +62,7 @@ def _weighed(what: str, seen: float, candidates: list[Tensor]) -> Observation:
     means = [value / HORIZON for value in newts]
     good, bad = (any(_near(seen, value) for value in values) for values in (averaged, [*newts, *means]))
     expected = f"{averaged[0]:.6g}"
-    return decided("rho", what, expected, expected if good else f"{seen:.6g}", good, bad)
+    return decided(what, expected, expected if good else f"{seen:.6g}", good, bad)
 
 
 def _near(a: float, b: float) -> bool:

@@ -8,18 +8,17 @@ from typing import Any
 
 import torch
 
+from newtfix.model import Observation, Unobservable, decided, judged
 from newtfix.verify.fakes import Acted
-from newtfix.verify.observation import Observation, decided, judged
 from newtfix.verify.runs import Run, go, prepare
-from newtfix.verify.subject import DISCOUNT, TASK, Subject, Unobservable, randomise
+from newtfix.verify.subject import DISCOUNT, TASK, Subject, randomise
 
 _LENGTHS = [6] * 3
 _ROUND = sum(_LENGTHS)
 _KEYS = ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")
-_PATCH = "eval-modes"
 
 
-def eval_modes(subject: Subject) -> list[Observation]:
+def probe(subject: Subject) -> list[Observation]:
     """The second evaluation of a run: who acts in it, and what is logged."""
     cfg = subject.default_config()
     asked = {name: True for name in ("eval_pi", "eval_value") if hasattr(cfg, name)}
@@ -34,7 +33,7 @@ def eval_modes(subject: Subject) -> list[Observation]:
     steps = max(_LENGTHS)
     what = "actions without planner in an evaluation after training has begun (all environments at once)"
     found = [
-        judged(_PATCH, what, f"{steps} times {len(_LENGTHS)}", f"{len(alone)} times {_width(alone)}", "0 times 0"),
+        judged(what, f"{steps} times {len(_LENGTHS)}", f"{len(alone)} times {_width(alone)}", "0 times 0"),
         _logged(lines[-1]),
         _like_scores(lines[-1]),
     ]
@@ -49,14 +48,14 @@ def _width(acted: Sequence[Acted]) -> int:
 def _logged(line: dict[str, Any]) -> Observation:
     seen = [name for name in _KEYS if name in line]
     what = "logged beside the planner's numbers"
-    return judged(_PATCH, what, ", ".join(_KEYS), ", ".join(seen) or "nothing", "nothing")
+    return judged(what, ", ".join(_KEYS), ", ".join(seen) or "nothing", "nothing")
 
 
 def _like_scores(line: dict[str, Any]) -> Observation:
     """newt's table of many tasks sums every key that starts with episode_score and contains a plus."""
     known = f"episode_score+{TASK}"
     alike = [name for name in line if name.startswith("episode_score") and "+" in name and name != known]
-    return judged(_PATCH, "keys that look like a task's planner score", "none", ", ".join(alike) or "none")
+    return judged("keys that look like a task's planner score", "none", ", ".join(alike) or "none")
 
 
 @torch.no_grad()
@@ -87,4 +86,4 @@ def _rewards(made: Run, acted: Acted) -> torch.Tensor:
 def _value(name: str, wanted: float, line: dict[str, Any]) -> Observation:
     seen = float(line.get(name, math.nan))
     good = abs(seen - wanted) <= 1e-4 * max(abs(wanted), 1e-3)
-    return decided(_PATCH, name, f"{wanted:.5g}", f"{wanted:.5g}" if good else f"{seen:.5g}", good, math.isnan(seen))
+    return decided(name, f"{wanted:.5g}", f"{wanted:.5g}" if good else f"{seen:.5g}", good, math.isnan(seen))
