@@ -73,6 +73,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
 Fitting = Annotated[bool, typer.Option("--fitting", help="Those that fit; say why others don't.")]
 Complete = Annotated[bool, typer.Option("--complete", help="Add what is missing of patches there in part.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="With a refusal, print the code that the patch looks for.")]
 Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with edits that git has not got.")]
 
 
@@ -120,9 +121,10 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise _Ended
 
 
-def _run(command: str, as_json: bool, *arguments: Any) -> None:
+def _run(command: str, as_json: bool, *arguments: Any, verbose: bool = False) -> None:
     """Run a command, imported only now; the one place where errors become words and exit codes."""
     report.say_with_error(())
+    report.show_details(wanted=verbose)
     try:
         work: Callable[..., int] = import_module(f"newtfix.commands.{command}").run
         code = work(*arguments)
@@ -191,9 +193,23 @@ def diff(
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Print what applying would change, or, without names, what the tree carries now."""
-    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg, fitting, complete)
+    _run(
+        "diff",
+        as_json,
+        ids or [],
+        everything,
+        tree,
+        patches or [],
+        as_json,
+        stat,
+        svg,
+        fitting,
+        complete,
+        verbose=verbose,
+    )
 
 
 @app.command()
@@ -208,10 +224,11 @@ def apply(
     tree: TreeToPatch = None,
     patches: Patches = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Put patches, and what they require, into the tree: all of them, or none. Edits of your own stay."""
     wish = (commit, fitting, complete, allow_dirty, verify)
-    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish)
+    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish, verbose=verbose)
 
 
 @app.command()
@@ -250,10 +267,11 @@ def export(
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a series of patch files, one per patch, that `git am`, quilt and `patch -p1` take."""
-    wish = (fitting, complete)
-    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json, *wish)
+    others = (relative_to, force, tree, patches or [], as_json, fitting, complete)
+    _run("export", as_json, folder, ids or [], everything, *others, verbose=verbose)
 
 
 @app.command()

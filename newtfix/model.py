@@ -169,6 +169,7 @@ class EditReport:
     expected: str = ""
     found: str = ""
     candidate: Place | None = None
+    code: str = ""  # the condition that does not hold, as the patch has it
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ def test_list(newtfix: Run) -> None:
 
 def test_show(newtfix: Run) -> None:
     shown = newtfix("show", "mu_std").out
-    assert shown.startswith("# mu-std: ") and "## Claim" in shown and "Before:" in shown
-    assert "requires: [planner-stats](planner-stats.md)" in shown
+    assert shown.startswith("# mu-std: ") and "## Claim" in shown and "```diff" in shown
+    assert "requires [planner-stats](planner-stats.md)" in shown
     assert newtfix("show", "mu-std", "--json").json["edits"][0]["role"] == "trainer"
 
 

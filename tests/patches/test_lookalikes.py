@@ -51,16 +51,16 @@ CASES = {
         "trainer.py",
         RANDOM,
         f"{RANDOM}                    action[:, self.cfg.locked] = 0.0\n",
-        "random actions are not what they were when stored",
+        "random actions are changed before they are stored",
     ),
     "actions that are scaled in place": (
         "mu-std",
         "trainer.py",
         RANDOM,
         f"{RANDOM}                    action.mul_(0.5)\n",
-        "random actions are not what they were when stored",
+        "random actions are changed before they are stored",
     ),
-    "hidden layers of another kind": ("q-dropout", "common/layers.py", HIDDEN, LINEAR, "NormedLinear($_, $_) in mlp"),
+    "hidden layers of another kind": ("q-dropout", "common/layers.py", HIDDEN, LINEAR, "`NormedLinear(…)`"),
     "a model that never trains": ("q-dropout", "tdmpc2.py", "        self.model.train()\n", "", "self.model.train()"),
     "networks with normalised weights": (
         "q-ensemble",
@@ -223,7 +223,7 @@ CASES = {
         "        info = dict(consistency_loss",
         "        total_loss = total_loss + (self.rho[:-1] * zs.diff(dim=0).square().mean((1, 2))).sum()\n"
         "        info = dict(consistency_loss",
-        "self.rho in TDMPC2._loss_fn",
+        "the patch does not go with this code of TDMPC2._loss_fn: total_loss = total_loss + ",
     ),
     "a burst at the very step": (
         "burst",
@@ -247,21 +247,21 @@ CASES = {
         "tdmpc2.py",
         "        obs = obs.to(self.device, non_blocking=True)\n",
         "        obs = self.stats.normalize(obs.to(self.device))\n",
-        "obs = $_ in TDMPC2.forward",
+        "code of TDMPC2.forward: obs = self.stats.normalize(",
     ),
     "environments for evaluation alone": (
         "eval-modes",
         "trainer.py",
         "        obs, _ = self.env.reset()\n        episode_reward",
         "        obs, _ = self._others.reset()\n        episode_reward",
-        "self.env.reset() in Trainer.eval",
+        "Trainer.eval has nothing like `… = self.env.reset()`",
     ),
     "actions that are cut for the environments": (
         "eval-modes",
         "trainer.py",
         "            obs, reward, terminated, truncated, info = self.env.step(action)\n            episode_len",
         "            obs, reward, terminated, truncated, info = self.env.step(action[:, :2])\n            episode_len",
-        "self.env.step($_) in Trainer.eval",
+        "code of Trainer.eval: obs, reward, terminated, truncated, info = self.env.step(action[:, :2])",
     ),
     "an encoder of more than observations": (
         "eval-modes",
@@ -318,7 +318,7 @@ CASES = {
         "        info = dict(consistency_loss",
         "        total_loss = total_loss + torch.dot(self.rho[:-1], zs.diff(dim=0).square().mean((1, 2)))\n"
         "        info = dict(consistency_loss",
-        "self.rho in TDMPC2._loss_fn",
+        "the patch does not go with this code of TDMPC2._loss_fn: total_loss = total_loss + ",
     ),
     "a burst in a method of its own": (
         "burst",
@@ -354,14 +354,14 @@ CASES = {
         "trainer.py",
         "            obs, reward, terminated, truncated, info = self.env.step(action)\n            episode_len",
         "            obs, reward, terminated, truncated, info = self._act(action)\n            episode_len",
-        "in Trainer.eval",
+        "code of Trainer.eval: ",
     ),
     "targets of another reward": (
         "eval-modes",
         "tdmpc2.py",
         "        return reward + self.discount[task]",
         "        return self.cfg.reward_scale * reward + self.discount[task]",
-        "in TDMPC2._td_target",
+        "code of TDMPC2._td_target: return self.cfg.reward_scale",
     ),
     "goals that are added to observations": (
         "eval-modes",
@@ -376,7 +376,7 @@ CASES = {
         "common/layers.py",
         "        return self.activated(super().forward(x))\n",
         "        self.dormant = x.abs()\n        return self.activated(super().forward(x))\n",
-        "self.$_ = $_ in NormedLinear.forward",
+        "code of NormedLinear.forward: self.dormant = ",
     ),
     "a rate of dropout that other networks have, too": (
         "q-dropout",
@@ -408,16 +408,16 @@ def test_refused(case: str) -> None:
     tree = variant(sources(), file, (old, new), everywhere=True)
     with pytest.raises(Refused) as refused:
         plan(tree, [patch], PATCHES)
-    assert words in f"{refused.value}\n{refused.value.where}"
+    assert words in f"{refused.value}\n{refused.value.detail}"
 
 
 @pytest.mark.parametrize(
     ("new", "words"),
     [
-        ("\t\t\taction, self._queued = self._queued, action\n", "actions are not what they were when stored"),
+        ("\t\t\taction, self._queued = self._queued, action\n", "actions are changed before they are stored"),
         (
             "\t\t\tmixed = torch.rand(4) < 0.05\n\t\t\taction[mixed] = self.env.rand_act()[mixed]\n",
-            "actions are not what they were when stored",
+            "actions are changed before they are stored",
         ),
     ],
 )
@@ -427,7 +427,7 @@ def test_actions_that_are_not_the_planner_s_for_this_step(new: str, words: str) 
     tree = variant(texts("plain"), "trainer.py", (stepped, new + stepped))
     with pytest.raises(Refused) as refused:
         plan(tree, ["planner-stats"], PATCHES)
-    assert words in f"{refused.value}\n{refused.value.where}"
+    assert words in f"{refused.value}\n{refused.value.detail}"
 
 
 def test_updates_before_the_step_is_stored() -> None:
@@ -465,7 +465,7 @@ def test_plans_that_are_kept_for_some_steps() -> None:
     place = text.index("\t\t", start)
     with pytest.raises(Refused) as refused:
         plan({**texts("plain"), "tdmpc2.py": text[:place] + kept + text[place:]}, ["planner-stats"], PATCHES)
-    assert "return $_ in TDMPC2.plan, which does not go with it" in refused.value.where
+    assert "the patch does not go with this code of TDMPC2.plan: return self._held" in refused.value.where
 
 
 STEPPED = "\t\t\tobs, reward, terminated, truncated, info = self.env.step(action)\n"
@@ -498,7 +498,7 @@ FORKS = {
         "common/buffer.py",
         HALVES,
         f"\t\torder = torch.randperm(4)\n\t\tobs1, action1 = obs1[:, order], action1[:, order]\n{HALVES}",
-        "EnsembleBuffer.sample, which does not go with it",
+        "the patch does not go with this code of EnsembleBuffer.sample: ",
     ),
     "batches with weights": (
         "planner-stats",
@@ -519,28 +519,28 @@ FORKS = {
         "trainer.py",
         STORED,
         f'{STORED}\t\t\t\tself.buffer.add(self._mirrored(_td))\n\t\t\t\t_td["action"] = -_td["action"]\n',
-        "episodes are not what they were when added to the buffer",
+        "episodes are changed before they are added to the buffer",
     ),
     "losses that are averages": (
         "rho",
         "tdmpc2.py",
         AVERAGED,
         f"{AVERAGED}\t\treward_loss = reward_loss / action.shape[0]\n",
-        "which does not go with it",
+        "the patch does not go with this code of ",
     ),
     "values that are averages": (
         "rho",
         "tdmpc2.py",
         AVERAGED,
         f"{AVERAGED}\t\tvalue_loss = value_loss / len(action)\n",
-        "which does not go with it",
+        "the patch does not go with this code of ",
     ),
     "losses that are averaged by a factor": (
         "rho",
         "tdmpc2.py",
         AVERAGED,
         f"{AVERAGED}\t\treward_loss = reward_loss * self._share\n",
-        "which does not go with it",
+        "the patch does not go with this code of ",
     ),
     "episodes that are also written down": (
         "seeding",
@@ -554,35 +554,35 @@ FORKS = {
         "tdmpc2.py",
         ACTS,
         f"{ACTS}\t\tmpc = mpc and step >= self.cfg.seeding_coef * self.cfg.num_envs * self.cfg.episode_length\n",
-        "self.cfg.seeding_coef in TDMPC2, which does not go with it",
+        "the patch does not go with this code of TDMPC2: mpc = mpc and step",
     ),
     "observations that are normalised on the way": (
         "eval-modes",
         "tdmpc2.py",
         PLANS,
         "action = self.plan(self.normalised(obs), ",
-        "self.plan($_, $*_) in TDMPC2.forward, which does not go with it",
+        "the patch does not go with this code of TDMPC2.forward: action = self.plan(",
     ),
     "rewards under another name": (
         "eval-modes",
         "trainer.py",
         STEPPED,
         f"{STEPPED}\t\t\tpaid = symlog(reward)\n",
-        "which does not go with it",
+        "the patch does not go with this code of ",
     ),
     "a policy loss with a term more": (
         "actor-modes",
         "tdmpc2.py",
         POLICY_LOSS,
         f"{POLICY_LOSS}\t\tloss = loss + SMOOTH * pi_action.diff(dim=0).square().mean()\n",
-        "which does not go with it",
+        "the patch does not go with this code of ",
     ),
     "a policy loss in low precision": (
         "actor-modes",
         "tdmpc2.py",
         POLICY_LOSS,
         f"\t\twith torch.autocast('cuda'):\n\t{POLICY_LOSS}",
-        "which does not go with it",
+        "the patch does not go with this code of ",
     ),
 }
 
@@ -594,7 +594,7 @@ def test_what_forks_do_is_not_overwritten(case: str) -> None:
     assert plan(texts("plain"), [patch], PATCHES).after
     with pytest.raises(Refused) as refused:
         plan(tree, [patch], PATCHES)
-    assert words in f"{refused.value}\n{refused.value.where}"
+    assert words in f"{refused.value}\n{refused.value.detail}"
 
 
 def test_settings_in_a_part_of_the_settings_are_no_settings() -> None:
