@@ -77,7 +77,7 @@ class Shape:
     near: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edit:
     """A rewrite of code that is there. Exactly one of `shapes` must match.
 
@@ -98,7 +98,7 @@ class Edit:
     unless: tuple[Where, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Add:
     """New definitions (imports, functions, methods, dataclass fields) in `scope`, after the definition `after`.
 

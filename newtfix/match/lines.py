@@ -8,7 +8,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from newtfix.code.syntax import parse
-from newtfix.code.view.inert import hidden
+from newtfix.code.view import line_of_owner, seen_text
 from newtfix.match.pattern import Path
 from newtfix.match.render import at
 
@@ -23,10 +23,10 @@ def line_of(text: str, module: cst.Module, path: Path) -> int:
     counting through a module takes longer than parsing it.
     """
     statement, known, rest = _innermost(module, path, text)
-    first: int = known.lineno
+    first = line_of_owner(text, known.lineno)
     body = getattr(known, "body", None)
     last = body[0].lineno - 1 if isinstance(body, list) else known.end_lineno
-    if not rest or (first == last and rest[0][0] not in _ELSEWHERE):
+    if not rest or (known.lineno == last and rest[0][0] not in _ELSEWHERE):
         return first
     whole = isinstance(statement, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
     alone = cst.Module([statement if whole else cst.SimpleStatementLine([statement])])
@@ -37,7 +37,7 @@ def line_of(text: str, module: cst.Module, path: Path) -> int:
 def _innermost(module: cst.Module, path: Path, text: str) -> tuple[Any, Any, Path]:
     """The innermost statement on a path, the same in Python's own syntax tree, and the path from there."""
     here: Any = module
-    known: Any = parse(hidden(text))
+    known: Any = parse(seen_text(text))
     block, position = "body", 0
     found: tuple[Any, Any, Path] = here, known, path
     around: Any = ()

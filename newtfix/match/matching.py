@@ -180,22 +180,16 @@ def _match_parts(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     return bound
 
 
-_SAID: dict[int, tuple[cst.CSTNode, list[tuple[str, Any, bool]]]] = {}
-
-
+@cache
 def _said(pattern: cst.CSTNode) -> list[tuple[str, Any, bool]]:
     """The parts that a pattern names, and whether they are plain values; of an attribute first its name."""
-    known = _SAID.get(id(pattern))
-    if known is None:
-        names = reversed(fields_of(type(pattern))) if type(pattern) is cst.Attribute else fields_of(type(pattern))
-        parts = ((name, getattr(pattern, name)) for name in names)
-        said = [
-            (name, part, not (type(part) in SEQUENCES or is_node(type(part))))
-            for name, part in parts
-            if part is not cst.MaybeSentinel.DEFAULT and not unsaid(name, part)
-        ]
-        known = _SAID[id(pattern)] = pattern, said
-    return known[1]
+    names = reversed(fields_of(type(pattern))) if type(pattern) is cst.Attribute else fields_of(type(pattern))
+    parts = ((name, getattr(pattern, name)) for name in names)
+    return [
+        (name, part, not (type(part) in SEQUENCES or is_node(type(part))))
+        for name, part in parts
+        if part is not cst.MaybeSentinel.DEFAULT and not unsaid(name, part)
+    ]
 
 
 def unsaid(field: str, value: Any) -> bool:

@@ -131,7 +131,7 @@ def render_new(template: Pattern, bound: Mapping[str, Any], style: Style) -> lis
 
 def render_statements(template: Pattern, match: Match, matched: Sequence[Any], style: Style) -> list[Any]:
     """The statements that take the place of the `matched` run."""
-    caught = {id(s) for value in match.bindings.values() if isinstance(value, tuple) for s in value}
+    caught = {s for value in match.bindings.values() if isinstance(value, tuple) for s in value}
     pool = list(matched)
     rendered = _reuse(render_new(template, match.bindings, style), pool, caught)
     if rendered and any(matched[0] is left for left in pool) and not any(rendered[0] is m for m in matched):
@@ -203,7 +203,7 @@ class _KeepParts(cst.CSTTransformer):
         return next((mine for mine in self.own if same(mine, original_node)), updated_node)
 
 
-def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list[Any]:
+def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[Any]) -> list[Any]:
     """Put the tree's own statements where the template repeats them.
 
     A compound statement whose header or body the template changes keeps its comments, its layout and its else branch.
@@ -222,10 +222,10 @@ def _reuse(statements: Sequence[Any], pool: list[Any], caught: set[int]) -> list
     return out
 
 
-def _keep_layout(statement: Any, pool: list[Any], caught: set[int], coming: Sequence[Any]) -> Any:
+def _keep_layout(statement: Any, pool: list[Any], caught: set[Any], coming: Sequence[Any]) -> Any:
     """A simple statement that takes the place of another of its kind keeps what stands above and behind that."""
     for mine in pool:
-        if id(mine) in caught or not _supersedes(statement, mine) or any(same(later, mine) for later in coming):
+        if mine in caught or not _supersedes(statement, mine) or any(same(later, mine) for later in coming):
             continue
         _take(pool, mine)
         statement = _with_own_parentheses(statement, mine)
@@ -264,7 +264,7 @@ def _targets(assign: cst.Assign) -> set[str]:
     return {node.value for node in names if isinstance(node, cst.Name)}
 
 
-def _reuse_compound(statement: Any, pool: list[Any], caught: set[int]) -> Any:
+def _reuse_compound(statement: Any, pool: list[Any], caught: set[Any]) -> Any:
     changed = _changed_header(statement, pool, caught)
     if changed is None:
         statement = statement.with_changes(body=_reuse_block(statement.body, statement.body, pool, caught))
@@ -305,11 +305,11 @@ def _own_parameters(new: cst.Parameters, old: cst.Parameters) -> cst.Parameters:
     return new.with_changes(params=[own.get(parameter.name.value, parameter) for parameter in new.params])
 
 
-def _changed_header(statement: Any, pool: list[Any], caught: set[int]) -> Any:
+def _changed_header(statement: Any, pool: list[Any], caught: set[Any]) -> Any:
     """The statement of the pool whose header or body the template changes: not one that it repeats further inside."""
     inside = [node for node in walk(statement) if node is not statement and type(node) is type(statement)]
     for mine in pool:
-        if type(mine) is not type(statement) or id(mine) in caught or not isinstance(mine.body, cst.IndentedBlock):
+        if type(mine) is not type(statement) or mine in caught or not isinstance(mine.body, cst.IndentedBlock):
             continue
         if _same_header(statement, mine) or not any(_same_header(node, mine) for node in inside):
             return mine
@@ -324,7 +324,7 @@ def _same_header(a: Any, b: Any) -> bool:
     return same(a.with_changes(**empty), b.with_changes(**empty))
 
 
-def _reuse_block(block: Any, layout: Any, pool: list[Any], caught: set[int]) -> Any:
+def _reuse_block(block: Any, layout: Any, pool: list[Any], caught: set[Any]) -> Any:
     return layout.with_changes(body=_reuse(block.body, pool, caught))
 
 

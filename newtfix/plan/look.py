@@ -52,9 +52,9 @@ def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | Non
 
 
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
-    if id(edit) not in tree.seen:
-        tree.seen[id(edit)] = edit, _look_at(tree, edit)
-    look: Look = tree.seen[id(edit)][1]
+    if edit not in tree.seen:
+        tree.seen[edit] = _look_at(tree, edit)
+    look: Look = tree.seen[edit]
     return look
 
 

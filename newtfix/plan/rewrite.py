@@ -8,8 +8,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix.code.syntax import words
-from newtfix.code.view import view
-from newtfix.code.view.inert import is_mark
+from newtfix.code.view import is_mark, view
 from newtfix.match import pattern as pat
 from newtfix.match import render
 from newtfix.model import Add
@@ -81,8 +80,8 @@ def _set_in(statements: Sequence[Any]) -> set[str]:
 def _lost(old: Sequence[Any], new: Sequence[Any]) -> list[cst.EmptyLine]:
     """The lines with hidden statements that are in the old code and not in the new."""
     hidden = _hidden_lines(old)
-    kept = {id(line) for line in _hidden_lines(new)} if hidden else set()
-    return [line for line in hidden if id(line) not in kept]
+    kept = set(_hidden_lines(new)) if hidden else set()
+    return [line for line in hidden if line not in kept]
 
 
 def _hidden_lines(statements: Sequence[Any]) -> list[cst.EmptyLine]:
@@ -104,8 +103,8 @@ def _replaces_function(old: Sequence[Any], new: Sequence[Any]) -> bool:
     """Whether a function gets another body: what was hidden in the old one goes with it."""
     if len(old) != 1 or not isinstance(old[0], cst.FunctionDef):
         return False
-    statements = {id(statement) for statement in old[0].body.body}
-    return not any(id(node) in statements for statement in new for node in pat.walk(statement))
+    statements = set(old[0].body.body)
+    return not any(node in statements for statement in new for node in pat.walk(statement))
 
 
 def apply_add(tree: WorkingTree, edit: Add, file: str) -> None:

@@ -26,7 +26,7 @@ class WorkingTree:
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.
         self.known: dict[tuple[Where, ...], Any] = {}
-        self.seen: dict[int, tuple[Edit | Add, Any]] = {}
+        self.seen: dict[Edit | Add, Any] = {}
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
@@ -38,7 +38,7 @@ class WorkingTree:
         self.changed.add(file)
         here = {role for role, found in self.roles.items() if found.file == file}
         self.known = {where: known for where, known in self.known.items() if here.isdisjoint(_roles(where))}
-        self.seen = {key: seen for key, seen in self.seen.items() if here.isdisjoint(_roles_of(seen[0]))}
+        self.seen = {edit: look for edit, look in self.seen.items() if here.isdisjoint(_roles_of(edit))}
 
     def text(self, file: str) -> str:
         return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]

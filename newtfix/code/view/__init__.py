@@ -12,13 +12,13 @@ from functools import lru_cache
 
 import libcst as cst
 
-from newtfix.code.view import inert, shared, spelled
+from newtfix.code.view import contexts, inert, shared, spelled
 
 
 @lru_cache(maxsize=512)
 def view(text: str) -> cst.Module:
-    """The module that patterns are matched against; it has the same lines as `text`."""
-    text = inert.hidden(text)
+    """The module that patterns are matched against; `line_of_owner` tells where its lines are in `text`."""
+    text = seen_text(text)
     names = spelled.names(text)
     around = [] if inert.has_odd_lines(text) else shared.surroundings(text)
     known = [one for one in around if shared.may_be_known(one.key, spelled.holding(names, one.cls, one.name))]
@@ -40,17 +40,32 @@ def view(text: str) -> cst.Module:
     return shared.with_functions(module, seen)
 
 
+def seen_text(text: str) -> str:
+    """The text of what patterns see, but for the names that are spelled out."""
+    return contexts.without(inert.hidden(text))
+
+
+def line_of_owner(text: str, line: int) -> int:
+    """The line of `text` that a line of what patterns see of it is."""
+    return contexts.line_before(inert.hidden(text), line)
+
+
+def is_mark(comment: str) -> bool:
+    """Whether a comment stands for something that patterns don't see."""
+    return inert.is_mark(comment) or contexts.is_mark(comment)
+
+
 def _layout(module: cst.Module) -> tuple[str, str]:
     return module.default_indent, module.default_newline
 
 
 def restored(patched: cst.Module, original: str) -> str:
     """The text that a patched view of `original` stands for."""
-    names = spelled.names(inert.hidden(original))
+    names = spelled.names(seen_text(original))
     back = spelled.Back(names, patched)
 
     def plain(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
         known = shared.plain(function)
         return known if known is not None else back.function(cls, function)
 
-    return inert.shown(shared.with_functions(patched, plain).code)
+    return inert.shown(contexts.around(shared.with_functions(patched, plain).code))

@@ -158,11 +158,11 @@ def _read_names(statements: Iterable[ast.stmt], unused: frozenset[str]) -> Itera
     for statement in statements:
         if _is_inert(statement, unused):
             continue
-        blocks = [id(part) for block in _inner_blocks(statement) for part in block]
+        blocks = [part for block in _inner_blocks(statement) for part in block]
         pending = parts(statement)
         while pending:
             node = pending.pop()
-            if id(node) in blocks or isinstance(node, ast.ExceptHandler):
+            if node in blocks or isinstance(node, ast.ExceptHandler):
                 continue
             if isinstance(node, ast.Name) and node.id in unused:
                 yield node.id

@@ -30,7 +30,7 @@ class _Function:
 
 
 _FUNCTIONS: OrderedDict[Key, _Function] = OrderedDict()
-_BY_NODE: dict[int, _Function] = {}
+_BY_NODE: dict[cst.FunctionDef, _Function] = {}
 _IN_SOME_LAYOUT: set[tuple[Hashable, Hashable]] = set()
 
 
@@ -48,18 +48,18 @@ def remembered(key: Key, plain: cst.FunctionDef, see: Callable[[], cst.FunctionD
     known = _FUNCTIONS.get(key)
     if known is None:
         known = _FUNCTIONS[key] = _Function(plain, see())
-        _BY_NODE[id(known.seen)] = known
+        _BY_NODE[known.seen] = known
         _IN_SOME_LAYOUT.add(key[:2])
         if len(_FUNCTIONS) > _KEPT:
             former, oldest = _FUNCTIONS.popitem(last=False)
-            del _BY_NODE[id(oldest.seen)]
+            del _BY_NODE[oldest.seen]
             _IN_SOME_LAYOUT.discard(former[:2])
     return known.seen
 
 
 def plain(node: cst.FunctionDef) -> cst.FunctionDef | None:
     """How a function that patterns saw stands in the file; None: it is another one by now."""
-    known = _BY_NODE.get(id(node))
+    known = _BY_NODE.get(node)
     return known.plain if known is not None else None
 
 

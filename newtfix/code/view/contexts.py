@@ -1,0 +1,158 @@
+"""Blocks in a context that only reports or times: shown to patterns as if they stood outside, and put back.
+
+The header becomes a comment, the block moves to its indentation, and a comment stands at its end.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+
+from newtfix.code.syntax import dotted, parse, walk
+from newtfix.code.view.inert import has_odd_lines
+from newtfix.errors import Refused
+
+_WITH, _END = "#~with~", "#~end~"
+_MARK = re.compile(rf"^([ \t]*)(?:{_WITH}([ \t]+)~(.*)|({_END})\r?)$")
+_MAYBE = re.compile(r"^[ \t]+with\b", re.MULTILINE)
+_REPORTS = re.compile(
+    r"([\w.]+\.)?(record_function|nullcontext|set_detect_anomaly|detect_anomaly|nvtx\.(range|annotate)|emit_nvtx|profile"
+    r"|\w*(timer|timing|timed|stopwatch|profiler|profiled|time_block))",
+    re.IGNORECASE,
+)
+_WITHOUT_GRADIENTS = re.compile(r"(torch\.)?(no_grad|inference_mode)")
+_TAKES_GRADIENTS = re.compile(r"\bnn\b|\bbackward\b|\bautograd\.grad\b")
+
+
+@lru_cache(maxsize=512)
+def without(text: str) -> str:
+    """`text` with what stands in such blocks outside of them; it has a line more for each block."""
+    if not _MAYBE.search(text) or _WITH in text or _END in text or has_odd_lines(text):
+        return text
+    gradients = _TAKES_GRADIENTS.search(text) is not None
+    while True:
+        try:
+            module = parse(text)
+        except (SyntaxError, ValueError):
+            return text
+        lines = text.split("\n")
+        found = [node for node in walk(module) if isinstance(node, ast.With) and _only_reports(node, gradients)]
+        found = [node for node in found if _has_own_lines(node, lines)]
+        if not found:
+            return text
+        for node in sorted(_innermost(found), key=lambda one: -one.lineno):
+            _take_out(node, lines)
+        text = "\n".join(lines)
+
+
+def around(text: str) -> str:
+    """The text with the blocks in their contexts again. Raises Refused where a patch has torn one apart."""
+    if _WITH not in text and _END not in text:
+        return text
+    out: list[str] = []
+    units: list[tuple[str, str, int]] = []  # indentation of the header, what the block adds to it, lines before it
+    for line in text.split("\n"):
+        mark = _MARK.match(line)
+        inner = "".join(unit for _, unit, _ in units)
+        if mark is None:
+            out.append(_indented(line, units[-1][0], inner) if units and line.strip() else line)
+        elif mark[4] is None:
+            out.append(_indented(f"{mark[1]}{mark[3]}", units[-1][0], inner) if units else f"{mark[1]}{mark[3]}")
+            units.append((mark[1], mark[2], len(out)))
+        elif not units or units[-1][0] != mark[1] or not any(map(_is_code, out[units[-1][2] :])):
+            raise _torn(text)
+        else:
+            units.pop()
+    if units:
+        raise _torn(text)
+    return "\n".join(out)
+
+
+def is_mark(comment: str) -> bool:
+    """Whether a comment stands for the beginning or the end of such a block."""
+    return comment.startswith((_WITH, _END))
+
+
+def line_before(text: str, line: int) -> int:
+    """The line of the owner's text that a line of `without(text)` is."""
+    seen = without(text)
+    return line - sum(_END in one for one in seen.split("\n")[: line - 1]) if seen is not text else line
+
+
+def _is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _indented(line: str, header: str, inner: str) -> str:
+    if not line.startswith(header):
+        raise _torn(line)
+    return f"{header}{inner}{line[len(header) :]}"
+
+
+def _torn(text: str) -> Refused:
+    headers = [mark[3] for mark in map(_MARK.match, text.split("\n")) if mark is not None and mark[3]]
+    return Refused(
+        "a patch would take a block of this tree apart",
+        where="; ".join(headers) or text.strip(),
+        hint="take the block out of that context, or leave the patch out; nothing was written",
+    )
+
+
+def _only_reports(node: ast.With, gradients: bool) -> bool:
+    """Whether what stands in the block means the same outside of it."""
+    for item in node.items:
+        called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
+        name = dotted(called)
+        if item.optional_vars is not None:
+            return False
+        if _REPORTS.fullmatch(name) is None and (gradients or _WITHOUT_GRADIENTS.fullmatch(name) is None):
+            return False
+    return True
+
+
+def _innermost(found: list[ast.With]) -> list[ast.With]:
+    return [node for node in found if not any(one is not node and one in walk(node) for one in found)]
+
+
+def _has_own_lines(node: ast.With, lines: list[str]) -> bool:
+    """Whether the header is a line, the block has lines, and no line of these but the first of a statement is bound."""
+    first, last = node.body[0].lineno, _last_line(node, lines)
+    header, block = lines[node.lineno - 1], lines[node.lineno : last]
+    if not header.rstrip().endswith(":") or first == node.lineno or lines[node.lineno - 2].rstrip().endswith("\\"):
+        return False
+    if any(line.rstrip().endswith("\\") for line in (header, *block)):
+        return False
+    if any(_runs_on(part) for part in walk(node)):
+        return False
+    indent = _indent(lines[first - 1])
+    return all(line.startswith(indent) or not line.strip() for line in block) and node.body[0].col_offset == len(indent)
+
+
+def _last_line(node: ast.With, lines: list[str]) -> int:
+    """Where the block ends, with the ends of blocks within it that were taken out before."""
+    last, inner = node.end_lineno or node.lineno, _indent(lines[node.body[0].lineno - 1])
+    while last < len(lines) and lines[last].rstrip() == f"{inner}{_END}":
+        last += 1
+    return last
+
+
+def _runs_on(node: ast.AST) -> bool:
+    """Whether it is a string that runs over a line's end."""
+    return isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _take_out(node: ast.With, lines: list[str]) -> None:
+    last = _last_line(node, lines)
+    header = lines[node.lineno - 1]
+    outer, inner = _indent(header), _indent(lines[node.body[0].lineno - 1])
+    unit = inner[len(outer) :]
+    lines[node.lineno - 1] = f"{outer}{_WITH}{unit}~{header[len(outer) :]}"
+    for number in range(node.lineno, last):
+        if lines[number].strip():
+            lines[number] = outer + lines[number][len(inner) :]
+    lines.insert(last, f"{outer}{_END}{header[len(header.rstrip()) :].strip(' ')}")
