@@ -6,6 +6,7 @@ import ast
 import itertools
 import os
 import random
+from importlib import import_module
 
 import pytest
 import torch
@@ -162,3 +163,9 @@ def test_a_sample_trains_without_a_nan(ids):
 
 def test_the_base_and_a_copy_without_patches_are_the_same_bytes():
     assert patched(frozenset()) == sources()
+
+
+def test_every_small_patch_has_cases_of_both_kinds() -> None:
+    for name in list(PATCHES)[6:]:
+        module = import_module(f"test_{name.replace('-', '_')}")
+        assert module.REWRITES and module.ALONE

@@ -6,8 +6,11 @@ from math import exp
 
 import pytest
 import torch
+from tables import refused
 from trees import PATCHES, make_trainer, patched, sources
 
+from newtfix import testing
+from newtfix.errors import Refused
 from newtfix.plan.engine import plan
 
 
@@ -59,3 +62,50 @@ def test_a_random_branch_that_sets_no_statistics_at_all_gets_them():
     assert bare != base["trainer.py"]
     after = plan({**base, "trainer.py": bare}, ["mu-std"], PATCHES).after
     assert after["trainer.py"] == patched(frozenset(["mu-std"]))["trainer.py"]
+
+
+def changed(file, *changes):
+    return testing.variant(sources(), file, *changes)
+
+
+def dedent(lines, columns):
+    return "".join(f"{line[columns:]}\n" for line in lines.splitlines())
+
+
+def apply(tree, *ids):
+    return testing.apply(tree, *ids, patches=PATCHES)
+
+
+def test_switches_without_the_random_branch_are_not_those_of_the_collection():
+    both = "                use_mpc = True\n                use_agent = True\n"
+    tree = changed(
+        "trainer.py",
+        (both, "                use_mpc, use_agent = bool(1), bool(1)\n"),
+        ("        results = defaultdict(list)\n", f"        results = defaultdict(list)\n{dedent(both, 8)}"),
+    )  # fmt: skip
+    with pytest.raises(Refused, match="'who-acts'"):
+        apply(tree, "mu-std")
+
+
+RANDOM = "                    action = self.env.rand_act()\n"
+
+
+REFUSED = {
+    "actions that are locked": (
+        "trainer.py",
+        RANDOM,
+        f"{RANDOM}                    action[:, self.cfg.locked] = 0.0\n",
+        "random actions are changed before they are stored",
+    ),
+    "actions that are scaled in place": (
+        "trainer.py",
+        RANDOM,
+        f"{RANDOM}                    action.mul_(0.5)\n",
+        "random actions are changed before they are stored",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str) -> None:
+    refused("mu-std", *REFUSED[case])
