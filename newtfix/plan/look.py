@@ -149,31 +149,38 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
             if there:
                 return Look(state, file, edit.scope, present=tuple(there))
     fitting: list[Look] = []
-    unmet: list[Unmet] = []
+    unmet: list[Unmet | None] = []
     for shape in edit.shapes:
         bound, missing = bind_where(tree, shape.where)
-        if missing is not None or bound is None:
-            unmet += [missing] if missing is not None else []
+        if bound is None or missing is not None:
+            unmet.append(missing)
             continue
         look = _look_shape(shape, root, path, bound)
         if look.state in (State.APPLIED, State.PARTIAL):
             return replace(look, file=file, symbol=edit.scope)
         if look.state is State.AVAILABLE:
             fitting.append(look)
-        elif look.unmet is not None:
-            unmet.append(replace(look.unmet, file=file))
+        unmet.append(look.unmet)
     if len(fitting) > 1:
         fitting = [look for look in fitting if look.shape is not None and not look.shape.fallback] or fitting
     if len(fitting) == 1:
         return replace(fitting[0], file=file, symbol=edit.scope)
-    told = first(unmet)
-    if told is None or (told.path is None and not _begins(edit, root, path)):
-        told = _deviation(edit, file, root, path)
+    told = _told(edit, unmet, file, root, path)
     expected, found = edit.shapes[0].before.strip(), told.words if told else _UNKNOWN
     if len(fitting) > 1:
         told, found = None, f"the patch knows {len(fitting)} forms of this code, and all of them fit"
     state = State.ABSENT if edit.optional and not fitting else State.DRIFTED
     return Look(state, file, edit.scope, expected=expected, found=found, unmet=told)
+
+
+def _told(edit: Edit, unmet: Sequence[Unmet | None], file: str, root: cst.CSTNode, path: pat.Path) -> Unmet | None:
+    """What to say of the conditions that the forms of an edit break; not that one is for trees of another kind."""
+    wanted = {where.pattern for shape in edit.shapes for where in shape.where if not where.absent}
+    broken = [one if one.file else replace(one, file=file) for one in unmet if one is not None]
+    told = first([one for one in broken if one.path is None or one.code not in wanted])
+    if told is None or (told.path is None and not _begins(edit, root, path)):
+        return _deviation(edit, file, root, path) or told or first(broken)
+    return told
 
 
 def _begins(edit: Edit, root: cst.CSTNode, path: pat.Path) -> bool:

@@ -12,6 +12,10 @@ import pytest
 from commands import Result, Run
 
 from newtfix.cli import app
+from newtfix.files.tree import read_tree
+from newtfix.plan.engine import plan
+from newtfix.work.load import load_patches
+from newtfix.work.places import base_tree, builtin_patches
 
 
 @pytest.fixture
@@ -55,3 +59,14 @@ def copy(tmp_path: Path) -> Callable[..., Path]:
         return tree
 
     return make
+
+
+@pytest.fixture(scope="session")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """newt_base with all patches, without newtfix's record."""
+    tree = tmp_path_factory.mktemp("patched") / "tree"
+    shutil.copytree(base_tree(), tree, ignore=shutil.ignore_patterns("__pycache__"))
+    patches = load_patches([builtin_patches()])
+    for file, text in plan(read_tree(tree).sources, patches, patches).after.items():
+        (tree / file).write_bytes(text.encode())
+    return tree

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commands import Run
 
-from newtfix.files.tree import read_tree
-from newtfix.plan.engine import plan
-from newtfix.work.load import load_patches
-from newtfix.work.places import base_tree, builtin_patches
+from newtfix.work.places import base_tree
 
 PLAIN = Path(__file__).parents[1] / "specimens/plain"
 HUMANOID = ("task=humanoid-run", "num_envs=20", "episode_length=250", "action_dim=21")
@@ -114,17 +110,6 @@ def test_what_newtfix_applied_is_not_by_hand(scan: Run, copy: Callable[..., Path
     assert [result.patch(name)["by_hand"] for name in ("prior-coef", "planner-stats", "rho")] == [False, True, False]
     assert result.patch("prior-coef")["evidence"][0]["text"].startswith("prior_coef: Weight = 1.0")
     assert result.json["numbers"]["prior_coef"]["ratio"] == 1
-
-
-@pytest.fixture(scope="module")
-def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """newt_base with all patches, without newtfix's record."""
-    tree = tmp_path_factory.mktemp("patched") / "tree"
-    shutil.copytree(base_tree(), tree, ignore=shutil.ignore_patterns("__pycache__"))
-    patches = load_patches([builtin_patches()])
-    for file, text in plan(read_tree(tree).sources, patches, patches).after.items():
-        (tree / file).write_bytes(text.encode())
-    return tree
 
 
 def test_a_patched_tree_has_the_numbers_of_the_reference(scan: Run, patched: Path) -> None:

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commands import Run
 
-from newtfix.files.tree import read_tree
 from newtfix.newt.roles import Found
-from newtfix.plan.engine import plan
 from newtfix.scan.behaviour import read_agent, read_trainer
 from newtfix.scan.evaluate import Evaluator
-from newtfix.work.load import load_patches
-from newtfix.work.places import base_tree, builtin_patches
-
-
-@pytest.fixture(scope="module")
-def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """newt_base with all patches, without newtfix's record."""
-    tree = tmp_path_factory.mktemp("patched") / "tree"
-    shutil.copytree(base_tree(), tree, ignore=shutil.ignore_patterns("__pycache__"))
-    patches = load_patches([builtin_patches()])
-    for file, text in plan(read_tree(tree).sources, patches, patches).after.items():
-        (tree / file).write_bytes(text.encode())
-    return tree
-
 
 TRAIN = """
 class Trainer:

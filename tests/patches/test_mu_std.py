@@ -83,8 +83,9 @@ def test_switches_without_the_random_branch_are_not_those_of_the_collection():
         (both, "                use_mpc, use_agent = bool(1), bool(1)\n"),
         ("        results = defaultdict(list)\n", f"        results = defaultdict(list)\n{dedent(both, 8)}"),
     )  # fmt: skip
-    with pytest.raises(Refused, match="'who-acts'"):
+    with pytest.raises(Refused, match="'mu-std' does not fit") as refused:
         apply(tree, "mu-std")
+    assert "'who-acts'" in refused.value.detail
 
 
 RANDOM = "                    action = self.env.rand_act()\n"

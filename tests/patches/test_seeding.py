@@ -246,15 +246,16 @@ def test_a_second_spelling_of_the_threshold_is_refused():
     """It would go on to ask newt's question."""
     second = "                self._late = self._step >= 7 * self.cfg.seeding_coef\n"
     tree = changed("trainer.py", ("                # Update agent\n", second + "                # Update agent\n"))
-    with pytest.raises(Refused, match=r"'threshold'(.|\n)*self.cfg.seeding_coef in another place"):
+    with pytest.raises(Refused, match=r"`self\.cfg\.seeding_coef` stands in another place, too: self\._late = "):
         apply(tree, "seeding")
 
 
 def test_an_agent_that_acts_from_the_start_is_not_taken_for_one_that_waits():
     both = "                use_mpc = True\n                use_agent = True\n"
     early = "                use_mpc = self._step >= self.cfg.seeding_coef * self._update_freq\n"
-    with pytest.raises(Refused, match="'who-acts'"):
+    with pytest.raises(Refused, match="'mu-std' does not fit") as refused:
         apply(changed("trainer.py", (both, early + "                use_agent = True\n")), "mu-std")
+    assert "'who-acts'" in refused.value.detail
     waits = early + "                use_agent = self.cfg.finetune or use_mpc\n"
     assert "mu = action.clone()" in apply(changed("trainer.py", (both, waits)), "mu-std")["trainer.py"]
 
