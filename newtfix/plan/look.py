@@ -176,16 +176,14 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
 def _told(edit: Edit, unmet: Sequence[Unmet | None], file: str, root: cst.CSTNode, path: pat.Path) -> Unmet | None:
     """What to say of the conditions that the forms of an edit break; not that one is for trees of another kind."""
     wanted = {where.pattern for shape in edit.shapes for where in shape.where if not where.absent}
-    broken = [one if one.file else replace(one, file=file) for one in unmet if one is not None]
-    told = first([one for one in broken if one.path is None or one.code not in wanted])
-    if told is None or (told.path is None and not _begins(edit, root, path)):
-        return _deviation(edit, file, root, path) or told or first(broken)
-    return told
-
-
-def _begins(edit: Edit, root: cst.CSTNode, path: pat.Path) -> bool:
-    """Whether the code of a shape is there, whatever its conditions."""
-    return any(pat.search(shape.before, root, {}, path) for shape in edit.shapes)
+    told = [
+        (shape, one if one.file else replace(one, file=file))
+        for shape, one in zip(edit.shapes, unmet, strict=True)
+        if one is not None and (one.path is None or one.code not in wanted)
+    ]
+    there = [one for shape, one in told if pat.search(shape.before, root, {}, path)]
+    others = [one for _, one in told if one.path is not None]
+    return first(there) or _deviation(edit, file, root, path) or first(others)
 
 
 def _deviation(edit: Edit, file: str, root: cst.CSTNode, path: pat.Path) -> Unmet | None:
