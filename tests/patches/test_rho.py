@@ -268,3 +268,9 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("rho", *row)
+
+
+def test_the_method_has_one_docstring() -> None:
+    patched = plan(sources(), ["rho"], PATCHES).after["tdmpc2.py"]
+    method = patched[patched.index("    def _mean_over_time(") :].partition("\n\n")[0]
+    assert method.count('"""') == 2 and "weighed by rho^t" in method
