@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from specimens import texts
 from tables import left_alone, name_of, refused, refused_in_plain, rewritten
-from trees import PATCHES, make_cfg, tree
+from trees import PATCHES, make_cfg, sources, tree
 
 from newtfix.errors import Refused
 from newtfix.plan.engine import plan
