@@ -59,7 +59,7 @@ def grant(session: Session, wish: Wish) -> Granted:
         if restored:
             raise _in_the_way(session, restored, problem) from None
         if len(wish.chosen) > 1:
-            hint = f"{problem.hint}\nWith --fitting, those that fit are taken, and it is said why others are not."
+            hint = f"{problem.hint}\n--fitting takes those that fit, and says why others don't."
             raise replace(problem, hint=hint.strip()) from None
         raise
 

@@ -20,7 +20,7 @@ def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequen
     message, hint = f"patch {patch.id!r} does not fit this tree", f"or leave the patch out (newtfix show {patch.id})"
     lines = [_broken(bad)] if bad is not None else []
     if report.state is State.PARTIAL:
-        message = f"patch {patch.id!r} is there in part only"
+        message = f"patch {patch.id!r} is only partly there"
         lines += _parts(examine(tree, patch, places=True)[0])
     if patch.changes:
         lines.append(f"what the patch does: {patch.changes}")

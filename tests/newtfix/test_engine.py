@@ -73,7 +73,7 @@ def test_half_a_fix_is_said() -> None:
         "        self._update_tokens = 0.0\n        self._seed_steps = 1000\n",
     )
     assert inspect(tree, PATCHES)["seeding"].state is State.PARTIAL
-    with pytest.raises(Refused, match="'seeding' is there in part only"):
+    with pytest.raises(Refused, match="'seeding' is only partly there"):
         plan(tree, ["seeding"], PATCHES)
 
 

@@ -322,7 +322,7 @@ def test_a_file_that_is_not_utf8_is_refused_only_where_it_would_be_written(tree:
 def test_all_comes_out_without_the_patches_that_went_in(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     want(tree, "b", "c")
     monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"a": PATCHES["a"]})
-    with pytest.raises(Refused, match="not among the patches at hand: c"):
+    with pytest.raises(Refused, match="not among the known patches: c"):
         want(tree, "c")
     want(tree)
     assert contents(tree) == FILES

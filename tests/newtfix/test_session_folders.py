@@ -159,5 +159,5 @@ def test_a_patch_of_the_record_that_is_not_at_hand_is_named_by_whatever_needs_it
         lambda: compute(session, ("a", "c")),
         lambda: plan_for(session, ("a",), complete=False),
     ):
-        with pytest.raises(Refused, match="not among the patches at hand: a"):
+        with pytest.raises(Refused, match="not among the known patches: a"):
             ask()

@@ -134,7 +134,7 @@ def test_an_unpatched_tree_does_not_do_what_the_patch_promises(patch):
 
 @pytest.mark.parametrize(("name", "patch"), [(n, p) for n, p, answer in PAIRS if answer == HALF])
 def test_what_is_there_in_part_is_refused_unless_it_shall_be_completed(name, patch):
-    with pytest.raises(Refused, match=rf"'{patch}' is there in part only(.|\n)*missing(.|\n)*--complete"):
+    with pytest.raises(Refused, match=rf"'{patch}' is only partly there(.|\n)*missing(.|\n)*--complete"):
         plan(texts(name), [patch], PATCHES)
 
 
