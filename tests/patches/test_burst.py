@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from specimens import texts
+from observed import END, ENVS, LENGTHS, Tree, usual_run
+from specimens import Run, texts
 from tables import refused, refused_in_plain
 from trees import PATCHES, make_trainer, sources
 
@@ -326,3 +327,18 @@ GUARDED_IN_PLAIN = {
 @pytest.mark.parametrize("case", GUARDED_IN_PLAIN)
 def test_guarded_in_plain(case: str) -> None:
     refused_in_plain("burst", *GUARDED_IN_PLAIN[case])
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    first = run.updated[0]
+    assert first in (1000, 2000)
+    assert run.updated.count(first) == first
+    later = [step for step in run.updated if step > first]
+    assert len(later) == int((END + ENVS - first) * 0.05), "tokens earn the updates after it"
+    few = Run(tree.modules, LENGTHS, steps=2100, **tree.settings(burst_updates=7)).train()
+    assert few.updated.count(few.updated[0]) in (7, first)
+    resumed = Run(tree.modules, LENGTHS, steps=6500, start=6000, eval_freq=6000).train()
+    assert 0 < len(resumed.updated) < 50
+    assert max(map(resumed.updated.count, resumed.updated)) <= 3

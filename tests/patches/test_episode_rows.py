@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from observed import Tree
+from specimens import Run
 from tables import left_alone, name_of, rewritten
 from trees import PATCHES, make_trainer, sources, stored_rewards
 
@@ -132,3 +134,13 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("episode-rows", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = Run(tree.modules, [2, 6], steps=40).train()
+    for rows in run.episodes:
+        times = rows["obs"][1:, 2].tolist()
+        assert times == list(range(1, len(times) + 1))
+        assert len(times) == (2, 6)[int(rows["obs"][1, 0])]
+        assert (rows["reward"][2:] - rows["reward"][1:-1] == 2).all()

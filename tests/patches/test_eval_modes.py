@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
-from specimens import texts
+from observed import Tree
+from specimens import Run, texts
 from tables import left_alone, name_of, refused, refused_in_plain, rewritten
 from trees import PATCHES, SilentLogger, make_trainer, sources
 
@@ -342,3 +344,16 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("eval-modes", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = Run(tree.modules, [6] * 4, steps=8, evaluate=True)
+    asked: list[Any] = []
+    run.agent.register_forward_pre_hook(lambda _, args, kwargs: asked.append(kwargs.get("mpc")), with_kwargs=True)
+    run.train()
+    (line,) = (metrics for category, metrics in run.logger.lines if category == "eval")
+    for name in ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value"):
+        assert math.isfinite(line[name])
+    assert asked.count(False) >= 6
+    assert not any(name.startswith("episode_score") and "+" in name for name in line)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from observed import Tree
+from specimens import Run
 from tables import left_alone, name_of, refused, refused_in_plain, rewritten
 from trees import make_trainer
 
@@ -127,3 +129,12 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("first-obs", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = Run(tree.modules, [5, 5], steps=40).train()
+    assert len(run.episodes) == 8
+    for rows in run.episodes:
+        assert rows["obs"][0, 2] == 0
+        assert (rows["obs"][:, 1] == rows["obs"][1, 1]).all()

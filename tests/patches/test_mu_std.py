@@ -6,6 +6,8 @@ from math import exp
 
 import pytest
 import torch
+from observed import END, ENVS, LENGTHS, WIDE, Tree, usual_run
+from specimens import Run
 from tables import refused
 from trees import PATCHES, make_trainer, patched, sources
 
@@ -110,3 +112,24 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str) -> None:
     refused("mu-std", *REFUSED[case])
+
+
+# Here the agent acts after fewer steps than learning starts.
+OWN_THRESHOLD = {"halfway"}
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    threshold = run.acted[0]
+    assert threshold == (1000 if tree.name in OWN_THRESHOLD else run.updated[0])
+    assert run.acted == list(range(threshold, END + 1, ENVS))
+    for rows in run.episodes:
+        row = rows[1:]
+        seed = row["reward"] < threshold
+        assert torch.equal(row["mu"][seed], row["action"][seed])
+        assert torch.allclose(row["std"][seed], torch.tensor(WIDE))
+        assert (row["std"][~seed] < WIDE).all()
+    for early in ({"finetune": True}, {"use_demos": True, "demo_steps": 1}):
+        short = Run(tree.modules, LENGTHS, steps=100, **tree.settings(**early)).train()
+        assert short.acted[0] == 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from observed import Tree
 from tables import left_alone, name_of, refused, refused_in_plain, rewritten
 from trees import tree
 
@@ -124,3 +125,12 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("plan-anneal", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    zero, one = torch.zeros(2, 2), torch.ones(2, 2)
+    for step, weight in ((50, 1.0), (100, 1.0), (150, 0.5), (200, 0.0), (250, 0.0)):
+        mean, std = tree.modules.math.interp_dist(zero, zero, one, one, step, 100, 200)
+        assert torch.allclose(mean, one * weight)
+        assert torch.allclose(std, one * weight)

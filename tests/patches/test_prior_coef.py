@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from observed import Tree
 from tables import left_alone, name_of, rewritten
 from trees import PATCHES, sources, tree
 
@@ -131,3 +132,8 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("prior-coef", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    assert tree.modules.config.Config().prior_coef == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from observed import Tree, ensemble_of
 from specimens import texts
 from tables import left_alone, name_of, refused, rewritten
 from trees import PATCHES, make_cfg, tree
@@ -183,3 +184,14 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("q-dropout", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    assert tree.modules.config.Config().dropout == 0.01
+    both, x = ensemble_of(tree, dropout=0.5)
+    both.train()
+    assert not torch.equal(both(x), both(x))
+    assert torch.equal(both(x, target=True), both(x, target=True))
+    both.eval()
+    assert torch.equal(both(x), both(x))

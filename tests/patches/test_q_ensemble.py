@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from observed import Tree, ensemble_of
 from specimens import texts
 from tables import left_alone, name_of, refused, rewritten
 from torch.overrides import TorchFunctionMode
@@ -367,3 +368,16 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("q-ensemble", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    both, x = ensemble_of(tree, dropout=0.0)
+    expected = torch.stack([network(x) for network in both.online._Qs])
+    calls: list[int] = []
+    for network in both.online._Qs:
+        network.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(both(x), expected, rtol=1e-5, atol=1e-5)
+    assert len(calls) <= 1
+    both(x).square().mean().backward()
+    assert all(p.grad is not None for p in both.online.parameters())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from specimens import texts
+from observed import LENGTHS, Tree, policy_update, stored, usual_run
+from observed import H as OBSERVED_H
+from specimens import make_agent, texts
+from specimens import make_cfg as specimen_cfg
 from tables import left_alone, name_of, refused, refused_in_plain, rewritten
 from trees import PATCHES, make_cfg, sources, tree
 
@@ -274,3 +278,33 @@ def test_the_method_has_one_docstring() -> None:
     patched = plan(sources(), ["rho"], PATCHES).after["tdmpc2.py"]
     method = patched[patched.index("    def _mean_over_time(") :].partition("\n\n")[0]
     assert method.count('"""') == 2 and "weighed by rho^t" in method
+
+
+# What becomes of a loss: sums with normalised weights; a mean with normalised weights; sums with weights as they are.
+SHRINKS = {"consistency_loss": 0.625, "reward_loss": 0.625, "value_loss": 0.625, "pi_loss": 0.625}
+
+
+OTHERWISE = {"inline": {"pi_loss": 1.875}, "halfway": dict.fromkeys(SHRINKS, 1 / 3)}
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    cfg = specimen_cfg(tree.modules, LENGTHS)
+    agent = make_agent(tree.modules, cfg)
+    assert torch.allclose(agent.rho[:OBSERVED_H].flatten(), torch.tensor([1.0, 0.5, 0.25]))
+    done = policy_update(tree)
+    obs, action = done.batch[0], done.expected(stored(usual_run(tree)), "action")
+    model = make_agent(tree.modules, specimen_cfg(tree.modules, LENGTHS, lr=0.0)).model
+    task = torch.zeros(OBSERVED_H + 1, obs.shape[1], dtype=torch.int64)
+    z, total = model.encode(obs[0], task[0]), 0.0
+    for t in range(OBSERVED_H):
+        z = model.next(z, action[t], task[t])
+        total += 0.5**t * float((z - model.encode(obs[t + 1], task[t])).square().mean()) / OBSERVED_H
+    assert math.isclose(float(done.metrics["consistency_loss"]), total, rel_tol=1e-4)
+    if "actor-modes" in tree.ids or not tree.changed:
+        return  # the policy's loss has an oracle of its own there, or there is nothing to compare with
+    before = policy_update(Tree(tree.name, tree.ids - {"rho"})).metrics
+    for name, ratio in {**SHRINKS, **OTHERWISE.get(tree.name, {})}.items():
+        assert math.isclose(float(done.metrics[name].detach()), ratio * float(before[name].detach()), rel_tol=1e-3), (
+            name
+        )

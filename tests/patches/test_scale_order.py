@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from observed import Tree, update, usual_run
+from specimens import make_agent
 from tables import left_alone, name_of, refused, refused_in_plain, rewritten
 from trees import make_cfg, tree
 
@@ -170,3 +172,18 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("scale-order", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    agent = make_agent(tree.modules, run.cfg)
+    events: list[Any] = []
+    scale_update = agent.scale.update
+    agent.scale.update = lambda x: events.append(x) or scale_update(x)
+    agent.scale.register_forward_pre_hook(lambda *_: events.append("use"))
+    update(agent, run.buffer)
+    assert isinstance(events[0], torch.Tensor)
+    assert not agent.scale.value.requires_grad
+    assert events[0].numel() == 8, "the values at the first latents alone"
+    assert {*events[1:]} == {"use"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from specimens import texts
+from observed import H, Tree, usual_run
+from specimens import Run, texts
 from tables import refused, refused_in_plain
 from trees import PATCHES, make_trainer, sources, stored_rewards
 
@@ -381,3 +382,16 @@ GUARDED_IN_PLAIN = {
 @pytest.mark.parametrize("case", GUARDED_IN_PLAIN)
 def test_guarded_in_plain(case: str) -> None:
     refused_in_plain("seeding", *GUARDED_IN_PLAIN[case])
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    assert run.updated[0] == 1000
+    assert run.acted[0] in (0, 1000)
+    assert sorted(run.first_batch) == list(range(1000))
+    assert len(run.rewards()) == len(set(run.rewards()))
+    assert min(len(rows) for rows in run.episodes) > H
+    long = Run(tree.modules, [250] * 40, steps=1300).train()
+    assert long.updated[0] == 1280
+    assert sorted(long.first_batch) == list(range(1280))

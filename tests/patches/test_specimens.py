@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 import pytest
 from observed import LENGTHS, Tree, usual_run
-from promises import PROMISES
 from specimens import NAMES, PATCHES, Run, load, make_agent, make_cfg, patched, planned, texts, write
 from trees import FakeEnv, SilentLogger
 
@@ -15,6 +15,8 @@ from newtfix.files.tree import read_tree
 from newtfix.model import State
 from newtfix.plan.engine import inspect, plan
 
+# What each patch promises stands in its own module.
+PROMISES = {name: import_module(f"test_{name.replace('-', '_')}").promise for name in PATCHES}
 APPLIED, HALF, BY_HAND, NOTHING, REFUSED = "applied", "half present", "present by hand", "nothing to fix", "refused"
 ANSWERS = {State.AVAILABLE: APPLIED, State.PARTIAL: HALF, State.APPLIED: BY_HAND, State.ABSENT: NOTHING}
 

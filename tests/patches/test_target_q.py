@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
+from observed import Tree, ensemble_of
 from specimens import texts
 from tables import left_alone, name_of, refused, rewritten
 from trees import PATCHES, make_cfg, sources, tree
@@ -210,3 +213,19 @@ ALONE = [
 @pytest.mark.parametrize("row", ALONE, ids=name_of)
 def test_leaves_alone(row: Any) -> None:
     left_alone("target-q", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+
+    def compiled(fn: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+        return lambda *args, **kwargs: fn(*args, **kwargs)
+
+    with patch.object(torch, "compile", compiled):
+        both, x = ensemble_of(tree, compile=True, dropout=0.0)
+    online = both(x)
+    with torch.no_grad():
+        for parameter in both.target.parameters():
+            parameter.zero_()
+    assert not both(x, target=True).any()
+    assert torch.equal(both(x), online)
