@@ -71,9 +71,10 @@ Patches = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
-Fitting = Annotated[bool, typer.Option("--fitting", help="Those that fit; say why others don't.")]
-Complete = Annotated[bool, typer.Option("--complete", help="Add what is missing of patches there in part.")]
-Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with edits that git has not got.")]
+Fitting = Annotated[bool, typer.Option("--fitting", help="Take the patches that fit; say why others don't.")]
+Complete = Annotated[bool, typer.Option("--complete", help="Complete patches that are partly there.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="With a refusal, print the code that the patch looks for.")]
+Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with uncommitted edits.")]
 
 
 class _Ended(KeyboardInterrupt):
@@ -120,9 +121,10 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise _Ended
 
 
-def _run(command: str, as_json: bool, *arguments: Any) -> None:
+def _run(command: str, as_json: bool, *arguments: Any, verbose: bool = False) -> None:
     """Run a command, imported only now; the one place where errors become words and exit codes."""
     report.say_with_error(())
+    report.show_details(wanted=verbose)
     try:
         work: Callable[..., int] = import_module(f"newtfix.commands.{command}").run
         code = work(*arguments)
@@ -182,7 +184,7 @@ def show(
 def diff(
     ids: Ids = None,
     everything: All = False,
-    stat: Annotated[bool, typer.Option("--stat", help="Only how much changes in which file.")] = False,
+    stat: Annotated[bool, typer.Option("--stat", help="List how much changes in each file.")] = False,
     svg: Annotated[
         Optional[Path], typer.Option("--svg", metavar="FILE", help="Draw the diff as an SVG picture too.")
     ] = None,
@@ -191,9 +193,23 @@ def diff(
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Print what applying would change, or, without names, what the tree carries now."""
-    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg, fitting, complete)
+    """Show what `apply` would change, or, without names, what is applied now."""
+    _run(
+        "diff",
+        as_json,
+        ids or [],
+        everything,
+        tree,
+        patches or [],
+        as_json,
+        stat,
+        svg,
+        fitting,
+        complete,
+        verbose=verbose,
+    )
 
 
 @app.command()
@@ -204,14 +220,15 @@ def apply(
     fitting: Fitting = False,
     complete: Complete = False,
     allow_dirty: Dirty = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Then run the tree: does it do as they promise?")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Then run the tree, and check that they work.")] = False,
     tree: TreeToPatch = None,
     patches: Patches = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Put patches, and what they require, into the tree: all of them, or none. Edits of your own stay."""
+    """Apply patches and what they require: all of them, or none. Your own edits stay."""
     wish = (commit, fitting, complete, allow_dirty, verify)
-    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish)
+    _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish, verbose=verbose)
 
 
 @app.command()
@@ -223,7 +240,7 @@ def revert(
     patches: Patches = None,
     as_json: Json = False,
 ) -> None:
-    """Take patches out again; with the last one, every byte is as it was, but for edits of your own."""
+    """Take patches out again. After the last one, every byte is as before, except your own edits."""
     _run("revert", as_json, ids or [], everything, tree, patches or [], as_json, allow_dirty)
 
 
@@ -231,7 +248,7 @@ def revert(
 def update(
     allow_dirty: Dirty = False, tree: TreeWithPatches = None, patches: Patches = None, as_json: Json = False
 ) -> None:
-    """Write the applied patches again as this newtfix has them. Edits of your own stay."""
+    """Rewrite the applied patches as this version of newtfix has them. Your own edits stay."""
     _run("update", as_json, tree, patches or [], as_json, allow_dirty)
 
 
@@ -242,7 +259,7 @@ def export(
     everything: All = False,
     relative_to: Annotated[
         Optional[str],
-        typer.Option("--relative-to", metavar="tree|repo", help="Where paths begin; else the repository."),
+        typer.Option("--relative-to", metavar="tree|repo", help="Where paths start; else the repository."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a series that is there.")] = False,
     fitting: Fitting = False,
@@ -250,10 +267,11 @@ def export(
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a series of patch files, one per patch, that `git am`, quilt and `patch -p1` take."""
-    wish = (fitting, complete)
-    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json, *wish)
+    others = (relative_to, force, tree, patches or [], as_json, fitting, complete)
+    _run("export", as_json, folder, ids or [], everything, *others, verbose=verbose)
 
 
 @app.command()
@@ -282,7 +300,7 @@ def scan(
 def check(
     ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
 ) -> None:
-    """Exit with 1 unless the patches named, or all, are in the tree or have nothing to fix in it."""
+    """Exit with 1 unless the named patches, or all, are in the tree or have nothing to fix there."""
     _run("check", as_json, ids or [], everything, tree, patches or [], as_json)
 
 
@@ -292,7 +310,7 @@ def trust(
     forget: Annotated[bool, typer.Option("--forget", help="Take the permission back.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Allow folders of patches that a tree names to be run, as they are now; without names, list them."""
+    """Let newtfix run folders of patches that a tree names, as they are now; without names, list them."""
     _run("trust", as_json, folders or [], forget, as_json)
 
 
@@ -318,17 +336,17 @@ def parity(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def train(
-    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Passed on as it is.")] = None,
     tree: Tree = None,
 ) -> None:
-    """Run the tree's trainer. What follows `--` is handed on whatever it looks like: `newtfix train -- --help`."""
+    """Run the tree's trainer. Everything after `--` is passed on: `newtfix train -- --help`."""
     _run("train", False, arguments or [], tree)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="An agent: a file checkpoints/*.pt.")],
-    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Passed on as it is.")] = None,
     policy: Annotated[bool, typer.Option("--policy", help="The policy alone, without planner.")] = False,
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episodes of each task and seed.")] = 10,
     seeds: Annotated[str, typer.Option("--seeds", metavar="1,2,3", help="Seeds, with commas between.")] = "1",
@@ -344,7 +362,7 @@ def evaluate(
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def demos(
-    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Handed on as is.")] = None,
+    arguments: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Passed on as it is.")] = None,
     tree: Tree = None,
 ) -> None:
     """Record demonstrations with an agent from a checkpoint, to pretrain others on: `newtfix demos -- --help`."""

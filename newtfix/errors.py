@@ -11,13 +11,15 @@ class NewtfixError(Exception):
     """An error with what went wrong, where, and what to do next.
 
     `exit_code`: 2 usage, 3 refused (a patch does not fit, or local edits conflict), 4 what is needed is not there or
-    does not work. 1 is none of these: it is what a check that found differences exits with.
+    does not work. 1 is none of these: it is what a check that found differences exits with. `detail`: code of a patch,
+    for its author.
     """
 
     message: str
     where: str = ""
     hint: str = ""
     exit_code: int = 4
+    detail: str = ""
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.message, self.where, self.hint) if part)

@@ -23,7 +23,7 @@ class State(str, Enum):
     AVAILABLE = "available"  # the code to fix is there
     APPLIED = "applied"  # the fix is there
     PARTIAL = "partial"  # some edits of the patch are there, some are not
-    ABSENT = "absent"  # the tree has nothing that this patch speaks of
+    ABSENT = "absent"  # the tree has no code that this patch is about
     DRIFTED = "drifted"  # neither the code to fix nor the fix was recognised
 
 
@@ -84,7 +84,7 @@ class Edit:
 
     `scope` is a class or `Class.method` ("" the module). An `optional` edit may find neither the before nor the after.
     `present` lists other forms in which trees have the fix by hand; `given` forms that some trees start from, which say
-    nothing about the patch. Where an `unless` condition holds, the tree has nothing that the edit speaks of. A
+    nothing about the patch. Where an `unless` condition holds, the tree has no code that the edit is about. A
     `supplement` is added where all else of the fix is there by hand, without being asked to complete it.
     """
 
@@ -146,7 +146,7 @@ class Patch:
     kind: str = "discrepancy"
     changes: str = ""  # one line for the table of patches
     only_where: tuple[Fact, ...] = ()  # what the tree must keep for the fix to be right
-    by_hand: tuple[Where, ...] = ()  # where all of these hold, a tree has the fix in words of its own
+    by_hand: tuple[Where, ...] = ()  # where all of these hold, a tree has the fix written differently
     measured: str = ""  # the number of `newtfix scan` that shows the discrepancy, whatever became of the code
     holds_back: bool = False  # without it, a short run shows nothing of the others
     id: str = ""
@@ -179,6 +179,7 @@ class EditReport:
     expected: str = ""
     found: str = ""
     candidate: Place | None = None
+    code: str = ""  # the condition that does not hold, as the patch has it
 
 
 @dataclass(frozen=True)

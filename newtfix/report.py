@@ -27,6 +27,7 @@ _HIDDEN = re.compile(
 )
 _with_error: list[str] = []
 _find_more: list[Callable[[], Iterable[str]]] = []
+_wanted: list[str] = []
 _WORD_STYLES = {
     "critical": "red",
     "moderate": "yellow",
@@ -108,9 +109,19 @@ def error(problem: NewtfixError, as_json: bool) -> None:
     for note in _explanations():
         say(note)
     say(f"newtfix: {problem.message}")
-    for part in (problem.where, problem.hint):
+    for part in (problem.where, *details(problem), problem.hint):
         for line in part.splitlines():
             say(f"  {line}")
+
+
+def show_details(wanted: bool) -> None:
+    """Whether errors are to be printed with the code of patches that they are about."""
+    _wanted[:] = ["details"] if wanted else []
+
+
+def details(problem: NewtfixError) -> list[str]:
+    """The code of a patch that an error is about, where it is asked for."""
+    return [problem.detail] if problem.detail and _wanted else []
 
 
 def _error_as_json(problem: NewtfixError) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def _error_as_json(problem: NewtfixError) -> dict[str, Any]:
         "where": problem.where,
         "hint": problem.hint,
         "exit_code": problem.exit_code,
+        **({"looked_for": problem.detail} if details(problem) else {}),
         **({"notes": notes} if notes else {}),
     }
 

@@ -131,9 +131,9 @@ def assert_refused(tree: Tree, name: str, patches: Mapping[str, Patch], says: st
     try:
         after = apply(texts, name, patches=patches)
     except Refused as refusal:
-        said = str(refusal)
+        said = f"{refusal}\n{refusal.detail}"
         _hold(
-            bool(re.search(rf"'{re.escape(name)}'(.|\n)*\bin \S", said)),
+            bool(re.search(rf"'{re.escape(name)}'(.|\n)*\.py\b", said)),
             f"the refusal names no place of {name}:\n{said}",
         )
         _hold(bool(re.search(says, said)), f"the refusal does not say {says!r}:\n{said}")

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from newtfix.errors import PatchError
+from newtfix.facts.relations import RELATIONS
+from newtfix.facts.words import SENTENCES
 from newtfix.files.tree import read_tree
 from newtfix.model import Add, Edit, Patch, Severity, Shape
 from newtfix.patch.sections import REQUIRED, Setting, fields, headline, sections, settings
 from newtfix.work.load import load_patches
-from newtfix.work.page import SHAPES, Change, change, markdown, page
+from newtfix.work.page import PART, WHOLE, Change, change, essence, markdown, page
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs/discrepancies"
@@ -173,37 +175,62 @@ def test_settings_of_edits_and_additions() -> None:
     assert r"| `names` | `'# \|'` | - | all \| of # them |" in markdown(page(patch, Change("", "Nothing.", found)))
 
 
-# --- what the edits say -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("patch", PATCHES.values(), ids=lambda patch: patch.id)
-def test_the_code_of_every_edit_is_on_the_page(patch: Patch) -> None:
-    blocks = [block.split() for block in fenced(read_page(patch.id), "python")]
-    for edit in patch.edits:
-        codes = [edit.code] if isinstance(edit, Add) else [c for s in edit.shapes[:SHAPES] for c in (s.before, s.after)]
-        for code in filter(str.strip, codes):
-            assert code.split() in blocks, edit.id
+# --- what a patch does ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", PATCHES)
-def test_the_diff_on_the_page_makes_newt_base_the_patched_tree(name: str, tmp_path: Path) -> None:
+def test_the_diff_on_the_page_is_the_one_that_makes_newt_base_the_patched_tree(name: str, tmp_path: Path) -> None:
     from newtfix.plan.engine import plan
 
-    after = plan(BASE, [name], PATCHES).after
-    diffs = fenced(read_page(name), "diff")
-    assert len(diffs) == bool(after)
+    after, whole, text = plan(BASE, [name], PATCHES).after, change(PATCHES[name], PATCHES, BASE).diff, read_page(name)
+    assert len(fenced(text, "diff")) == bool(after)
     if not after:
-        assert "Nothing changes there: `newt_base` has this already." in read_page(name)
+        assert "Nothing changes there: `newt_base` has this already." in text and len(fenced(text, "python")) == 2
         return
     tree = tmp_path / "tree"
     shutil.copytree(ROOT / "newt_base", tree)
-    done = subprocess.run(["git", "apply", "-"], input=diffs[0].encode(), cwd=tree, capture_output=True)
+    done = subprocess.run(["git", "apply", "-"], input=whole.encode(), cwd=tree, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert {**BASE, **after} == read_tree(tree).sources
+    (shown,) = fenced(text, "diff")
+    if f"lines more: `newtfix diff {name}`" not in text:
+        assert shown == whole
+        return
+    assert whole.count("\n") > WHOLE and shown.count("\n") < whole.count("\n")
+    assert all(part.removesuffix("...\n") in whole for part in re.split("^(?=--- |@@ )", shown, flags=re.MULTILINE))
+
+
+def test_of_a_long_diff_the_hunks_are_shown_that_change_what_is_there() -> None:
+    head, other = "--- a/trainer.py\n+++ b/trainer.py\n", "--- a/config.py\n+++ b/config.py\n"
+    new = "@@ -9 +9,40 @@\n" + "+    new\n" * 40
+    changed = "@@ -99 +139 @@\n-    old\n+    new\n"
+    setting, brought = "@@ -1 +2 @@\n+    size: int = 1\n", "@@ -1 +2 @@\n+import os\n"
+    assert essence(head + changed) == head + changed
+    assert essence(other + setting + head + brought + new + changed) == other + setting + head + brought + changed
+    long = "@@ -9,40 +9,40 @@\n" + "-    old\n+    new\n" * 40
+    assert essence(head + long) == head + "".join(long.splitlines(keepends=True)[:PART]) + "...\n"
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_what_a_patch_relies_on_is_one_sentence_each(name: str) -> None:
+    facts = PATCHES[name].only_where
+    said = re.findall(r"^- ([A-Z`].+\.)$", read_page(name).partition("## It relies on this\n")[2], re.MULTILINE)
+    assert len(said) == len(facts)
+    for fact, line in zip(facts, said, strict=True):
+        assert any(word.strip(".")[1:] in line for word in fact.about)
+
+
+def test_every_relation_has_a_sentence() -> None:
+    assert set(SENTENCES) == set(RELATIONS)
+
+
+def test_the_pages_are_short() -> None:
+    assert sum(len(text.split()) for text in there().values()) < 7000
 
 
 def test_a_fence_is_longer_than_the_ticks_in_the_code() -> None:
-    patch = Patch("T", Severity.MINOR, (Add("a", "math", "", 'TEXT = "````"'),), id="t", doc="T.")
+    shape = Shape('TEXT = "````"', "")
+    patch = Patch("T", Severity.MINOR, (Edit("a", "math", "", (shape,)),), id="t", doc="T.")
     assert '`````python\nTEXT = "````"\n`````' in markdown(page(patch, Change("", "Nothing.", ())))
 
 
@@ -212,7 +239,7 @@ def test_a_fence_is_longer_than_the_ticks_in_the_code() -> None:
 GONE_STALE = [
     pytest.param("seeding", "max(1000, 5 L) steps", "max(1001, 5 L) steps", {"seeding.md"}, id="docstring"),
     pytest.param("prior_norm", ".sum(-1{}) / 61", ".sum(-1{}) / 38", {"prior-norm.md"}, id="edit"),
-    pytest.param("burst", 'changes="the first', 'changes="The first', {"burst.md", "README.md"}, id="line-of-the-list"),
+    pytest.param("burst", 'changes="the first', 'changes="The first', {"README.md"}, id="line-of-the-list"),
 ]
 
 
@@ -233,9 +260,11 @@ def test_a_changed_patch_makes_its_page_stale(copies: Path, module: str, old: st
 
 def test_a_changed_base_tree_makes_pages_stale(tmp_path: Path) -> None:
     base = Path(shutil.copytree(ROOT / "newt_base", tmp_path / "newt_base"))
-    config = base / "config.py"
-    config.write_text(config.read_text("utf-8").replace("# episodes per environment before", "# before"), "utf-8")
-    assert TOOL["generate"](base=base)["burst.md"] != there()["burst.md"]
+    math = base / "common/math.py"
+    math.write_text(
+        math.read_text("utf-8").replace("def interp_dist(", "def interp_dist(  # of the planner\n    "), "utf-8"
+    )
+    assert TOOL["generate"](base=base)["plan-anneal.md"] != there()["plan-anneal.md"]
 
 
 def test_a_docstring_without_a_section_is_refused(copies: Path) -> None:
@@ -264,8 +293,8 @@ def test_show_prints_the_page(name: str, tmp_path: Path) -> None:
 
 
 def test_the_diff_is_what_newtfix_diff_prints(tmp_path: Path) -> None:
-    done = process("-P", "-m", "newtfix", "diff", "seeding", cwd=tmp_path)
-    assert fenced(read_page("seeding"), "diff") == [done.stdout.decode()]
+    done = process("-P", "-m", "newtfix", "diff", "first-obs", cwd=tmp_path)
+    assert fenced(read_page("first-obs"), "diff") == [done.stdout.decode()]
 
 
 def test_show_as_json(tmp_path: Path) -> None:
@@ -288,11 +317,11 @@ def test_show_on_a_terminal(tmp_path: Path) -> None:
     assert child.wait() == 0
     shown = output.decode().replace("\r\n", "\n")
     assert "\x1b[1mmu-std: Random actions" in shown and "\x1b[32m+" in shown
-    assert "requires: planner-stats\n" in shown
+    assert "requires planner-stats" in shown
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
     assert "`" not in plain and "](" not in plain and "\n## " not in plain and "All patches" not in plain
     start = plain.index("The reference seeds with")
-    assert all(len(line) <= 90 for line in plain[start : plain.index("Code before and after")].splitlines())
+    assert all(len(line) <= 90 for line in plain[start : plain.index("In newt_base")].splitlines())
 
 
 def _read(descriptor: int) -> bytes:
@@ -311,7 +340,8 @@ def test_a_patch_of_ones_own_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
         'PATCH = Patch(title="Mine", severity=Severity.MINOR, edits=(Edit("only", "agent", "TDMPC2", (SHAPE,)),))\n'
     )
     shown = show("no-fit", "--patches", "mine", cwd=tmp_path)
-    assert shown.startswith("# no-fit: Mine\n\nMine.\n") and "\n## Claim\n\nSomething is odd.\n" in shown
+    assert shown.startswith("# no-fit: Mine\n\nMinor, discrepancy.\n") and "\n## Claim\n\nSomething is odd.\n" in shown
+    assert fenced(shown, "python") == ["self.nowhere = $x\n", "self.nowhere = 2 * $x\n"]
     assert "Effect in numbers" not in shown and not fenced(shown, "diff")
     assert "does not fit this tree (edit 'only' in tdmpc2.py" in shown
 

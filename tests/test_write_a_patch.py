@@ -247,7 +247,7 @@ def test_each_assertion_fails_where_it_must() -> None:
     rewrites, alone, refused = testing.assert_rewrites, testing.assert_leaves_alone, testing.assert_refused
     rewrites(SMALL, "eight", LIST, "tdmpc2.py", there=["(8)  # often"], gone=["(6)"])
     alone(fixed, "eight", LIST)
-    assert refused(strange, "eight", LIST, r"expected: \$o.search\(6\)").exit_code == 3
+    assert refused(strange, "eight", LIST, r"looks for:\n\$o.search\(6\)").exit_code == 3
     for failing, message in (
         (lambda: rewrites(SMALL, "eight", LIST, "tdmpc2.py", there=["(9)"]), r"does not lead to(.|\n)*\+ .*search\(8"),
         (lambda: rewrites(SMALL, "eight", LIST, "tdmpc2.py", gone=["# often"]), "leaves this in tdmpc2.py"),

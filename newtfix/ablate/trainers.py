@@ -54,7 +54,7 @@ def kind_of(sources: Mapping[str, str], root: Path) -> str:
     if logger:
         return LOGGED
     raise Refused(
-        "the metrics of this tree cannot be had: it writes no metrics.jsonl, and has no class Logger with a method "
+        "cannot read the metrics of this tree: it writes no metrics.jsonl, and has no class Logger with a method "
         "log(d, category) in common/logger.py that train.py imports",
         where=str(root),
         hint="Let its trainer write metrics.jsonl (category, step, episode_reward) as newt_base does.",

@@ -56,7 +56,7 @@ def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
     for line in _rivals(roles):
         report.say(line)
     if unknown := [name for name in session.applied if name not in session.patches]:
-        report.say(f"Applied, but not among the patches at hand: {', '.join(unknown)}. Name them with --patches DIR.")
+        report.say(f"Applied, but not among the known patches: {', '.join(unknown)}. Name them with --patches DIR.")
     return 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from newtfix import report
 from newtfix.errors import Refused
 from newtfix.work.outcome import GONE, Outcome, again, compute, fitting, without
 from newtfix.work.session import Session
@@ -58,7 +59,7 @@ def grant(session: Session, wish: Wish) -> Granted:
         if restored:
             raise _in_the_way(session, restored, problem) from None
         if len(wish.chosen) > 1:
-            hint = f"{problem.hint}\nWith --fitting, those that fit are taken, and it is said why others are not."
+            hint = f"{problem.hint}\n--fitting takes those that fit, and says why others don't."
             raise replace(problem, hint=hint.strip()) from None
         raise
 
@@ -68,14 +69,15 @@ def none_fits(refused: Mapping[str, Refused]) -> Refused:
     return Refused(
         "none of these patches fits this tree",
         where="\n".join(line for name, problem in refused.items() for line in refusal(name, problem)),
-        hint=f"newtfix show {next(iter(refused))} prints what a patch looks for; nothing was written",
+        hint="--verbose prints the code that a patch looks for; nothing was written",
     )
 
 
 def refusal(name: str, problem: Refused) -> list[str]:
     """What is said about a patch that was left out."""
     advice = ["  --complete adds what is missing"] if "--complete" in problem.hint else []
-    return [f"{name}: refused: {problem.message}", *(f"  {line}" for line in problem.where.splitlines()), *advice]
+    lines = [line for part in (problem.where, *report.details(problem)) for line in part.splitlines()]
+    return [f"{name}: refused: {problem.message}", *(f"  {line}" for line in lines), *advice]
 
 
 def _with_room(session: Session, wish: Wish) -> Wish:

@@ -38,7 +38,8 @@ def _known(name: str, kinds: Mapping[str, T], what: str) -> T:
 
 def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, used = fact.about
-    what = f"{made} are not what they were when {used}"
+    one = made.startswith("the total")
+    what = f"{made} is changed before it is {used}" if one else f"{made} are changed before they are {used}"
     return unchanged(
         tree,
         role,

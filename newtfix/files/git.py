@@ -118,7 +118,7 @@ def must_be_clean(
     if left:
         dirty = ", ".join(f"{path} ({how})" for path, how in left.items())
         raise Refused(
-            f"edits that git has not got, in files to be written: {dirty}",
+            f"uncommitted edits in files to be written: {dirty}",
             where=f"in {repository.root}, in the repository {repository.top}",
             hint=f"Commit them ({how_to_commit(repository, left)}), or go on with {go_on}: edits stay, merged with the "
             "patches.",

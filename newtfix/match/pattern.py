@@ -123,6 +123,11 @@ def _path(spot: Spot) -> Path:
     return tuple(reversed(steps))
 
 
+def path_to(root: cst.CSTNode, node: cst.CSTNode) -> Path | None:
+    """The path to a node below `root`; None: it is not there."""
+    return next((_path(spot) for spot in spots(root) if spot[0] is node), None)
+
+
 @lru_cache(maxsize=8192)
 def _by_type(unit: cst.CSTNode) -> dict[type, list[Spot]]:
     """The nodes of a unit by their type."""

@@ -294,6 +294,8 @@ def _reuse_compound(statement: Any, pool: list[Any], caught: set[Any]) -> Any:
 
 def _with_docstring(new: cst.FunctionDef, old: cst.FunctionDef) -> cst.FunctionDef:
     """The template's function with the docstring of the one it replaces, unless it has its own."""
+    if is_docstring(new.body.body[:1]) and is_docstring(new.body.body[1:2]):  # a hole has caught the old one
+        return new.with_changes(body=new.body.with_changes(body=[new.body.body[0], *new.body.body[2:]]))
     if is_docstring(new.body.body[:1]) or not is_docstring(old.body.body[:1]):
         return new
     return new.with_changes(body=new.body.with_changes(body=[old.body.body[0], *new.body.body]))

@@ -15,20 +15,21 @@ from newtfix.match.matching import same
 _MOVES = re.compile(r"\.(to|cuda|contiguous|clone|pin_memory)\(")
 
 
-def breaks(match: pat.Match, untouched: Sequence[str]) -> bool:
-    """Whether statements of a match change, use or return what they must not."""
+def breaks(match: pat.Match, untouched: Sequence[str]) -> cst.CSTNode | None:
+    """The first statement of a match that changes, uses or returns what it must not."""
     for rule in untouched:
         hole, _, variable = rule.partition(":")
-        statements = match.bindings.get(hole, ())
-        if variable.startswith("uses "):
-            if any(pat.search(variable.removeprefix("uses "), statement) for statement in statements):
-                return True
-        elif variable == "return":
-            if any(isinstance(node, cst.Return) for statement in statements for node in pat.walk(statement)):
-                return True
-        elif any(_changes(statement, match.bindings[variable]) for statement in statements):
-            return True
-    return False
+        for statement in match.bindings.get(hole, ()):
+            if variable.startswith("uses "):
+                broken = bool(pat.search(variable.removeprefix("uses "), statement))
+            elif variable == "return":
+                broken = any(isinstance(node, cst.Return) for node in pat.walk(statement))
+            else:
+                broken = _changes(statement, match.bindings[variable])
+            if broken:
+                found: cst.CSTNode = statement
+                return found
+    return None
 
 
 def _changes(statement: Any, variable: Any) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import keyword
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from newtfix.facts.relations import broken
@@ -11,54 +14,72 @@ from newtfix.match import pattern as pat
 from newtfix.match.lines import line_of
 from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, State
 from newtfix.newt.tree import Broken
-from newtfix.plan.look import Look, WorkingTree, look_at, look_by_hand
+from newtfix.plan.look import Look, look_at, look_by_hand
+from newtfix.plan.unmet import place_of
+from newtfix.plan.working import WorkingTree
+
+_HOLES = re.compile(r"\$[$*]?\w+")
+_NAME = re.compile(r"[A-Za-z_]\w+")
 
 
 def _lines(tree: WorkingTree, file: str, matches: Iterable[pat.Match]) -> tuple[Place, ...]:
     module, source = tree.module(file), tree.sources[file]
     text = source.splitlines()
-    paths = [(*match.path, ("body", match.start)) if match.is_run else match.path for match in matches]
-    return tuple(Place(file, line, text[line - 1].strip()) for line in (line_of(source, module, p) for p in paths))
+    numbers = (line_of(source, module, place_of(match)) for match in matches)
+    return tuple(Place(file, number, text[number - 1].strip()) for number in numbers)
 
 
-def _nearest(tree: WorkingTree, look: Look) -> Place | None:
-    """The line of the file most like the code that an edit looked for."""
-    if not look.file or not look.expected:
-        return None
-    found = _most_alike(look.expected, tree.text(look.file))
-    return Place(look.file, *found) if found else None
+def _broken_at(tree: WorkingTree, look: Look) -> tuple[Place | None, str]:
+    """The line that keeps an edit from fitting, or the one most like what it misses, and what is said of it."""
+    unmet = look.unmet
+    if unmet is not None and unmet.path is not None:
+        text = tree.text(unmet.file)
+        number = line_of(text, tree.module(unmet.file), unmet.path)
+        return _as_given(tree, Place(unmet.file, number, text.splitlines()[number - 1].strip())), look.found
+    file, code = (unmet.file, unmet.code) if unmet is not None else (look.file, look.expected)
+    if file and code and (found := _most_alike(code, tree.text(file))):
+        return _as_given(tree, Place(file, *found)), unmet.nearest or look.found if unmet is not None else look.found
+    return None, look.found
+
+
+def _as_given(tree: WorkingTree, place: Place) -> Place:
+    """The place in the file as it was before other patches, where it has that line."""
+    lines = tree.pristine.sources[place.file].splitlines()
+    same = [number for number, line in enumerate(lines, 1) if line.strip() == place.text]
+    return replace(place, line=min(same, key=lambda number: abs(number - place.line), default=place.line))
 
 
 @lru_cache(maxsize=512)
 def _most_alike(expected: str, text: str) -> tuple[int, str] | None:
     """The line of a text most like one of the lines that were looked for, and its number."""
     wanted = [line.strip() for line in expected.splitlines() if len(line.strip()) > 8 and "$$" not in line]
-    best, found = 0.5, None
+    told = [(want, names) for want in wanted if (names := _names(_HOLES.sub("", want)))]
+    best, found = (0.2, 0.0), None
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
-        for want in wanted:
-            if 2 * min(len(want), len(line)) / (len(want) + len(line)) <= best:
-                continue
-            alike = _alike(line)
-            alike.set_seq1(want)
-            if alike.quick_ratio() > best and alike.ratio() > best:
-                best, found = alike.ratio(), (number, line)
+        own = _names(line)
+        for want, names in told:
+            shared = len(names & own) / len(names | own)
+            if shared >= best[0] and (score := (shared, _alike(line, want))) > best:
+                best, found = score, (number, line)
     return found
 
 
-@lru_cache(maxsize=4096)
-def _alike(line: str) -> difflib.SequenceMatcher[str]:
-    """What compares lines with this one; it knows this one by heart."""
-    return difflib.SequenceMatcher(None, "", line)
+def _names(line: str) -> set[str]:
+    return set(_NAME.findall(line)) - {"self", *keyword.kwlist}
+
+
+def _alike(line: str, want: str) -> float:
+    return difflib.SequenceMatcher(None, want, line).ratio()
 
 
 def _report(tree: WorkingTree, patch: Patch, edit: Edit | Add, look: Look, places: bool) -> EditReport:
     lines: tuple[Place, ...] = ()
     if places and look.file and (look.matches or look.present):
         lines = _lines(tree, look.file, look.present or look.matches)
-    candidate = _nearest(tree, look) if look.state is State.DRIFTED else None
-    return EditReport(
-        patch.id, edit.id, look.file, look.symbol, look.state, lines, look.expected, look.found, candidate
-    )
+    candidate, found = _broken_at(tree, look) if look.state is State.DRIFTED else (None, look.found)
+    code = look.unmet.code if look.unmet is not None else ""
+    seen = (look.file, look.symbol, look.state, lines, look.expected, found, candidate, code)
+    return EditReport(patch.id, edit.id, *seen)
 
 
 def _state(looks: Sequence[Look]) -> State:

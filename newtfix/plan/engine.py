@@ -12,9 +12,11 @@ from newtfix.newt.roles import find_roles, overrides, without_rivals
 from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
-from newtfix.plan.look import Look, WorkingTree, look_at
+from newtfix.plan.look import look_at
 from newtfix.plan.proof import prove
+from newtfix.plan.refusal import must_fit
 from newtfix.plan.rewrite import apply_add, apply_edit
+from newtfix.plan.working import WorkingTree
 
 
 def inspect(
@@ -90,7 +92,7 @@ def plan(
     for name in order:
         report, looks = examine(tree, patches[name], places=False)
         reports[name] = report
-        _fits(tree, patches[name], report, looks, complete)
+        must_fit(tree, patches[name], report, looks, complete)
         for edit in patches[name].edits if report.state in (State.AVAILABLE, State.PARTIAL) else ():
             look = look_at(tree, edit)
             if look.state not in (State.AVAILABLE, State.PARTIAL):
@@ -128,42 +130,3 @@ def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
         if found.file in after
         for place in overrides(tree.pristine.sources, found, after, relied_on=False)
     )
-
-
-def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look], complete: bool) -> None:
-    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
-    if report.state not in (State.DRIFTED, State.PARTIAL) or (complete and not drifted):
-        return
-    bad = next(
-        (r for r in report.edits if r.state is State.DRIFTED),
-        next((r for r in report.edits if r.state in (State.PARTIAL, State.AVAILABLE)), report.edits[0]),
-    )
-    if bad.edit == "only-where":
-        raise Refused(
-            f"patch {patch.id!r} does not fit this tree",
-            where=f"{bad.file}:{bad.places[0].line}: {bad.found}",
-            hint=f"change that place, or leave the patch out (newtfix show {patch.id}); nothing was written",
-        )
-    where = f"edit {bad.edit!r} in {bad.file or '(no file)'}{', ' + bad.symbol if bad.symbol else ''}"
-    lines = [where, f"expected: {bad.expected.strip()}" if bad.expected else "", f"found: {bad.found}"]
-    if bad.candidate is not None:
-        lines.append(f"nearest: {bad.candidate.file}:{bad.candidate.line}: {bad.candidate.text}")
-    message = f"patch {patch.id!r} does not fit this tree"
-    hint = f"newtfix show {patch.id} prints what the patch looks for; nothing was written"
-    if report.state is State.PARTIAL:
-        message = f"patch {patch.id!r} is there in part only"
-        lines = [*_parts(report), *(lines if drifted else ())]
-        if not drifted:
-            hint = "to have the missing part added, apply it with --complete; nothing was written"
-    raise Refused(message, where="\n".join(line for line in lines if line), hint=hint)
-
-
-def _parts(report: PatchReport) -> list[str]:
-    """What of a patch is there, and what is missing."""
-    there = [r.edit for r in report.edits if r.state is State.APPLIED]
-    missing = [
-        f"{r.edit} ({r.file}, {r.symbol or 'module'})"
-        for r in report.edits
-        if r.state in (State.AVAILABLE, State.PARTIAL, State.DRIFTED)
-    ]
-    return [f"there: {', '.join(there)}", f"missing: {', '.join(missing)}"]

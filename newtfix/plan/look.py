@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import libcst as cst
 
-from newtfix.code.view import restored, view
 from newtfix.match import pattern as pat
 from newtfix.match import render
-from newtfix.match.matching import Bindings, same
+from newtfix.match.deviation import deviation
+from newtfix.match.matching import Bindings
 from newtfix.match.touched import breaks
 from newtfix.model import Add, Edit, Shape, State, Where
-from newtfix.newt.roles import ROLES, Found, find_roles
-from newtfix.newt.tree import NewtTree
+from newtfix.newt.roles import ROLES
+from newtfix.plan.conditions import bind_where, body_of, has_any, methods_of
+from newtfix.plan.unmet import Unmet, first, place_of, readable
+from newtfix.plan.working import WorkingTree, enclosing
 
-
-class WorkingTree:
-    """The tree as it stands while planning: texts by file, modules (as patterns see them) parsed when first needed."""
-
-    def __init__(self, sources: Mapping[str, str]) -> None:
-        self.sources = dict(sources)
-        self.roles = find_roles(sources)
-        self.pristine = NewtTree(sources, self.roles)
-        self.modules: dict[str, cst.Module] = {}
-        self.changed: set[str] = set()
-        # What conditions bind, and what edits see, as the tree stands.
-        self.known: dict[tuple[Where, ...], tuple[Bindings | None, str]] = {}
-        self.seen: dict[Edit | Add, Look] = {}
-
-    def module(self, file: str) -> cst.Module:
-        if file not in self.modules:
-            self.modules[file] = view(self.sources[file])
-        return self.modules[file]
-
-    def update(self, file: str, module: cst.Module) -> None:
-        self.modules[file] = module
-        self.changed.add(file)
-        here = {role for role, found in self.roles.items() if found.file == file}
-        self.known = {where: known for where, known in self.known.items() if here.isdisjoint(_roles(where))}
-        self.seen = {edit: look for edit, look in self.seen.items() if here.isdisjoint(_roles_of(edit))}
-
-    def text(self, file: str) -> str:
-        return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
+_UNKNOWN = "this code has a form that the patch does not know"
 
 
 @dataclass(frozen=True)
@@ -60,146 +34,7 @@ class Look:
     present: tuple[pat.Match, ...] = ()
     expected: str = ""
     found: str = ""
-    roots: tuple[pat.Path, ...] = ()
-
-
-@cache
-def _roles(conditions: tuple[Where, ...]) -> frozenset[str]:
-    return frozenset(where.role for where in conditions)
-
-
-def _roles_of(edit: Edit | Add) -> frozenset[str]:
-    """The roles of the files that decide what an edit sees."""
-    conditions = (edit.where,) if isinstance(edit, Add) else [shape.where for shape in edit.shapes]
-    return frozenset({edit.role}).union(_roles(edit.unless), *map(_roles, conditions))
-
-
-def _scope_path(module: cst.Module, scope: str, role: Found, usual: str | None) -> pat.Path | None:
-    """The path to the class or function that a scope names; () is the module, None: there is no such thing."""
-    path: pat.Path = ()
-    body: Sequence[Any] = module.body
-    for depth, name in enumerate(part for part in scope.split(".") if part):
-        wanted = role.cls if depth == 0 and name == usual and role.cls else name
-        for index, node in enumerate(body):
-            if isinstance(node, (cst.ClassDef, cst.FunctionDef)) and node.name.value == wanted:
-                path = (*path, *((("body", None),) if depth else ()), ("body", index))
-                body = node.body.body if isinstance(node.body, cst.IndentedBlock) else []
-                break
-        else:
-            return None
-    return path
-
-
-def enclosing(tree: WorkingTree, role: str, scope: str) -> tuple[str, pat.Path] | None:
-    found = tree.roles.get(role)
-    if found is None:
-        return None
-    path = _scope_path(tree.module(found.file), scope, found, ROLES[role].cls)
-    return None if path is None else (found.file, path)
-
-
-def bind_where(tree: WorkingTree, conditions: tuple[Where, ...]) -> tuple[Bindings | None, str]:
-    """The holes that the conditions bind, or None and the condition that does not hold."""
-    if not conditions:
-        return {}, ""
-    if conditions not in tree.known:
-        bound, unmet = bind_where(tree, conditions[:-1])
-        tree.known[conditions] = (None, unmet) if bound is None else _bind_one(tree, conditions[-1], bound)
-    return tree.known[conditions]
-
-
-def _bind_one(tree: WorkingTree, where: Where, bound: Bindings) -> tuple[Bindings | None, str]:
-    """The holes bound so far and those that one more condition binds, or None and what does not hold."""
-    place = enclosing(tree, where.role, where.scope)
-    if place is None:
-        return (bound, "") if where.absent else (None, f"no {where.scope or where.role}")
-    file, path = place
-    module = tree.module(file)
-    patterns = (where.pattern,) if isinstance(where.pattern, str) else where.pattern
-    root, said = render.at(module, path), f"{patterns[0].strip()} in {where.scope or file}"
-    if where.together:
-        if _in_one_method(patterns, root) is where.absent:
-            return None, f"{said} {'not ' * where.absent}together with {patterns[-1].strip()}"
-        return bound, ""
-    roots = [(path, root)]
-    if where.near or where.far:
-        roots = [
-            (at, method)
-            for at, method in _methods(root, path)
-            if (not where.near or _has_any(where.near, method)) and not _has_any(where.far, method)
-        ]
-    around = [match for source in where.outside for match in pat.search(source, root, bound, path)]
-    matches = [
-        match
-        for source in patterns
-        for at, part in roots
-        for match in pat.search(source, part, bound, at)
-        if not any(pat.within(match, other) for other in around)
-    ]
-    if where.absent:
-        return (None, f"{_first(where, patterns, roots, bound)}, which does not go with it") if matches else (bound, "")
-    if not matches:
-        return None, f"no {said}"
-    if unmet := _unusable(where, matches, bound):
-        return None, f"no {said}{unmet}"
-    return {**bound, **matches[0].bindings}, ""
-
-
-def _first(where: Where, patterns: Sequence[str], roots: Sequence[tuple[pat.Path, Any]], bound: Bindings) -> str:
-    """The first of the patterns that occurs, and where it was looked for."""
-    found = next(one for one in patterns if any(pat.search(one, part, bound, at) for at, part in roots))
-    return f"{found.strip()} in {where.scope or where.role}"
-
-
-def _unusable(where: Where, matches: Sequence[pat.Match], bound: Bindings) -> str:
-    """Why what the occurrences of a pattern caught cannot be used; "": it can."""
-    first = matches[0].bindings
-    if not all(same(match.bindings[name], value) for match in matches[1:] for name, value in first.items()):
-        return " to mean the same everywhere"
-    allowed = [_allowed(one, bound) for one in where.names]
-    for name in where.portable:
-        if local := _local_names(first[name], allowed):
-            return f" with ${name} written by {allowed[0]} alone, not with the name {local[0]}"
-    return ""
-
-
-def _allowed(name: str, bound: Bindings) -> str:
-    """A name that moved code may mention; `$name` is the one that an earlier condition caught."""
-    caught = bound.get(name.removeprefix("$")) if name.startswith("$") else None
-    return caught.value if isinstance(caught, cst.Name) else name
-
-
-def _in_one_method(patterns: Sequence[str], scope: Any) -> bool:
-    """Whether some function of a class or module has all of these."""
-    methods = [node for node in _body(scope) if isinstance(node, cst.FunctionDef)]
-    return any(all(pat.search(source, method) for source in patterns) for method in methods)
-
-
-def _methods(scope: Any, path: pat.Path) -> list[tuple[pat.Path, cst.CSTNode]]:
-    """The functions of a class or module, and the paths to them."""
-    inside = path if isinstance(scope, cst.Module) else (*path, ("body", None))
-    return [
-        ((*inside, ("body", index)), node)
-        for index, node in enumerate(_body(scope))
-        if isinstance(node, cst.FunctionDef)
-    ]
-
-
-def _has_any(sources: Sequence[str], method: cst.CSTNode) -> bool:
-    return any(pat.search(source, method) for source in sources)
-
-
-def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[str]) -> list[str]:
-    """The plain names in expressions or arguments, attributes and keywords aside, that are not allowed."""
-    names = [
-        node.value
-        for part in (code if isinstance(code, (list, tuple)) else (code,))
-        for node, _, step in pat.spots(part)
-        if isinstance(node, cst.Name)
-        and node.value not in ("True", "False", "None")
-        and step not in (("attr", None), ("keyword", None))
-    ]
-    return [name for name in names if name not in allowed]
+    unmet: Unmet | None = None
 
 
 def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | None:
@@ -219,7 +54,8 @@ def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | Non
 def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     if edit not in tree.seen:
         tree.seen[edit] = _look_at(tree, edit)
-    return tree.seen[edit]
+    look: Look = tree.seen[edit]
+    return look
 
 
 def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
@@ -244,15 +80,16 @@ def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
 def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
     module = tree.module(file)
     wanted = defined(pat.parse_pattern(edit.code, statements=True).statements)
-    there = set(defined(_body(render.at(module, path))))
+    there = set(defined(body_of(render.at(module, path))))
     missing = [name for name in wanted if name not in there]
-    if clash := _other_function(edit, _body(render.at(module, path))):
+    if clash := _other_function(edit, body_of(render.at(module, path))):
         return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
-    if clash := _other_import(edit, _body(render.at(module, path)), missing):
+    if clash := _other_import(edit, body_of(render.at(module, path)), missing):
         return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     bound, unmet = bind_where(tree, edit.where)
-    if bound is None and missing:
-        return Look(State.DRIFTED, file, edit.scope, expected=f"what {', '.join(wanted)} can rely on", found=unmet)
+    if bound is None and unmet is not None and missing:
+        expected = f"what {', '.join(wanted)} can rely on"
+        return Look(State.DRIFTED, file, edit.scope, expected=expected, found=unmet.words, unmet=unmet)
     state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
     return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
 
@@ -285,11 +122,6 @@ def _other_import(edit: Add, body: Sequence[Any], missing: Sequence[str]) -> str
     return ""
 
 
-def _body(scope: Any) -> Sequence[Any]:
-    body: Sequence[Any] = scope.body if isinstance(scope, cst.Module) else scope.body.body
-    return body
-
-
 def defined(statements: Sequence[Any]) -> list[str]:
     """The names that statements define: functions, classes, fields, imports."""
     names: list[str] = []
@@ -317,10 +149,10 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
             if there:
                 return Look(state, file, edit.scope, present=tuple(there))
     fitting: list[Look] = []
-    unmet: list[str] = []
+    unmet: list[Unmet | None] = []
     for shape in edit.shapes:
         bound, missing = bind_where(tree, shape.where)
-        if bound is None:
+        if bound is None or missing is not None:
             unmet.append(missing)
             continue
         look = _look_shape(shape, root, path, bound)
@@ -328,19 +160,48 @@ def _look_edit(tree: WorkingTree, edit: Edit, file: str, path: pat.Path) -> Look
             return replace(look, file=file, symbol=edit.scope)
         if look.state is State.AVAILABLE:
             fitting.append(look)
-        elif look.found:
-            unmet.append(look.found)
+        unmet.append(look.unmet)
     if len(fitting) > 1:
         fitting = [look for look in fitting if look.shape is not None and not look.shape.fallback] or fitting
     if len(fitting) == 1:
         return replace(fitting[0], file=file, symbol=edit.scope)
+    told = _told(edit, unmet, file, root, path)
+    expected, found = edit.shapes[0].before.strip(), told.words if told else _UNKNOWN
     if len(fitting) > 1:
-        expected, found = "exactly one shape to match", f"{len(fitting)} shapes match"
-    else:
-        shapes = [s.before.strip() for s in edit.shapes]
-        expected, found = shapes[0], "; ".join(dict.fromkeys(unmet)) or "nothing like it"
+        told, found = None, f"the patch knows {len(fitting)} forms of this code, and all of them fit"
     state = State.ABSENT if edit.optional and not fitting else State.DRIFTED
-    return Look(state, file, edit.scope, expected=expected, found=found, roots=(path,))
+    return Look(state, file, edit.scope, expected=expected, found=found, unmet=told)
+
+
+def _told(edit: Edit, unmet: Sequence[Unmet | None], file: str, root: cst.CSTNode, path: pat.Path) -> Unmet | None:
+    """What to say of the conditions that the forms of an edit break; not that one is for trees of another kind."""
+    wanted = {where.pattern for shape in edit.shapes for where in shape.where if not where.absent}
+    told = [
+        (shape, one if one.file else replace(one, file=file))
+        for shape, one in zip(edit.shapes, unmet, strict=True)
+        if one is not None and (one.path is None or one.code not in wanted)
+    ]
+    there = [one for shape, one in told if pat.search(shape.before, root, {}, path)]
+    others = [one for _, one in told if one.path is not None]
+    return first(there) or _deviation(edit, file, root, path) or first(others)
+
+
+def _deviation(edit: Edit, file: str, root: cst.CSTNode, path: pat.Path) -> Unmet | None:
+    """Where code that begins as one of the shapes goes on in another way, or does what the shape does not allow."""
+    for shape in edit.shapes:
+        pattern = pat.parse_pattern(shape.before, statements=not pat.is_expression(shape.after))
+        for match in pat.find(pattern, root, {}, path):
+            if (statement := breaks(match, shape.untouched)) is not None:
+                inside = pat.path_to(root, statement)
+                words = "the patch does not go with what this does there"
+                return Unmet(words, shape.before, file, None if inside is None else (*path, *inside))
+    for shape in edit.shapes:
+        pattern = pat.parse_pattern(shape.before, statements=not pat.is_expression(shape.after))
+        if (at := deviation(pattern, root)) is not None:
+            return Unmet(
+                "from here on, the code has a form that the patch does not know", shape.before, file, (*path, *at)
+            )
+    return None
 
 
 def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: Bindings) -> Look:
@@ -350,9 +211,9 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: Bindings
     # Statements, or nothing, can only take the place of statements.
     pattern = pat.parse_pattern(shape.before, statements=not pat.is_expression(shape.after))
     run = pattern.expression is None
-    places = [one for one in _methods(root, path) if _has_any(shape.near, one[1])] if shape.near else [(path, root)]
+    places = [one for one in methods_of(root, path) if has_any(shape.near, one[1])] if shape.near else [(path, root)]
     found = [match for at, part in places for match in pat.find(pattern, part, bound, at)]
-    before = [m for m in found if not _contains(m, shape.without, root, path) and not breaks(m, shape.untouched)]
+    before = [m for m in found if not _contains(m, shape.without, root, path) and breaks(m, shape.untouched) is None]
     present = pat.search(present_source, root, bound, path, statements=run and shape.present is None)
     stray = _stray(shape, root, path, (*before, *present))
     if present:
@@ -360,11 +221,14 @@ def _look_shape(shape: Shape, root: cst.CSTNode, path: pat.Path, bound: Bindings
         state = State.PARTIAL if (outside or stray) and shape.count is None else State.APPLIED
         return Look(state, shape=shape, matches=tuple(outside), present=tuple(present))
     if before and stray:
-        return Look(State.DRIFTED, shape=shape, matches=tuple(stray), found=f"{shape.every} in another place, too")
+        elsewhere = Unmet(
+            f"`{readable(shape.every)}` stands in another place, too", shape.every, path=place_of(stray[0])
+        )
+        return Look(State.DRIFTED, shape=shape, matches=tuple(stray), unmet=elsewhere)
     if before and (shape.count is None or len(before) == shape.count):
         return Look(State.AVAILABLE, shape=shape, matches=tuple(before))
-    count = f"{len(before)} places where {shape.count} are expected" if before else ""
-    return Look(State.DRIFTED, shape=shape, matches=tuple(before), found=count)
+    many = Unmet(f"the patch expects {shape.count} such place, and there are {len(before)}", shape.before)
+    return Look(State.DRIFTED, shape=shape, unmet=replace(many, path=place_of(before[-1])) if before else None)
 
 
 def _contains(match: pat.Match, sources: str | tuple[str, ...], root: cst.CSTNode, path: pat.Path) -> bool:

@@ -13,7 +13,7 @@ from newtfix.newt.roles import find_roles, other_agents, outline, overrides
 from newtfix.plan.account import state_of
 from newtfix.plan.attributes import unknown_attributes, unread_settings
 from newtfix.plan.callers import reliances
-from newtfix.plan.look import WorkingTree
+from newtfix.plan.working import WorkingTree
 
 
 def prove(

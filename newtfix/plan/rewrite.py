@@ -13,7 +13,9 @@ from newtfix.match import pattern as pat
 from newtfix.match import render
 from newtfix.model import Add
 from newtfix.plan import clash
-from newtfix.plan.look import Look, WorkingTree, bind_where, defined, enclosing
+from newtfix.plan.conditions import bind_where
+from newtfix.plan.look import Look, defined
+from newtfix.plan.working import WorkingTree, enclosing
 
 
 def apply_edit(tree: WorkingTree, look: Look, patch: str) -> None:

@@ -278,7 +278,7 @@ def _must_be_seen(session: Session, found: Collection[PatchReport]) -> None:
     files = sorted({path for one in found for path in unseen(session, one)})
     if files:
         raise Refused(
-            f"nobody knows whether {', '.join(one.id for one in found if unseen(session, one))} is in this tree",
+            f"newtfix cannot tell whether {', '.join(one.id for one in found if unseen(session, one))} is in this tree",
             where="\n".join(f"{path}: {session.unreadable[path]}" for path in files),
             hint="Nothing was written. Restore these files, or mend them, and run this again. As the patches alone "
             f"made them, they are in {OWN_FOLDER}/generated in the tree.",
@@ -322,7 +322,7 @@ def _must_be_known(session: Session, wanted: Sequence[str]) -> None:
     if unknown:
         out = f"newtfix revert {' '.join(unknown)}{session.target.option}"
         raise Refused(
-            f"applied to this tree, but not among the patches at hand: {', '.join(unknown)}",
+            f"applied to this tree, but not among the known patches: {', '.join(unknown)}",
             where=", ".join(session.ledger.patches) if session.ledger else "",
             hint=f"Name their folder with --patches DIR, allow it (newtfix trust DIR), or take them out: {out}",
         )

@@ -6,35 +6,34 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from newtfix.model import Add, Edit, Patch, Plan, Shape, State, Where
+from newtfix.facts.words import sentence
+from newtfix.model import Edit, Patch, Plan, Severity, State
 from newtfix.newt.roles import ROLES
-from newtfix.patch.sections import Field, Setting, code, fields, headline, require_sections, sections, settings
+from newtfix.patch.sections import Field, Setting, code, fields, require_sections, sections, settings
 
 INDEX = "README.md"
 
 _FIRST_WORD = re.compile(r"\A[a-z]+(?=[ ,])")
-_HOLES = (
-    "`$x` stands for one expression, `$$x` for any number of statements, `$*x` for any number of arguments.\n"
-    "Layout and comments do not matter ([how a patch is written](../patches.md))."
-)
-_NO_VALUE = "`-`: no value of this setting stands for the old behaviour; leave the patch off to have it."
+_HUNK = re.compile(r"^(?=@@ )", re.MULTILINE)
+_HOLES = "`$x` stands for an expression, `$$x` for statements, `$*x` for arguments."
+_NO_VALUE = "`-`: no value gives the old behaviour; leave the patch off to have it."
 _INTRODUCTION = """\
-Where newt-style trees differ from the reference, TD-M(PC)² (repository `tdmpc_square_public`), and defects that they
-carry. There is one patch for each. This is the order in which they are applied.
+There is one patch for each difference between newt-style trees and the reference, TD-M(PC)² (repository
+`tdmpc_square_public`), and for each defect that these trees share. The table has the order in which they are applied.
 """
 _CLOSING = """\
 `newtfix show ID` prints one of these pages. [Corrections](../errata.md) lists what the document behind the patches gets
-wrong. The pages are written from the files in [patches](../../patches) by `make pages`; a test fails when one is stale.
+wrong. `make pages` writes the pages from [patches](../../patches).
 """
 
-SHAPES = 2  # of one edit are shown
+WHOLE, PART = 40, 30  # lines of a diff that is shown as it is, and of the part of a longer one
 
 
 @dataclass(frozen=True)
 class Block:
     """A part of a page.
 
-    `kind` is h1, h2 or h3, text (Markdown), table (of `rows`, the first of them the head), or the language of code.
+    `kind` is h1 or h2, text (Markdown), table (of `rows`, the first of them the head), or the language of code.
     """
 
     kind: str
@@ -72,11 +71,48 @@ def _remark(name: str, done: Plan) -> str:
     """What is to be said about the diff, or about there being none."""
     if done.after:
         others = [f"`{other}`" for other in done.order[:-1] if done.reports[other].state is State.AVAILABLE]
-        brought = f", with {', '.join(others)}, which the patch requires" if others else ""
-        return f"What `newtfix diff {name}` prints for a fresh copy of `newt_base`{brought}:"
+        brought = f" With it comes {', '.join(others)}, which it requires." if others else ""
+        return f"The diff that `newtfix diff {name}` prints for `newt_base`.{brought}"
     if done.reports[name].state is State.APPLIED:
-        return "Nothing changes there: `newt_base` has this already."
-    return "Nothing changes there: `newt_base` has nothing that this patch speaks of."
+        return "Nothing changes there: `newt_base` has this already. Elsewhere:"
+    return "Nothing changes there: `newt_base` does without the code that this patch changes. Elsewhere:"
+
+
+def essence(diff: str) -> str:
+    """The diff, or of a long one the hunks that change what is there; settings come last."""
+    if diff.count("\n") <= WHOLE:
+        return diff
+    hunks = [(file, hunk) for file, hunks in _hunks(diff) for hunk in hunks]
+    first = sorted(hunks, key=lambda one: (_is_aside(*one), "\n-" not in one[1], one[1].count("\n")))
+    chosen: list[tuple[str, str]] = []
+    left = PART
+    for one in first:
+        if one[1].count("\n") <= left or not chosen:
+            chosen.append(one)
+            left -= one[1].count("\n")
+    lines: list[str] = []
+    for file, hunk in filter(chosen.__contains__, hunks):
+        lines += [*([] if file in lines else [file]), _cut(hunk)]
+    return "".join(lines)
+
+
+def _hunks(diff: str) -> Iterator[tuple[str, list[str]]]:
+    """For each file of a diff the two lines that name it, and its hunks."""
+    for part in re.split(r"^(?=--- )", diff, flags=re.MULTILINE)[1:]:
+        head, *hunks = _HUNK.split(part)
+        yield head, hunks
+
+
+def _is_aside(file: str, hunk: str) -> bool:
+    """Whether a hunk is about settings or imports."""
+    added = re.findall(r"^\+(.*)", hunk, re.MULTILINE)
+    return "/config.py" in file or all(line.startswith(("import ", "from ")) for line in added)
+
+
+def _cut(hunk: str) -> str:
+    """The first lines of a hunk that is too long."""
+    lines = hunk.splitlines(keepends=True)
+    return hunk if len(lines) <= PART else "".join([*lines[:PART], "...\n"])
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -87,28 +123,19 @@ def page(patch: Patch, result: Change) -> tuple[Block, ...]:
     said = sections(patch.doc)
     return (
         Block("h1", f"{patch.id}: {patch.title}"),
-        *_text(headline(patch.doc)),
-        Block("text", "\n".join(_facts(patch))),
+        Block("text", _facts(patch)),
         *(block for name in ("Claim", "Code", "Change") for block in _section(name, said.get(name))),
-        Block("h2", "Code before and after"),
-        Block("text", _HOLES),
-        *(block for edit in patch.edits for block in _edit(edit)),
         Block("h2", "In newt_base"),
-        Block("text", result.remark),
-        *([Block("diff", result.diff)] if result.diff else []),
+        *_changes(patch, result),
+        Block("text", _places(patch)),
         *_settings(result.settings),
         *_section("Effect in numbers", said.get("Effect")),
+        *_section("When to leave it off", said.get("Leave it off")),
         *_section("Evidence", said.get("Evidence")),
         *_section("Corrections", said.get("Corrections")),
-        *_section("When to leave it off", said.get("Leave it off")),
-        Block("h2", "Commands"),
-        Block("sh", "\n".join(f"newtfix {command} {patch.id}" for command in ("diff", "apply", "check", "revert"))),
+        *_section("It relies on this", "\n".join(f"- {sentence(fact)}" for fact in patch.only_where)),
         Block("text", f"[All patches]({INDEX})"),
     )
-
-
-def _text(text: str | None) -> tuple[Block, ...]:
-    return (Block("text", text),) if text else ()
 
 
 def _section(title: str, text: str | None) -> tuple[Block, ...]:
@@ -116,83 +143,57 @@ def _section(title: str, text: str | None) -> tuple[Block, ...]:
     return (Block("h2", title), Block("text", _FIRST_WORD.sub(lambda word: word[0].capitalize(), text))) if text else ()
 
 
-def _facts(patch: Patch) -> Iterator[str]:
-    yield f"- severity: {patch.severity.value}"
-    yield f"- kind: {patch.kind}"
-    yield f"- requires: {_links(patch.requires) or 'nothing'}"
-    if patch.after:
-        yield f"- comes after: {_links(patch.after)}"
-    if patch.changes:
-        yield f"- changes: {patch.changes}"
+def _facts(patch: Patch) -> str:
+    parts = [f"{patch.severity.value}, {patch.kind}" if patch.severity is not Severity.PREREQUISITE else "Prerequisite"]
+    parts += [f"requires {_links(patch.requires)}"] if patch.requires else []
+    parts += [f"comes after {_links(patch.after)}"] if patch.after else []
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _links(ids: Iterable[str]) -> str:
     return ", ".join(f"[{name}]({name}.md)" for name in ids)
 
 
+def _changes(patch: Patch, result: Change) -> Iterator[Block]:
+    """The diff, or the essence of it; where there is none, what one edit does."""
+    shown = essence(result.diff)
+    yield Block("text", result.remark)
+    if shown:
+        yield Block("diff", shown)
+        if shown != result.diff:
+            rest = result.diff.count("\n") - shown.count("\n")
+            yield Block("text", f"{rest} lines more: `newtfix diff {patch.id}`.")
+        return
+    for shape in (edit.shapes[0] for edit in patch.edits[:1] if isinstance(edit, Edit)):
+        yield Block("text", f"Before ({_HOLES.rstrip('.')}):")
+        yield Block("python", code(shape.before))
+        yield Block("text", "After:" if shape.after.strip() else "After: nothing; the code goes.")
+        yield from [Block("python", code(shape.after))] if shape.after.strip() else []
+
+
+def _places(patch: Patch) -> str:
+    """Where the patch changes code, and how many forms of it it knows."""
+    scopes: dict[str, list[str]] = {}
+    for edit in patch.edits:
+        named = scopes.setdefault(f"`{ROLES[edit.role].usual}`", [])
+        cls = edit.scope.partition(".")[0]
+        named += [f"`{cls}`"] if cls and f"`{cls}`" not in named else []
+    places = "; ".join(f"{' and '.join(named)} in {file}" if named else file for file, named in scopes.items())
+    forms = sum(len(edit.shapes) for edit in patch.edits if isinstance(edit, Edit))
+    return f"It changes {places}{f', and knows {forms} forms of that code' if forms > 1 else ''}."
+
+
 def _settings(found: Sequence[Setting]) -> tuple[Block, ...]:
     if not found:
         return ()
     rows = tuple((f"`{s.name}`", f"`{s.default}`", f"`{s.old}`" if s.old else "-", s.meaning or "-") for s in found)
+    missing = [] if all(setting.old for setting in found) else [Block("text", _NO_VALUE)]
     return (
         Block("h2", "Settings"),
         Block("table", rows=(("setting", "default", "old behaviour", "meaning"), *rows)),
-        *_text("" if all(setting.old for setting in found) else _NO_VALUE),
+        *missing,
     )
-
-
-def _edit(edit: Edit | Add) -> Iterator[Block]:
-    yield Block("h3", edit.id)
-    if isinstance(edit, Add):
-        yield from _conditions("Only where", edit.where)
-        yield from _conditions("Not where", edit.unless)
-        place = f", after `{edit.after}`" if edit.after else ""
-        yield Block("text", f"Add in {_place(edit.role, edit.scope)}{place}{_optional(edit)}:")
-        yield Block("python", code(edit.code))
-        return
-    yield Block("text", f"In {_place(edit.role, edit.scope)}{_optional(edit)}.")
-    yield from _conditions("Not where", edit.unless)
-    for number, shape in enumerate(edit.shapes[:SHAPES], 1):
-        if len(edit.shapes) > 1:
-            yield Block("text", f"Shape {number} of {len(edit.shapes)}:")
-        yield from _shape(shape)
-    if len(edit.shapes) > SHAPES:
-        yield Block("text", f"The other {len(edit.shapes) - SHAPES} shapes are variations, see the patch.")
-
-
-def _optional(edit: Edit | Add) -> str:
-    if not edit.optional:
-        return ""
-    return " (if it is not there yet)" if isinstance(edit, Add) else " (if the tree has such code)"
-
-
-def _shape(shape: Shape) -> Iterator[Block]:
-    times = {None: ", in every place", 1: ""}.get(shape.count, f", in {shape.count} places")
-    yield from _conditions("Only where", shape.where)
-    yield Block("text", f"Before{times}:")
-    yield Block("python", code(shape.before))
-    if not shape.after.strip():
-        yield Block("text", "After: nothing; the code goes.")
-        return
-    yield Block("text", "After:")
-    yield Block("python", code(shape.after))
-
-
-def _conditions(lead: str, conditions: Sequence[Where]) -> Iterator[Block]:
-    for where in conditions:
-        sources = (where.pattern,) if isinstance(where.pattern, str) else where.pattern
-        pattern, *others = map(code, sources)
-        like_it = f" ({'and' if where.absent else 'or one of'} {len(others)} forms like it)" if others else ""
-        said = f"{lead} {_place(where.role, where.scope)} {'lacks' if where.absent else 'has'}"
-        if "\n" in pattern:
-            yield Block("text", f"{said} this{like_it}:")
-            yield Block("python", pattern)
-        else:
-            yield Block("text", f"{said} `{pattern}`{like_it}.")
-
-
-def _place(role: str, scope: str) -> str:
-    return f"`{scope}` of `{ROLES[role].usual}`" if scope else f"`{ROLES[role].usual}`"
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ def markdown(blocks: Iterable[Block]) -> str:
 
 
 def _markdown(block: Block) -> str:
-    if block.kind in ("h1", "h2", "h3"):
+    if block.kind in ("h1", "h2"):
         return f"{'#' * int(block.kind[1])} {block.text}"
     if block.kind == "table":
         head, *rows = block.rows

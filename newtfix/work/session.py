@@ -322,7 +322,7 @@ def _mended(root: Path, ended: Ended) -> Iterator[str]:
     if ended.edited:
         yield f"What was edited since is kept: {', '.join(ended.edited)}."
     for place in ended.kept:
-        yield f"Another version, saved by somebody meanwhile, is kept as {place}."
+        yield f"Another version, saved meanwhile, is kept as {place}."
 
 
 def _must_not_be_base(target: Target) -> None:

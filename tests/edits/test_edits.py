@@ -17,6 +17,7 @@ def _cases() -> list:
 @pytest.mark.parametrize("edit", _cases())
 def test_the_patch_is_right_or_refused(edit: Edit):
     verdict = judge(edit)
+    assert "$" not in verdict.said, "a refusal shows no patterns"
     if not verdict.good:
         expected = f"refused: {edit.why}" if edit.breaking else "patched"
         pytest.fail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,10 @@ def test_an_anchor_edited_away_is_refused_with_the_nearest_candidate() -> None:
     with pytest.raises(Refused) as caught:
         plan(tree, ["seeding"], PATCHES)
     said = str(caught.value)
-    for part in ("'seeding'", "'threshold'", "trainer.py", "Trainer", "self.cfg.seeding_coef * self._update_freq"):
-        assert part in said
+    assert "'seeding'" in said and "$" not in said
+    assert "'threshold'" in caught.value.detail and "self.cfg.seeding_coef * self._update_freq" in caught.value.detail
     number = next(i for i, line in enumerate(tree["trainer.py"].splitlines(), 1) if "self.cfg.warm_coef" in line)
-    assert f"nearest: trainer.py:{number}: if self._step >= self.cfg.warm_coef * self._update_freq:" in said
+    assert re.search(rf"^trainer\.py:{number}: .*: if self\._step >= self\.cfg\.warm_coef \* ", said, re.MULTILINE)
     assert caught.value.exit_code == 3
 
 
@@ -73,13 +74,15 @@ def test_half_a_fix_is_said() -> None:
         "        self._update_tokens = 0.0\n        self._seed_steps = 1000\n",
     )
     assert inspect(tree, PATCHES)["seeding"].state is State.PARTIAL
-    with pytest.raises(Refused, match="'seeding' is there in part only"):
+    with pytest.raises(Refused, match="'seeding' is only partly there"):
         plan(tree, ["seeding"], PATCHES)
 
 
 def test_a_place_too_many_is_refused() -> None:
     line = next(f"{line}\n" for line in BASE["trainer.py"].splitlines() if "self._update_freq = " in line)
-    with pytest.raises(Refused, match="2 places where 1 are expected"):
+    with pytest.raises(
+        Refused, match=r"trainer\.py:\d+: the patch expects 1 such place, and there are 2: self\._update_freq = "
+    ):
         plan(changed("trainer.py", line, line * 2), ["seeding"], PATCHES)
 
 

@@ -12,20 +12,14 @@ import pytest
 
 import newtfix.plan.engine
 import newtfix.work.load
-from newtfix.errors import Refused, TreeError, UsageError
-from newtfix.files import state
+from newtfix.errors import Refused, TreeError
 from newtfix.files.ledger import LEDGER
 from newtfix.model import Patch, PatchReport, Plan, Severity, State
-from newtfix.work.outcome import compute, fitting, one_by_one, plan_for, save
-from newtfix.work.places import base_tree
+from newtfix.work.outcome import compute, one_by_one, save
 from newtfix.work.session import (
-    DEFAULT_TREE,
     Target,
-    choose,
-    find_target,
     open_session,
     reports,
-    required_by,
     writing,
 )
 
@@ -328,7 +322,7 @@ def test_a_file_that_is_not_utf8_is_refused_only_where_it_would_be_written(tree:
 def test_all_comes_out_without_the_patches_that_went_in(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     want(tree, "b", "c")
     monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"a": PATCHES["a"]})
-    with pytest.raises(Refused, match="not among the patches at hand: c"):
+    with pytest.raises(Refused, match="not among the known patches: c"):
         want(tree, "c")
     want(tree)
     assert contents(tree) == FILES
@@ -345,79 +339,3 @@ def test_a_refused_run_leaves_no_folder_behind(tree: Path) -> None:
     with pytest.raises(TreeError):
         want(tree, "d-e")
     assert not (tree / ".newtfix").exists()
-
-
-def allow(folder: Path) -> None:
-    with state.changing() as known:
-        known.trusted[str(folder.resolve())] = state.digest_of(state.contents(folder))
-
-
-def test_patch_directories_of_the_tree_are_remembered_by_their_path_in_it(tree: Path) -> None:
-    (tree / "mine").mkdir()
-    target = Target(tree, tree)
-    with writing(target, (tree / "mine",)) as session:
-        save(session, compute(session, ("c",)))
-    tree.rename(tree.with_name("moved"))
-    moved = tree.with_name("moved")
-    assert open_session(Target(moved, moved)).directories == ()
-    allow(moved / "mine")
-    session = open_session(Target(moved, moved))
-    assert session.directories == ((moved / "mine").resolve(),)
-    assert "mine" in session.notes[0]
-
-
-def test_patch_directories_from_the_settings(tree: Path) -> None:
-    (tree.parent / "my_patches").mkdir()
-    (tree.parent / "pyproject.toml").write_text('[tool.newtfix]\npatches = ["my_patches"]\n')
-    session = open_session(Target(tree, tree))
-    assert session.directories == () and "newtfix trust" in session.notes[0]
-    allow(tree.parent / "my_patches")
-    assert open_session(Target(tree, tree)).directories == (tree.parent / "my_patches",)
-
-
-@pytest.mark.parametrize("text", ["[tool.newtfix]\npatches = 3\n", "[tool.newtfix]\npatch = []\n", "[tool"])
-def test_wrong_settings_are_said(tree: Path, text: str) -> None:
-    (tree / "pyproject.toml").write_text(text)
-    with pytest.raises(UsageError):
-        open_session(Target(tree, tree))
-
-
-def test_the_base_tree_is_not_changed_in_place() -> None:
-    with pytest.raises(UsageError, match="not changed in place"), writing(Target(base_tree(), base_tree()), ()):
-        pass
-
-
-def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert find_target(Path("x")) == Target(Path("x"), Path("x"))
-    assert find_target(None) == Target(base_tree(), DEFAULT_TREE, new=True)
-    DEFAULT_TREE.mkdir()
-    assert find_target(None) == Target(DEFAULT_TREE, DEFAULT_TREE)
-
-
-def test_choosing() -> None:
-    assert choose(["d_e", "a"], False, PATCHES) == ("a", "d-e")
-    assert choose([], True, PATCHES) == tuple(PATCHES)
-    with pytest.raises(UsageError, match="'d-f'") as caught:
-        choose(["d-f"], False, PATCHES)
-    assert caught.value.hint == "Did you mean d-e? The patches: a, b, c, d-e"
-
-
-def test_requirements_reach_through_others() -> None:
-    patches = {"a": patch("a"), "b": patch("b", "a"), "c": patch("c", "b")}
-    assert required_by("a", ["a", "b", "c"], patches) == ("b", "c")
-
-
-def test_a_patch_of_the_record_that_is_not_at_hand_is_named_by_whatever_needs_it(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    want(tree, "a")
-    monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"c": PATCHES["c"]})
-    session = open_session(Target(tree, tree))
-    for ask in (
-        lambda: fitting(session, ("c",), complete=False),
-        lambda: compute(session, ("a", "c")),
-        lambda: plan_for(session, ("a",), complete=False),
-    ):
-        with pytest.raises(Refused, match="not among the patches at hand: a"):
-            ask()

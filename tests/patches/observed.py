@@ -16,7 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from specimens import Run, known_settings, load, patched, texts
+from specimens import Run, known_settings, load, make_agent, make_cfg, patched, texts
 
 H, ENVS, LENGTH = 3, 50, 8
 LENGTHS = [LENGTH] * ENVS
@@ -129,3 +129,17 @@ def update(agent: Any, buffer: Any) -> Update:
     with patch.object(buffer, "sample", note_batch), patch.object(agent, "update_pi", note_arguments), pinned():
         metrics = agent.update(buffer)
     return Update(seen["batch"], seen["arguments"], metrics)
+
+
+def ensemble_of(tree: Tree, **settings: Any) -> tuple[Any, torch.Tensor]:
+    torch.manual_seed(0)
+    cfg = make_cfg(tree.modules, LENGTHS, **tree.settings(**settings))
+    return tree.modules.layers.QOnlineTargetEnsemble(cfg), torch.randn(H, 8, cfg.latent_dim + cfg.action_dim)
+
+
+def policy_update(tree: Tree, **settings: Any) -> Update:
+    """An update on stored rows in which no weights move, with a Q scale of 3."""
+    cfg = make_cfg(tree.modules, LENGTHS, lr=0.0, **tree.settings(dropout=0.0), **settings)
+    agent = make_agent(tree.modules, cfg)
+    agent.scale.value.fill_(3.0)
+    return update(agent, planned_rows(usual_run(tree)))

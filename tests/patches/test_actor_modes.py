@@ -7,9 +7,14 @@ function with the tree beyond the layers of the networks themselves.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from observed import LENGTHS, STATS, Tree, Update, noise, pinned, planned_rows, stored, update, usual_run
+from observed import H as OBSERVED_H
+from specimens import make_agent
+from specimens import make_cfg as specimen_cfg
 from trees import PATCHES, make_cfg, tree
 
 MODES = ("sac", "awac", "residual", "bc_sac", "bc")
@@ -227,3 +232,63 @@ class TestPriorNormAlone:
             loss, _, info = agent._pi_loss(zs, action, mu, std, task)
             terms[ids] = (loss - info["pi_q_loss"]).item()
         assert terms[("prior-norm",)] == pytest.approx(terms[()] * dims[0] / 61, rel=1e-9)
+
+
+@torch.no_grad()
+def _oracle(tree: Tree, agent: Any, mode: str, done: Update, rows: dict[float, Any]) -> float:
+    """The policy's loss by its formula, from the tree's networks and temporal weights."""
+    cfg, model, scale = agent.cfg, agent.model, float(agent.scale.value)
+    zs, task = done.arguments[0][:OBSERVED_H], done.arguments[-1]
+    action, mu, std = (done.expected(rows, name) for name in ("action", *STATS))
+    std = std.clamp(min=cfg.min_std)
+
+    def logprob(eps: torch.Tensor, log_std: torch.Tensor) -> torch.Tensor:
+        return 2 * ((-0.5 * eps**2 - log_std).sum(-1) - 0.5 * math.log(2 * math.pi))
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return (agent.rho[:OBSERVED_H] * x.mean(1)).mean()
+
+    with pinned():
+        pi, info = model.pi(zs, task)
+        q = model.Q(zs, pi, task, return_type="avg").squeeze(-1) / scale
+        q_data = model.Q(zs, action, task, return_type="avg").squeeze(-1) / scale
+    volume = torch.log(torch.relu(1 - pi**2) + 1e-6).sum(-1)
+    loss = mean(cfg.entropy_coef * (logprob(noise(pi.shape), info["log_std"]) - volume) - q)
+    prior = logprob((pi - mu) / std, std.log())
+    if mode == "residual" and scale > 2.0:
+        loss = loss + cfg.prior_coef * (2 / 61 if "prior-norm" in tree.ids else 1.0) * mean(-prior / scale)
+    if mode == "bc_sac":
+        loss = loss + cfg.prior_coef * mean(((pi - action) ** 2).sum(-1))
+    if mode == "bc":
+        loss = mean(-prior.clamp(-50000, 0) / scale)
+    if mode == "awac":
+        head, raw = model._pi(zs).chunk(2, dim=-1)
+        weight = ((q - q_data) / cfg.awac_lambda).exp().clamp(cfg.exp_adv_min, cfg.exp_adv_max)
+        loss = mean(-weight * logprob((action - head) / (raw.exp() + 1e-8), raw))
+    return float(loss)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    rows = stored(run)
+    for scale, modes in ((1.0, ("sac", "residual")), (3.0, MODES)):
+        losses = {}
+        for mode in modes:
+            cfg = specimen_cfg(
+                tree.modules, LENGTHS, actor_mode=mode, entropy_coef=0.03, lr=0.0, **tree.settings(dropout=0.0)
+            )
+            agent = make_agent(tree.modules, cfg)
+            agent.scale.value.fill_(scale)
+            agent.scale.update = lambda *_: None
+            done = update(agent, planned_rows(run))
+            losses[mode] = float(done.metrics["pi_loss"].detach())
+            assert math.isclose(losses[mode], _oracle(tree, agent, mode, done, rows), rel_tol=1e-4), mode
+        distinct = {round(loss, 6) for loss in losses.values()}
+        assert len(distinct) == (5 if scale > 2 else 1), "the prior counts above the threshold alone"
+    try:
+        make_agent(tree.modules, specimen_cfg(tree.modules, LENGTHS, actor_mode="sca"))
+    except ValueError as error:
+        assert "residual" in str(error)
+    else:
+        raise AssertionError("an unknown mode passes")

@@ -6,6 +6,7 @@ import ast
 import itertools
 import os
 import random
+from importlib import import_module
 
 import pytest
 import torch
@@ -162,3 +163,9 @@ def test_a_sample_trains_without_a_nan(ids):
 
 def test_the_base_and_a_copy_without_patches_are_the_same_bytes():
     assert patched(frozenset()) == sources()
+
+
+def test_a_patch_with_cases_has_them_of_both_kinds() -> None:
+    modules = [import_module(f"test_{name.replace('-', '_')}") for name in PATCHES]
+    with_cases = [one for one in modules if hasattr(one, "REWRITES")]
+    assert len(with_cases) >= 10 and all(one.REWRITES and one.ALONE for one in with_cases)

@@ -6,8 +6,13 @@ from math import exp
 
 import pytest
 import torch
+from observed import END, ENVS, LENGTHS, WIDE, Tree, usual_run
+from specimens import Run
+from tables import refused
 from trees import PATCHES, make_trainer, patched, sources
 
+from newtfix import testing
+from newtfix.errors import Refused
 from newtfix.plan.engine import plan
 
 
@@ -59,3 +64,72 @@ def test_a_random_branch_that_sets_no_statistics_at_all_gets_them():
     assert bare != base["trainer.py"]
     after = plan({**base, "trainer.py": bare}, ["mu-std"], PATCHES).after
     assert after["trainer.py"] == patched(frozenset(["mu-std"]))["trainer.py"]
+
+
+def changed(file, *changes):
+    return testing.variant(sources(), file, *changes)
+
+
+def dedent(lines, columns):
+    return "".join(f"{line[columns:]}\n" for line in lines.splitlines())
+
+
+def apply(tree, *ids):
+    return testing.apply(tree, *ids, patches=PATCHES)
+
+
+def test_switches_without_the_random_branch_are_not_those_of_the_collection():
+    both = "                use_mpc = True\n                use_agent = True\n"
+    tree = changed(
+        "trainer.py",
+        (both, "                use_mpc, use_agent = bool(1), bool(1)\n"),
+        ("        results = defaultdict(list)\n", f"        results = defaultdict(list)\n{dedent(both, 8)}"),
+    )  # fmt: skip
+    with pytest.raises(Refused, match="'mu-std' does not fit") as refused:
+        apply(tree, "mu-std")
+    assert "'who-acts'" in refused.value.detail
+
+
+RANDOM = "                    action = self.env.rand_act()\n"
+
+
+REFUSED = {
+    "actions that are locked": (
+        "trainer.py",
+        RANDOM,
+        f"{RANDOM}                    action[:, self.cfg.locked] = 0.0\n",
+        "random actions are changed before they are stored",
+    ),
+    "actions that are scaled in place": (
+        "trainer.py",
+        RANDOM,
+        f"{RANDOM}                    action.mul_(0.5)\n",
+        "random actions are changed before they are stored",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str) -> None:
+    refused("mu-std", *REFUSED[case])
+
+
+# Here the agent acts after fewer steps than learning starts.
+OWN_THRESHOLD = {"halfway"}
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    threshold = run.acted[0]
+    assert threshold == (1000 if tree.name in OWN_THRESHOLD else run.updated[0])
+    assert run.acted == list(range(threshold, END + 1, ENVS))
+    for rows in run.episodes:
+        row = rows[1:]
+        seed = row["reward"] < threshold
+        assert torch.equal(row["mu"][seed], row["action"][seed])
+        assert torch.allclose(row["std"][seed], torch.tensor(WIDE))
+        assert (row["std"][~seed] < WIDE).all()
+    for early in ({"finetune": True}, {"use_demos": True, "demo_steps": 1}):
+        short = Run(tree.modules, LENGTHS, steps=100, **tree.settings(**early)).train()
+        assert short.acted[0] == 0

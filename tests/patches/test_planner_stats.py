@@ -9,9 +9,12 @@ import sys
 from functools import cache
 from math import exp
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from observed import ENVS, LENGTHS, STATS, WIDE, H, Tree, planned_rows, stored, update, usual_run
+from specimens import Run, make_agent, make_cfg
 from tensordict import TensorDict
 from trees import PATCHES, CountingAgent, FakeEnv, SilentLogger
 
@@ -217,3 +220,61 @@ def test_a_demo_pretrained_agent_keeps_acting(specimen):
     agent.update = lambda buffer: {}
     trainer.train()
     assert agent.acted_at[0] == 0
+
+
+def _among(wanted: torch.Tensor, values: tuple[Any, ...]) -> bool:
+    tensors = [x for x in values if isinstance(x, torch.Tensor) and x.shape == wanted.shape]
+    return any(torch.allclose(x, wanted) for x in tensors)
+
+
+def _callers_get_what_they_got(tree: Tree, run: Run) -> None:
+    first = torch.ones(ENVS, dtype=torch.bool)
+    obs, task = torch.zeros(ENVS, 3), torch.zeros(ENVS, dtype=torch.int64)
+    before = make_agent(Tree(tree.name).modules, make_cfg(Tree(tree.name).modules, LENGTHS))(obs, t0=first, task=task)
+    agent = make_agent(tree.modules, run.cfg)
+    after = agent(obs, t0=first, task=task)
+    assert type(before) is type(after)
+    assert not isinstance(after, tuple) or len(before) == len(after)
+    for script in ("rollout", "record"):
+        if hasattr(tree.modules, script):
+            assert len(getattr(getattr(tree.modules, script), script)(FakeEnv(LENGTHS), agent, task, 3)) == 3
+
+
+def _demonstrations_count_as_wide(tree: Tree, run: Run, rows: dict[float, Any]) -> None:
+    buffers = tree.modules.buffer
+    offline = buffers.Buffer(batch_size=4)
+    count = 2 * (H + 2)
+    demos = {"obs": torch.zeros(count, 3), "action": torch.rand(count, 2), "reward": -1.0 - torch.arange(count)}
+    demos |= {"task": torch.zeros(count, dtype=torch.int64), "episode": torch.arange(2).repeat_interleave(count // 2)}
+    td = TensorDict(demos, batch_size=count)
+    if hasattr(offline, "load_demos"):
+        offline.load_demos(td.clone())
+    else:
+        for episode in td.split(count // 2):
+            offline.add(episode.unsqueeze(0))
+    mixed = buffers.EnsembleBuffer(offline, batch_size=8)
+    mixed._buffer.episodes.extend(run.episodes[-ENVS:])
+    done = update(make_agent(tree.modules, run.cfg), mixed)
+    wide = {
+        float(r): {"mu": a, "std": torch.full_like(a, WIDE)} for r, a in zip(td["reward"], td["action"], strict=True)
+    }
+    for name in STATS:
+        assert _among(done.expected({**rows, **wide}, name), done.arguments), f"{name} of demonstrations"
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    run = usual_run(tree)
+    _callers_get_what_they_got(tree, run)
+    rows = stored(run)
+    for iteration, (picked, spread) in run.picked.items():
+        for i in (0, 7):
+            row = rows.get(iteration * ENVS + i)
+            if row is not None:
+                torch.testing.assert_close(row["mu"], picked[i])
+                torch.testing.assert_close(row["std"], spread[i])
+    done = update(make_agent(tree.modules, run.cfg), planned_rows(run))
+    assert not torch.allclose(done.expected(rows, "mu"), done.expected(rows, "action"))
+    for name in STATS:
+        assert _among(done.expected(rows, name), done.arguments), f"{name} does not reach the policy's update"
+    _demonstrations_count_as_wide(tree, run, rows)

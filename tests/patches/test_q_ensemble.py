@@ -1,29 +1,24 @@
-"""`q-ensemble`: networks whose parameters are held stacked answer, learn and are stored as those of newt."""
+"""q-ensemble: the networks held stacked, and evaluated as one."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from observed import Tree, ensemble_of
+from specimens import texts
+from tables import left_alone, name_of, refused, rewritten
 from torch.overrides import TorchFunctionMode
-from trees import make_cfg, tree
+from trees import PATCHES, make_cfg, sources, tree
+
+from newtfix.model import State
+from newtfix.plan.engine import inspect, plan
 
 STACKED = ["q-ensemble"]
+
+
 SETS = [["q-ensemble"], ["q-ensemble", "q-dropout", "target-q"]]
-
-
-class Products(TorchFunctionMode):
-    """Notes the shapes of weights that are multiplied with."""
-
-    def __init__(self):
-        super().__init__()
-        self.shapes = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is torch.nn.functional.linear:
-            self.shapes.append(tuple(args[1].shape))
-        if func is torch.baddbmm:
-            self.shapes.append(tuple(args[2].shape))
-        return func(*args, **(kwargs or {}))
 
 
 def ensemble(ids, **settings):
@@ -45,49 +40,27 @@ def pair(ids=STACKED, **settings):
     return loop, stacked, x
 
 
-def agent_of(ids, seed=0, **settings):
-    modules = tree(ids)
-    torch.manual_seed(seed)
-    cfg = make_cfg(modules, 1, [250], num_q=3, **settings)
-    return modules.tdmpc2.TDMPC2(modules.world_model.WorldModel(cfg), cfg)
-
-
-def learn(agent, seed=1):
-    """One update on a random batch. Returns the metrics."""
-    generator = torch.Generator().manual_seed(seed)
-    steps = (3, 8)
-    obs = torch.randn(4, 8, 3, generator=generator)
-    action, mu, std = (torch.rand(*steps, 2, generator=generator) for _ in range(3))
-    batch = (
-        obs,
-        action,
-        mu,
-        std + 0.1,
-        torch.rand(*steps, 1, generator=generator),
-        torch.zeros(steps, dtype=torch.int64),
-    )
-    torch.manual_seed(seed)
-
-    class Batch:
-        def sample(self, device):
-            return batch
-
-    return agent.update(Batch())
-
-
-def same_weights(one, other, **tolerance):
-    a, b = one.state_dict(), other.state_dict()
-    assert list(a) == list(b)
-    for name, value in a.items():
-        torch.testing.assert_close(b[name], value, **tolerance, msg=name)
-
-
 @pytest.mark.parametrize("ids", SETS, ids="+".join)
 @pytest.mark.parametrize("target", [False, True], ids=["online", "target"])
 def test_values_are_those_of_the_networks_one_by_one(ids, target):
     loop, stacked, x = pair(ids)
     torch.testing.assert_close(stacked(x, target), loop(x, target), rtol=1e-5, atol=1e-5)
     assert stacked(x[0, 0], target).shape == loop(x[0, 0], target).shape
+
+
+class Products(TorchFunctionMode):
+    """Notes the shapes of weights that are multiplied with."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.nn.functional.linear:
+            self.shapes.append(tuple(args[1].shape))
+        if func is torch.baddbmm:
+            self.shapes.append(tuple(args[2].shape))
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("drawn", [[1, 3], [0, 1], [3, 1], [2], torch.tensor([3, 1]), torch.tensor([0, 2])], ids=str)
@@ -161,10 +134,47 @@ def test_what_is_registered_with_one_network_stays_with_it():
     assert len(calls) == 1
 
 
+def agent_of(ids, seed=0, **settings):
+    modules = tree(ids)
+    torch.manual_seed(seed)
+    cfg = make_cfg(modules, 1, [250], num_q=3, **settings)
+    return modules.tdmpc2.TDMPC2(modules.world_model.WorldModel(cfg), cfg)
+
+
+def same_weights(one, other, **tolerance):
+    a, b = one.state_dict(), other.state_dict()
+    assert list(a) == list(b)
+    for name, value in a.items():
+        torch.testing.assert_close(b[name], value, **tolerance, msg=name)
+
+
 def test_a_fresh_agent_has_the_weights_that_it_has_without_the_patch():
     base, patched = agent_of([]), agent_of(STACKED)
     same_weights(base.model, patched.model, rtol=0, atol=0)
     assert base.model.total_params == patched.model.total_params
+
+
+def learn(agent, seed=1):
+    """One update on a random batch. Returns the metrics."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = (3, 8)
+    obs = torch.randn(4, 8, 3, generator=generator)
+    action, mu, std = (torch.rand(*steps, 2, generator=generator) for _ in range(3))
+    batch = (
+        obs,
+        action,
+        mu,
+        std + 0.1,
+        torch.rand(*steps, 1, generator=generator),
+        torch.zeros(steps, dtype=torch.int64),
+    )
+    torch.manual_seed(seed)
+
+    class Batch:
+        def sample(self, device):
+            return batch
+
+    return agent.update(Batch())
 
 
 @pytest.mark.parametrize(("old", "new"), [([], STACKED), (STACKED, []), (STACKED, STACKED)], ids=["in", "out", "same"])
@@ -225,3 +235,149 @@ def test_networks_that_cannot_be_stacked_are_named():
     layers = tree(STACKED).layers
     with pytest.raises(TypeError, match="PReLU"):
         layers.StackedNetworks([torch.nn.Sequential(torch.nn.PReLU()) for _ in range(2)])
+
+
+FORWARD = "\tdef forward(self, x):\n\t\treturn self._forward(x)\n"
+
+
+def test_networks_in_the_forward_method_itself() -> None:
+    layers = texts("plain")["common/layers.py"]
+    start, end = layers.index("\t\tif cfg.compile:\n"), layers.index("\tdef _forward_impl(self, x):\n")
+    layers = layers.replace(layers[start:end], "\n").replace(FORWARD, "").replace("_forward_impl", "forward")
+    patched = plan({**texts("plain"), "common/layers.py": layers}, ["q-ensemble"], PATCHES).after["common/layers.py"]
+    assert "\tdef forward(self, x):\n\t\treturn self._Qs(x)\n" in patched
+
+
+def test_an_ensemble_whose_base_class_is_batched() -> None:
+    layers = texts("plain")["common/layers.py"]
+    start, end = layers.index("class QEnsemble(nn.Module):\n"), layers.index("class QOnlineTargetEnsemble")
+    batched = """class Ensemble(nn.Module):
+\tdef __init__(self, modules):
+\t\tsuper().__init__()
+\t\tself.params = from_modules(*modules, as_module=True)
+\t\tself.module = deepcopy(modules[0])
+
+\tdef _call(self, params, x):
+\t\twith params.to_module(self.module):
+\t\t\treturn self.module(x)
+
+\tdef forward(self, x):
+\t\treturn torch.vmap(self._call, (0, None), randomness="different")(self.params, x)
+
+
+class QEnsemble(Ensemble):
+\tdef __init__(self, cfg):
+\t\tsuper().__init__([mlp(cfg.latent_dim + cfg.action_dim, 2 * [cfg.mlp_dim], cfg.num_bins) for _ in range(cfg.num_q)])
+
+
+"""
+    tree = {**texts("plain"), "common/layers.py": layers.replace(layers[start:end], batched)}
+    assert inspect(tree, PATCHES, ["q-ensemble"])["q-ensemble"].state is State.APPLIED
+
+
+NETWORKS = "        return torch.stack([q(x) for q in chosen])\n"
+
+
+NORMALISED = "        self.rho = self.rho / self.rho.sum()\n"
+
+
+REFUSED = {
+    "networks with normalised weights": (
+        "common/layers.py",
+        NETWORKS,
+        f"        [nn.utils.parametrizations.spectral_norm(q[0]) for q in chosen]\n{NETWORKS}",
+        "spectral_norm($*_)",
+    ),
+    "networks that are listened to": (
+        "tdmpc2.py",
+        NORMALISED,
+        f"{NORMALISED}        for q in self.model._Qs.online._Qs:\n            q[0].register_forward_hook(print)\n",
+        "register_forward_hook",
+    ),
+    "networks of several widths": (
+        "common/layers.py",
+        "2 * [cfg.mlp_dim], max(cfg.num_bins, 1)) for _ in",
+        "2 * [cfg.mlp_dim // (1 + i % 2)], max(cfg.num_bins, 1)) for i in",
+        "$_ % $_",
+    ),
+    "layers that remember what went through": (
+        "common/layers.py",
+        "        return self.activated(super().forward(x))\n",
+        "        self.dormant = x.abs()\n        return self.activated(super().forward(x))\n",
+        "code of NormedLinear.forward: self.dormant = ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str) -> None:
+    refused("q-ensemble", *REFUSED[case])
+
+
+LAYERS = sources()["common/layers.py"]
+
+
+LOOP = LAYERS[LAYERS.index("    def _forward_impl(") : LAYERS.index("\n    def forward(self, x, drawn=None):")]
+
+
+REWRITES = [
+    (
+        "common/layers.py",
+        [],
+        [
+            "        return self._Qs(x, drawn)\n",
+            "            self._forward = self._forward_impl\n        self._Qs = StackedNetworks(",
+        ],
+        ["q(x) for q"],
+    ),
+    (
+        "common/layers.py",
+        [
+            (
+                LOOP,
+                "    def _forward_impl(self, x):\n        values = [net(x) for net in self._Qs]  # one by one\n"
+                "        return torch.stack(values)\n",
+            )
+        ],
+        ["    def _forward_impl(self, x):\n        return self._Qs(x)\n"],
+        ["net(x)"],
+    ),
+    (
+        "common/layers.py",
+        [(LOOP, LOOP.replace("for q in chosen])", "for q in chosen], dim=0)"))],
+        ["        return self._Qs(x, drawn)\n"],
+        ["q(x) for q"],
+    ),
+]
+
+
+@pytest.mark.parametrize("row", REWRITES, ids=name_of)
+def test_rewrites(row: Any) -> None:
+    rewritten("q-ensemble", *row)
+
+
+ALONE = [
+    (
+        "common/layers.py",
+        [(LOOP, "        return self._vmap(x)\n")],
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ALONE, ids=name_of)
+def test_leaves_alone(row: Any) -> None:
+    left_alone("q-ensemble", *row)
+
+
+def promise(tree: Tree) -> None:
+    """What the patch promises, on any specimen, by what the tree does."""
+    both, x = ensemble_of(tree, dropout=0.0)
+    expected = torch.stack([network(x) for network in both.online._Qs])
+    calls: list[int] = []
+    for network in both.online._Qs:
+        network.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(both(x), expected, rtol=1e-5, atol=1e-5)
+    assert len(calls) <= 1
+    both(x).square().mean().backward()
+    assert all(p.grad is not None for p in both.online.parameters())

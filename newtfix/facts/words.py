@@ -1,0 +1,103 @@
+"""What a patch relies on, in words: one sentence for each fact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from newtfix.model import Fact
+
+# {0}, {1} … are what the fact is about; {all} and {either} list the rest, {parts} and {given} the entries.
+SENTENCES = {
+    "unchanged": "{parts}{1} {are} unchanged when {2}",
+    "taken_as_given": "`{1}` of the {0} does not change {given}",
+    "takes_any_length": "`{1}` of the {0} takes parts as it takes whole episodes",
+    "written_only_in": "`{1}` is set in {all} alone",
+    "not_read_by": "`{1}` is not read by {either}",
+    "used_as_it_is": "nothing normalises `{1}` again",
+    "read_only_in": "`{0}` is read in {all} alone",
+    "asked_alike": "`{1}` is compared with one bound everywhere",
+    "not_under": "nothing takes {either} of `{0}`",
+    "only_calls": "`{1}` is called only {2}",
+    "once": "`{1}` calls `{2}` once",
+    "never_changed": "nothing writes into {1}",
+    "goes_only_to": "{1} go to `{2}` and nowhere else",
+    "first_is": "`{1}` begins with a `{3}`",
+    "called_whole": "`{1}` takes none of `{2}` apart",
+    "never_under": "",  # by the operator
+    "each_divides": "every `{1}` gives what `{2}` returns straight to `{3}`",
+    "attribute_only_in": "`{0}` is read in {all} alone",
+    "calls_no": "`{1}` calls no {either}",
+    "plain": "`{1}` gives `{2}` what {either} made, and nothing made of it",
+    "uses_only": "`{1}` does nothing of its own, as it is replaced whole",
+    "nothing_else_with": "`{1}` does nothing with `{2}` but call `{3}`",
+    "within": "`{1}` is called as soon as {2}",
+    "only_called_by": "`{1}` alone calls {all}",
+    "only_named_in": "`{0}` is called in {all} alone",
+    "asks_only": "code with `{2}` asks `{1}` for nothing but {all}",
+    "made_once": "`{2}` is copied once",
+    "decided_once": "whether `{1}` is called is decided once",
+    "matters": "`{1}` looks at `{2}`",
+    "bounds_keep": "`{1}` does not change {either}",
+    "not_scaled": "nothing scales `{1}` or sets it anew",
+    "written_whole": "rows of `{1}` are written whole",
+    "taken_as_stored": "the {0} gives `{1}` as it was stored",
+    "read_only_after": "`{1}` is read behind `{2}` only",
+    "reaches": "only {1} are {2}",
+    "set_plainly": "nothing computes another {either}",
+    "is_number": "`{0}` is a number, and no other default is made of it",
+    "weighs_only": "`{1}` weighs the prior in the policy losses, and nothing else",
+    "cut_only": "`{1}` is read column by column",
+    "decided_by": "`{2}` alone decides in `{1}`",
+    "only_of": "`{1}` asks {either} for `{2}`",
+    "read_once": "`{1}` reads `{2}` once",
+    "ends_by_setting": "no call gives `{0}` a duration",
+    "adds_nothing": "`{1}` adds nothing to what `{2}` returns",
+    "undisturbed": "nothing is done to `{2}` around `{1}`",
+    "only_checks": "`{1}` is one check",
+    "not_asserted": "no check ends a run over `{1}`",
+    "summed_only": "what `{1}` returns is averaged nowhere",
+    "never_none": "`{1}` is always given its `{2}`",
+    "taken_together": "nobody takes one of `{0}` by itself",
+    "divided_only_by": "the losses are averaged nowhere else",
+    "called_only_in": "`{1}` is called in policy losses alone",
+    "reached": "`{1}` always calls `{2}`",
+    "one_name_for": "one attribute holds `{2}`",
+    "begun_only": "episodes begin anew only when {2}",
+    "flat": "the index of `{1}` has one dimension",
+    "alike": "all of `{2}` are made and used alike",
+    "always": "`{1}` is called whenever {2}",
+}
+_OPERATORS = {"Pow": "`{1}` is not raised to a power", "Div": "nothing is divided by `{1}`"}
+# How many of the things that a fact is about come before those that are listed; roles are listed as such.
+_BEFORE = {
+    "plain": 3,
+    "only_of": 3,
+    "set_plainly": 0,
+    "asks_only": 3,
+    "read_only_in": 1,
+    "attribute_only_in": 1,
+    "only_named_in": 1,
+    "not_under": 1,
+}
+
+
+def sentence(fact: Fact) -> str:
+    """What a tree must keep, as a sentence."""
+    about = [one.strip(".") for one in fact.about]
+    form = _OPERATORS[about[2]] if fact.relation == "never_under" else SENTENCES[fact.relation]
+    roles = fact.relation in ("read_only_in", "attribute_only_in", "only_named_in")
+    listed = [f"the {one}" if roles else f"`{one}`" for one in about[_BEFORE.get(fact.relation, 2) :]]
+    keys = [f"`{key}`" for key in fact.keys]
+    said = form.format(
+        *about,
+        all=_listed(listed, "and"),
+        either=_listed(listed, "or"),
+        parts=f"{_listed(keys, 'and')} of " if keys else "",
+        given=_listed(keys, "or") or "what it is given",
+        are="is" if about[1:] and about[1].startswith("the total") else "are",
+    )
+    return f"{said[0].upper()}{said[1:]}."
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)

@@ -1,0 +1,45 @@
+"""Where code begins as a pattern does, and goes on in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import libcst as cst
+
+from newtfix.match import pattern as pat
+from newtfix.match.matching import many, matched_prefix
+
+
+def deviation(pattern: pat.Pattern, root: cst.CSTNode) -> pat.Path | None:
+    """The path to the first statement below `root` that is not as a run of statements has it; None: no code begins so.
+
+    A pattern that is one function is compared with the function of its name, statement by statement.
+    """
+    statements: Sequence[Any] = pattern.statements
+    within = root
+    if len(statements) == 1 and isinstance(statements[0], cst.FunctionDef):
+        name, statements = statements[0].name.value, statements[0].body.body
+        named = (node for node in pat.walk(root) if isinstance(node, cst.FunctionDef) and node.name.value == name)
+        if (function := next(named, None)) is None:
+            return None
+        within = function.body
+    begun = ((*_begun(statements, block), block) for block in _blocks(within))
+    count, index, block = max(begun, key=lambda one: one[0], default=(0, 0, within))
+    path = pat.path_to(root, block) if count else None
+    return None if path is None else (*path, ("body", index))
+
+
+def _blocks(root: cst.CSTNode) -> Iterator[Any]:
+    return (node for node in pat.walk(root) if isinstance(node, (cst.Module, cst.IndentedBlock)))
+
+
+def _begun(statements: Sequence[Any], block: Any) -> tuple[int, int]:
+    """How many statements of a pattern a block has, one behind the other, and the index of what comes then."""
+    for count in range(len(statements) - 1, 0, -1):
+        if many(statements[count - 1]) is None:
+            for start in range(len(block.body)):
+                found = matched_prefix(statements[:count], block.body[start:], {}, whole=False)
+                if found is not None and found[1]:
+                    return count, min(start + found[1], len(block.body) - 1)
+    return 0, 0

@@ -1,0 +1,79 @@
+"""The tree as it stands while planning, and the scopes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import libcst as cst
+
+from newtfix.code.view import restored, view
+from newtfix.match import pattern as pat
+from newtfix.model import Add, Edit, Where
+from newtfix.newt.roles import ROLES, Found, find_roles
+from newtfix.newt.tree import NewtTree
+
+
+class WorkingTree:
+    """The tree as it stands while planning: texts by file, modules (as patterns see them) parsed when first needed."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self.sources = dict(sources)
+        self.roles = find_roles(sources)
+        self.pristine = NewtTree(sources, self.roles)
+        self.modules: dict[str, cst.Module] = {}
+        self.changed: set[str] = set()
+        # What conditions bind, and what edits see, as the tree stands.
+        self.known: dict[tuple[Where, ...], Any] = {}
+        self.seen: dict[Edit | Add, Any] = {}
+
+    def module(self, file: str) -> cst.Module:
+        if file not in self.modules:
+            self.modules[file] = view(self.sources[file])
+        return self.modules[file]
+
+    def update(self, file: str, module: cst.Module) -> None:
+        self.modules[file] = module
+        self.changed.add(file)
+        here = {role for role, found in self.roles.items() if found.file == file}
+        self.known = {where: known for where, known in self.known.items() if here.isdisjoint(_roles(where))}
+        self.seen = {edit: look for edit, look in self.seen.items() if here.isdisjoint(_roles_of(edit))}
+
+    def text(self, file: str) -> str:
+        return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
+
+
+@cache
+def _roles(conditions: tuple[Where, ...]) -> frozenset[str]:
+    return frozenset(where.role for where in conditions)
+
+
+def _roles_of(edit: Edit | Add) -> frozenset[str]:
+    """The roles of the files that decide what an edit sees."""
+    conditions = (edit.where,) if isinstance(edit, Add) else [shape.where for shape in edit.shapes]
+    return frozenset({edit.role}).union(_roles(edit.unless), *map(_roles, conditions))
+
+
+def _scope_path(module: cst.Module, scope: str, role: Found, usual: str | None) -> pat.Path | None:
+    """The path to the class or function that a scope names; () is the module, None: there is no such thing."""
+    path: pat.Path = ()
+    body: Sequence[Any] = module.body
+    for depth, name in enumerate(part for part in scope.split(".") if part):
+        wanted = role.cls if depth == 0 and name == usual and role.cls else name
+        for index, node in enumerate(body):
+            if isinstance(node, (cst.ClassDef, cst.FunctionDef)) and node.name.value == wanted:
+                path = (*path, *((("body", None),) if depth else ()), ("body", index))
+                body = node.body.body if isinstance(node.body, cst.IndentedBlock) else []
+                break
+        else:
+            return None
+    return path
+
+
+def enclosing(tree: WorkingTree, role: str, scope: str) -> tuple[str, pat.Path] | None:
+    found = tree.roles.get(role)
+    if found is None:
+        return None
+    path = _scope_path(tree.module(found.file), scope, found, ROLES[role].cls)
+    return None if path is None else (found.file, path)
