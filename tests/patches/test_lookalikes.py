@@ -141,7 +141,7 @@ CASES = {
         "                    for _ in range(self.cfg.pretrain_updates):\n"
         "                        self.agent.update(self.buffer)\n"
         f"                    self._pretrained = True\n{UPDATING}",
-        "and not self.$done",
+        "self.agent.update is called not only where update tokens are spent",
     ),
     "resets that count updates": (
         "burst",
@@ -233,7 +233,7 @@ CASES = {
         "                    updates = self.cfg.seed_steps\n"
         "                    for _ in range(updates):\n"
         f"                        self.agent.update(self.buffer)\n{UPDATING}",
-        "self._step == $_",
+        "self.agent.update is called not only where update tokens are spent",
     ),
     "rewards that are clipped behind the step": (
         "eval-modes",
@@ -326,7 +326,21 @@ CASES = {
         UPDATING,
         "                if self._step >= self.cfg.pretrain_at and not self._seeded:\n"
         f"                    self._seeded = True\n                    self._learn_from_seeds()\n{UPDATING}",
-        "and not self.$done",
+        "this trains, or decides on it, at one step alone",
+    ),
+    "tokens that are given at one step": (
+        "burst",
+        "trainer.py",
+        UPDATING,
+        f"                if self._step == self.cfg.seed_steps:\n                    self._update_tokens += 500\n{UPDATING}",
+        "this trains, or decides on it, at one step alone",
+    ),
+    "as many updates as seed steps at one step": (
+        "burst",
+        "trainer.py",
+        "for _ in range(int(self._update_tokens)):",
+        "for _ in range(1_000 if self._step == 20_000 else int(self._update_tokens)):",
+        "this may decide how often the agent is trained",
     ),
     "updates that wait from the start": (
         "burst",
