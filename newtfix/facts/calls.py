@@ -206,8 +206,9 @@ def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> B
 
 
 def _is_at_a_step(node: ast.AST) -> bool:
-    equal = isinstance(node, ast.Compare) and any(isinstance(one, ast.Eq) for one in node.ops)
-    return equal and any(dotted(one) == "self._step" for one in (node.left, *node.comparators))
+    if not isinstance(node, ast.Compare) or not any(isinstance(one, ast.Eq) for one in node.ops):
+        return False
+    return any(dotted(one) == "self._step" for one in (node.left, *node.comparators))
 
 
 def _is_once(branch: ast.If) -> bool:

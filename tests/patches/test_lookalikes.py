@@ -332,7 +332,7 @@ CASES = {
         "burst",
         "trainer.py",
         UPDATING,
-        f"                if self._step == self.cfg.seed_steps:\n                    self._update_tokens += 500\n{UPDATING}",
+        f"                if self._step == 9_000:\n                    self._update_tokens += 500\n{UPDATING}",
         "this trains, or decides on it, at one step alone",
     ),
     "as many updates as seed steps at one step": (
