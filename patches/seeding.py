@@ -194,6 +194,7 @@ PATCH = Patch(
         Fact("goes_only_to", ("trainer", "episodes", "self.buffer.add")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
+        Fact("once_a_turn", ("trainer", "kept first")),
         Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
@@ -257,7 +258,7 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             tuple(
-                Shape(f"{counted}{row} = {made}", f"{counted}{CUT_OFF}{row} = {made}", where=(STORED_BY,))
+                Shape(f"{counted}{row} = {made}", f"{counted}{CUT_OFF}{row} = {made}", count=None, where=(STORED_BY,))
                 for counted, row in FIRST_ROWS
                 for made in ("self.to_td($obs)", "self.to_td(obs=$obs)")
             ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from newtfix.code.paths import conditions, names_in, path_to, skipped_by, targets_of
 from newtfix.code.syntax import dotted, parts, walk
+from newtfix.newt.places import End
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
@@ -163,6 +164,16 @@ def _last(node: ast.expr) -> str:
 
 def _is_ensemble(call: ast.Call) -> bool:
     return dotted(call.func).rpartition(".")[2].endswith("Ensemble")
+
+
+def once_a_turn(tree: NewtTree, ends: Iterable[End], what: str) -> Broken | None:
+    """Each loop that steps has one such place at most."""
+    seen: dict[ast.AST, End] = {}
+    for end in ends:
+        loops = [node for node in path_to(end.method.node, end.expression) if isinstance(node, ast.While)]
+        if loops and seen.setdefault(loops[0], end) is not end:
+            return tree.broken(end.method, end.expression, f"{what} in another place of the same loop")
+    return None
 
 
 def decided_once(tree: NewtTree, role: str, name: str) -> Broken | None:
