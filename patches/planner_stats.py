@@ -356,11 +356,9 @@ AGENT = (
 )
 
 # Where one method acts and another one stores, the statistics go from one to the other as attributes.
-SAME_METHOD = (Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
+SAME_METHOD = (Where("trainer", ("self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
 OTHER_METHOD = (
-    Where(
-        "trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True
-    ),
+    Where("trainer", ("self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True),
 )
 
 
@@ -486,18 +484,14 @@ TRAINER = (
         "trainer",
         "Trainer",
         tuple(
-            Shape(
-                "$action = self.env.rand_act()",
-                f"$action = self.env.rand_act()\n{mu_std} = None, None",
-                where=where,
-                count=None,
-            )
+            Shape(drawn, f"{drawn}\n{mu_std} = None, None", where=where, count=None)
+            for drawn in ("$action = self.env.rand_act()", "$action, $other = self.env.rand_act(), $value")
             for mu_std, where in (("mu, std", SAME_METHOD), ("self._mu, self._std", OTHER_METHOD))
         ),
         present=(
             "$like_mu, $like_std = None, None",
-            "$_ = self.env.rand_act()\n$$_\n$like_std = $_",
-            "$_ = self.env.rand_act()\n$like_mu, $like_std = $_",
+            *(f"{drawn}\n$$_\n$like_std = $_" for drawn in ACTS_AT_RANDOM[:2]),
+            *(f"{drawn}\n$like_mu, $like_std = $_" for drawn in ACTS_AT_RANDOM[:2]),
             "self._std = torch.full_like($*_).exp()",
         ),
         unless=(Where("trainer", "$_, $_, $_ = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM),),

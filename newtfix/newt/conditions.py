@@ -37,7 +37,11 @@ SEEDING_THRESHOLD = Where(
     portable=("seeding",),
 )
 # How a trainer acts at random.
-ACTS_AT_RANDOM = ("$_ = self.env.rand_act()", "$_, $_, $_ = self.env.rand_act(), $_, $_")
+ACTS_AT_RANDOM = (
+    "$_ = self.env.rand_act()",
+    "$_, $_ = self.env.rand_act(), $_",
+    "$_, $_, $_ = self.env.rand_act(), $_, $_",
+)
 # How the target Q networks are made.
 TARGET_COPIES = tuple(
     f"self.target = {copied}(self.online){more}"
