@@ -96,6 +96,7 @@ class Edit:
     present: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     unless: tuple[Where, ...] = ()
+    or_unless: tuple[Where, ...] = ()  # the same, of another kind of tree
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,12 @@ ONE_HORIZON = Where(
 _CHOSEN = """
 if $mpc:
     $$device
-    $action, $like_mu, $like_std = self.plan($*plan)
+    $action, $like_mu, $like_std, $*about = self.plan($*plan)
 else:
     $action, $info = $prior
     {own}$$rest
 $$tail
-return $action.cpu(), $like_mu.cpu(), $like_std.cpu()
+return $action.cpu(), $like_mu.cpu(), $like_std.cpu(), $*more
 """
 _OWN = '$like_mu, $like_std = $info["mean"], $info["log_std"].exp()\n    '
 WITHOUT_PLANNER = Edit(

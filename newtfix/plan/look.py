@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -71,7 +71,7 @@ def _roles(conditions: tuple[Where, ...]) -> frozenset[str]:
 def _roles_of(edit: Edit | Add) -> frozenset[str]:
     """The roles of the files that decide what an edit sees."""
     conditions = (edit.where,) if isinstance(edit, Add) else [shape.where for shape in edit.shapes]
-    return frozenset({edit.role}).union(_roles(edit.unless), *map(_roles, conditions))
+    return frozenset({edit.role}).union(*map(_roles, (*_not_meant(edit), *conditions)))
 
 
 def _scope_path(module: cst.Module, scope: str, role: Found, usual: str | None) -> pat.Path | None:
@@ -222,11 +222,16 @@ def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     return tree.seen[id(edit)][1]
 
 
+def _not_meant(edit: Edit | Add) -> Iterator[tuple[Where, ...]]:
+    """Sets of conditions: where one holds, the tree has nothing that the edit speaks of."""
+    yield from (one for one in (edit.unless, *((edit.or_unless,) if isinstance(edit, Edit) else ())) if one)
+
+
 def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     place = enclosing(tree, edit.role, edit.scope)
     role = ROLES[edit.role]
     found = tree.roles.get(edit.role)
-    if edit.unless and found is not None and bind_where(tree, edit.unless)[0] is not None:
+    if found is not None and any(bind_where(tree, one)[0] is not None for one in _not_meant(edit)):
         return Look(State.ABSENT, found.file, edit.scope)
     if place is None:
         file = found.file if found else ""

@@ -152,6 +152,7 @@ def _edit(edit: Edit | Add) -> Iterator[Block]:
         return
     yield Block("text", f"In {_place(edit.role, edit.scope)}{_optional(edit)}.")
     yield from _conditions("Not where", edit.unless)
+    yield from _conditions("Nor where", edit.or_unless)
     for number, shape in enumerate(edit.shapes[:SHAPES], 1):
         if len(edit.shapes) > 1:
             yield Block("text", f"Shape {number} of {len(edit.shapes)}:")
