@@ -72,7 +72,7 @@ Patches = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
 Fitting = Annotated[bool, typer.Option("--fitting", help="Those that fit; say why others don't.")]
-Complete = Annotated[bool, typer.Option("--complete", help="Add what is missing of patches there in part.")]
+Complete = Annotated[bool, typer.Option("--complete", hidden=True, help="Nothing: what is there in part is completed.")]
 Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with edits that git has not got.")]
 
 
@@ -193,7 +193,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Print what applying would change, or, without names, what the tree carries now."""
-    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg, fitting, complete)
+    _run("diff", as_json, ids or [], everything, tree, patches or [], as_json, stat, svg, fitting)
 
 
 @app.command()
@@ -210,7 +210,7 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Put patches, and what they require, into the tree: all of them, or none. Edits of your own stay."""
-    wish = (commit, fitting, complete, allow_dirty, verify)
+    wish = (commit, fitting, allow_dirty, verify)
     _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish)
 
 
@@ -252,8 +252,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a series of patch files, one per patch, that `git am`, quilt and `patch -p1` take."""
-    wish = (fitting, complete)
-    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json, *wish)
+    _run("export", as_json, folder, ids or [], everything, relative_to, force, tree, patches or [], as_json, fitting)
 
 
 @app.command()

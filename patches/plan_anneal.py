@@ -94,7 +94,7 @@ PATCH = Patch(
                 f"$_ / max({FINAL} - {START}, $_)",
             ),
             unless=(CALLED,),
-            or_unless=(NOT_IN_PLACE,),
+            or_unless=((NOT_IN_PLACE,),),
         ),
     ),
 )

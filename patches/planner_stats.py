@@ -237,7 +237,7 @@ AGENT = (
         ),
         present=("return $action.cpu(), $mu.cpu(), $std.cpu(), $*_", "return $action, $like_mu, $like_std, $*_"),
         unless=ALREADY_RETURNED,
-        or_unless=TAKEN,
+        or_unless=(TAKEN,),
     ),
     Edit(
         "plan",
@@ -499,7 +499,7 @@ TRAINER = (
             "self._std = torch.full_like($*_).exp()",
         ),
         unless=(Where("trainer", "$_, $_, $_ = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM),),
-        or_unless=TAKEN,
+        or_unless=(TAKEN,),
     ),
     Edit(
         "act",

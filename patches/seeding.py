@@ -251,7 +251,7 @@ PATCH = Patch(
             "seed-steps",
             "trainer",
             "Trainer.__init__",
-            (*map(_beginning, FREQUENCIES), _beginning("self._seed_steps = $steps")),
+            (*map(_beginning, FREQUENCIES), _beginning("self._seed_steps = max(1000, 5 * $length)")),
         ),
         Edit(
             "fresh-episodes",

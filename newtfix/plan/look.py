@@ -224,7 +224,7 @@ def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
 
 def _not_meant(edit: Edit | Add) -> Iterator[tuple[Where, ...]]:
     """Sets of conditions: where one holds, the tree has nothing that the edit speaks of."""
-    yield from (one for one in (edit.unless, *((edit.or_unless,) if isinstance(edit, Edit) else ())) if one)
+    yield from (one for one in (edit.unless, *(edit.or_unless if isinstance(edit, Edit) else ())) if one)
 
 
 def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:

@@ -152,7 +152,8 @@ def _edit(edit: Edit | Add) -> Iterator[Block]:
         return
     yield Block("text", f"In {_place(edit.role, edit.scope)}{_optional(edit)}.")
     yield from _conditions("Not where", edit.unless)
-    yield from _conditions("Nor where", edit.or_unless)
+    for conditions in edit.or_unless:
+        yield from _conditions("Nor where", conditions)
     for number, shape in enumerate(edit.shapes[:SHAPES], 1):
         if len(edit.shapes) > 1:
             yield Block("text", f"Shape {number} of {len(edit.shapes)}:")

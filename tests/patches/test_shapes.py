@@ -171,8 +171,7 @@ def test_a_threshold_that_is_named_before_what_it_is_made_of() -> None:
 
 def test_a_fix_by_hand_in_code_that_is_replaced_is_pointed_out() -> None:
     alone, both = (
-        plan(texts("planning"), wanted, PATCHES, complete=True).notes
-        for wanted in (["actor-modes"], ["actor-modes", "prior-norm"])
+        plan(texts("planning"), wanted, PATCHES).notes for wanted in (["actor-modes"], ["actor-modes", "prior-norm"])
     )
     assert any("'prior-norm' by hand" in note for note in alone)
     assert not any("'prior-norm'" in note for note in both)

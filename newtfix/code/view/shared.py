@@ -105,7 +105,7 @@ def _surroundings(
     body: list[ast.stmt], lines: list[str], start: int, end: int | None, cls: str
 ) -> Iterator[Surrounding]:
     starts = [*map(_first_line, body[1:]), None]
-    for node, following in zip(body, starts, strict=True):
+    for node, following in zip(body, starts, strict=False):  # a module may be empty
         after = end if following is None else following - 1
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             own = lines[_first_line(node.body[0]) - 1]
