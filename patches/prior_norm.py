@@ -113,21 +113,24 @@ PATCH = Patch(
             "agent",
             "TDMPC2",
             (
-                Shape(
-                    """
-                    $prior_loss = self.$mean(-$log_prior)
-                    $$between
-                    $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
-                    """,
-                    f"""
-                    $prior_loss = self.$mean(-$log_prior)
-                    $$between
-                    prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
-                    $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
-                    """,
-                    present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
-                    where=(ARGUMENTS, UNSCALED),
-                    untouched=("between:prior_loss",),
+                *(
+                    Shape(
+                        f"""
+                        $prior_loss = self.$mean(-$log_prior)
+                        $$between
+                        $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss{more}
+                        """,
+                        f"""
+                        $prior_loss = self.$mean(-$log_prior)
+                        $$between
+                        prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
+                        $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm){more}
+                        """,
+                        present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
+                        where=(ARGUMENTS, UNSCALED),
+                        untouched=("between:prior_loss",),
+                    )
+                    for more in ("", " + $more")
                 ),
                 *(
                     Shape(
