@@ -72,7 +72,7 @@ Patches = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
 Fitting = Annotated[bool, typer.Option("--fitting", help="Take the patches that fit; say why others don't.")]
-Complete = Annotated[bool, typer.Option("--complete", help="Complete patches that are partly there.")]
+Complete = Annotated[bool, typer.Option("--complete", hidden=True, help="Nothing: what is partly there is completed.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="With a refusal, print the code that the patch looks for.")]
 Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with uncommitted edits.")]
 
@@ -196,20 +196,8 @@ def diff(
     verbose: Verbose = False,
 ) -> None:
     """Show what `apply` would change, or, without names, what is applied now."""
-    _run(
-        "diff",
-        as_json,
-        ids or [],
-        everything,
-        tree,
-        patches or [],
-        as_json,
-        stat,
-        svg,
-        fitting,
-        complete,
-        verbose=verbose,
-    )
+    options = (as_json, stat, svg, fitting)
+    _run("diff", as_json, ids or [], everything, tree, patches or [], *options, verbose=verbose)
 
 
 @app.command()
@@ -227,7 +215,7 @@ def apply(
     verbose: Verbose = False,
 ) -> None:
     """Apply patches and what they require: all of them, or none. Your own edits stay."""
-    wish = (commit, fitting, complete, allow_dirty, verify)
+    wish = (commit, fitting, allow_dirty, verify)
     _run("apply", as_json, ids or [], everything, tree, patches or [], as_json, *wish, verbose=verbose)
 
 
@@ -270,7 +258,7 @@ def export(
     verbose: Verbose = False,
 ) -> None:
     """Write a series of patch files, one per patch, that `git am`, quilt and `patch -p1` take."""
-    others = (relative_to, force, tree, patches or [], as_json, fitting, complete)
+    others = (relative_to, force, tree, patches or [], as_json, fitting)
     _run("export", as_json, folder, ids or [], everything, *others, verbose=verbose)
 
 

@@ -97,6 +97,7 @@ class Edit:
     present: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     unless: tuple[Where, ...] = ()
+    or_unless: tuple[tuple[Where, ...], ...] = ()  # the same, of other kinds of trees
 
 
 @dataclass(frozen=True, eq=False)

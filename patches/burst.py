@@ -71,19 +71,7 @@ SCHEDULED = tuple(
 )
 ONLY = Where("trainer", SCHEDULED, "Trainer", absent=True)
 ONCE = (
-    Where(
-        "trainer",
-        (
-            "self._step == $_",
-            "self.agent.pretrain($*_)",
-            *(f"if self._step {over} $_ and not self.$done:\n    $$_" for over in (">=", ">")),
-            *(f"if not self.$done and self._step {over} $_:\n    $$_" for over in (">=", ">")),
-            "if not self.$done:\n    $$_\n    self.$done = $_\n    $$_",
-        ),
-        "Trainer",
-        absent=True,
-        near=SPENDING,
-    ),
+    Where("trainer", "self.agent.pretrain($*_)", "Trainer", absent=True, near=SPENDING),
     Where(
         "trainer",
         "self._update_tokens = $_",
@@ -133,6 +121,7 @@ PATCH = Patch(
         Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
         Fact("once", ("agent", "update", "backward")),
+        Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
     ),
     by_hand=(Where("trainer", BURSTS, "Trainer"),),
     edits=(

@@ -231,6 +231,7 @@ PATCH = Patch(
                     before.format(name),
                     after.format(name),
                     present=present,
+                    count=None,
                     where=(*INTERFACES, *evaluates),
                 )
                 for before, after, present in USES

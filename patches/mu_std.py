@@ -21,7 +21,10 @@ from itertools import product
 from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import SEEDING_THRESHOLD
 
-RANDOM = "$_ = self.env.rand_act()"
+RANDOM = "self.env.rand_act()"
+# What else is given in the same statement stays.
+DRAWN = ("$action = self.env.rand_act()", "$action, $other = self.env.rand_act(), $value")
+DRAWING = ("$_ = self.env.rand_act()", "$_, $_ = self.env.rand_act(), $_")
 ACTING = """
 if $agent:
     $$before
@@ -32,25 +35,32 @@ else:
 """
 OVER, NOT_YET = ("self._step >= $_", "self._step > $_"), ("self._step < $_", "self._step <= $_")
 WAITING = ("$mpc", "$_ or $mpc", "$mpc or $_", "$mpc or $_ or $_", "$_ or $mpc or $_", "$_ or $_ or $mpc")
-DECIDED = (
-    *(f"$mpc = {over}\n$$_\n$agent = {condition}" for over, condition in product(OVER, WAITING)),
-    *(
-        f"$mpc = {over}\n$$_\nif {condition}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_"
-        for over, condition in product(OVER, WAITING)
-    ),
-    *(f"$mpc = $agent = {over}" for over in OVER),
-    *(f"if {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
-    *(f"if $_ and {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
-    *(f"if $_:\n    $$_\nelif {test}:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
-    *(f"if {test}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
-    *(f"if $_ or {test}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
-    *(f"if {test}:\n    $$_\nelif $_:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
-    *(f"if $_:\n    $$_\nelif {test}:\n    $$_\nelse:\n    $$_\n    {RANDOM}\n    $$_" for test in OVER),
-    *(f"$seed = {test}\n$$_\nif $seed:\n    $$_\n    {RANDOM}\n    $$_" for test in NOT_YET),
-    *(f"$seed = {test}\n$$_\n$agent = not $seed" for test in NOT_YET),
-    *(f"$seed = {test}\n$$_\n$agent = $_ or not $seed" for test in NOT_YET),
-    *(f"$seed = {test}\n$$_\nif $_ or not $seed:\n    $$_" for test in NOT_YET),
-)
+
+
+def _decided(drawn: str) -> tuple[str, ...]:
+    """How the step decides who acts, where actions are drawn with this statement."""
+    return (
+        *(f"$mpc = {over}\n$$_\n$agent = {condition}" for over, condition in product(OVER, WAITING)),
+        *(
+            f"$mpc = {over}\n$$_\nif {condition}:\n    $$_\nelse:\n    $$_\n    {drawn}\n    $$_"
+            for over, condition in product(OVER, WAITING)
+        ),
+        *(f"$mpc = $agent = {over}" for over in OVER),
+        *(f"if {test}:\n    $$_\n    {drawn}\n    $$_" for test in NOT_YET),
+        *(f"if $_ and {test}:\n    $$_\n    {drawn}\n    $$_" for test in NOT_YET),
+        *(f"if $_:\n    $$_\nelif {test}:\n    $$_\n    {drawn}\n    $$_" for test in NOT_YET),
+        *(f"if {test}:\n    $$_\nelse:\n    $$_\n    {drawn}\n    $$_" for test in OVER),
+        *(f"if $_ or {test}:\n    $$_\nelse:\n    $$_\n    {drawn}\n    $$_" for test in OVER),
+        *(f"if {test}:\n    $$_\nelif $_:\n    $$_\nelse:\n    $$_\n    {drawn}\n    $$_" for test in OVER),
+        *(f"if $_:\n    $$_\nelif {test}:\n    $$_\nelse:\n    $$_\n    {drawn}\n    $$_" for test in OVER),
+        *(f"$seed = {test}\n$$_\nif $seed:\n    $$_\n    {drawn}\n    $$_" for test in NOT_YET),
+        *(f"$seed = {test}\n$$_\n$agent = not $seed" for test in NOT_YET),
+        *(f"$seed = {test}\n$$_\n$agent = $_ or not $seed" for test in NOT_YET),
+        *(f"$seed = {test}\n$$_\nif $_ or not $seed:\n    $$_" for test in NOT_YET),
+    )
+
+
+DECIDED = tuple(dict.fromkeys(form for drawn in DRAWING for form in _decided(drawn)))
 
 FINETUNE = "self.cfg.finetune"
 DEMOS = '$demos = self.cfg.get("use_demos", $*_)'
@@ -118,10 +128,10 @@ def _conditions() -> list[tuple[str, tuple[Where, ...]]]:
     return found
 
 
-def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallback: bool = False) -> Shape:
+def _random(drawn: str, before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallback: bool = False) -> Shape:
     """Statistics of random actions in place of what stands behind `rand_act` in `before`."""
     lines = [
-        "$action = self.env.rand_act()",
+        drawn,
         *(["$$gap"] if "$$gap" in before else []),
         f"{mu} = $action.clone()",
         f"{std} = torch.full_like($action, self.cfg.log_std_max).exp()",
@@ -135,7 +145,7 @@ def _random(before: str, mu: str, std: str, where: tuple[Where, ...] = (), fallb
     )
 
 
-ACTED = Where("trainer", "$_, $mu, $std = self.agent($*_)", "Trainer", near=(RANDOM,))
+ACTED = Where("trainer", "$_, $mu, $std, $*_ = self.agent($*_)", "Trainer", near=DRAWING)
 TOGETHER = "$action, $mu, $std = self.env.rand_act(), None, None"
 NOTHING = (
     TOGETHER,
@@ -146,6 +156,25 @@ NOTHING = (
 )
 NOT_NOTHING = Where("trainer", NOTHING, "Trainer", absent=True)
 OWN = ("$like_mu, $like_std = $_", "$like_mu = $_", "$like_std = $_")  # statistics of the tree's own making
+
+
+def _statistics(drawn: str) -> tuple[Shape, ...]:
+    """Statistics of random actions that are drawn with this statement: in place of none, of the tree's own, or new."""
+    given = Where("trainer", "$_, $like_mu, $like_std, $*_ = self.agent($*_)", "Trainer", near=DRAWING)
+    own = Where("trainer", tuple(f"{one}\n$$_\n{own}" for one, own in product(DRAWING, OWN)), "Trainer", absent=True)
+    return (
+        _random(drawn, "$$gap\n$like_mu, $like_std = None, None", "$like_mu", "$like_std"),
+        _random(drawn, "$$gap\n$like_mu = None\n$like_std = None", "$like_mu", "$like_std"),
+        _random(drawn, "$$gap\n$like_mu = $like_std = None", "$like_mu", "$like_std"),
+        _random(drawn, "$$gap\nself._mu, self._std = None, None", "self._mu", "self._std"),
+        _random(drawn, "$$gap\n$mu, $std = None, None", "$mu", "$std", (ACTED,), fallback=True),
+        _random(drawn, "", "$like_mu", "$like_std", (given, NOT_NOTHING, own)),
+        *(
+            _random(drawn, f"$$gap\n{own}", "$like_mu", "$like_std", (NOT_NOTHING,))
+            for own in ("$like_mu, $like_std = $_, $_", "$like_mu = $_\n$like_std = $_")
+        ),
+    )
+
 
 ROW = ("action", "mu", "std")
 
@@ -188,11 +217,7 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             (
-                _random("$$gap\n$like_mu, $like_std = None, None", "$like_mu", "$like_std"),
-                _random("$$gap\n$like_mu = None\n$like_std = None", "$like_mu", "$like_std"),
-                _random("$$gap\n$like_mu = $like_std = None", "$like_mu", "$like_std"),
-                _random("$$gap\nself._mu, self._std = None, None", "self._mu", "self._std"),
-                _random("$$gap\n$mu, $std = None, None", "$mu", "$std", (ACTED,), fallback=True),
+                *(shape for drawn in DRAWN for shape in _statistics(drawn)),
                 Shape(
                     TOGETHER,
                     """
@@ -201,20 +226,6 @@ PATCH = Patch(
                     $std = torch.full_like($action, self.cfg.log_std_max).exp()
                     """,
                     present="$std = torch.full_like($action, self.cfg.log_std_max).exp()",
-                ),
-                _random(
-                    "",
-                    "$like_mu",
-                    "$like_std",
-                    (
-                        Where("trainer", "$_, $like_mu, $like_std = self.agent($*_)", "Trainer", near=(RANDOM,)),
-                        NOT_NOTHING,
-                        Where("trainer", tuple(f"{RANDOM}\n$$_\n{own}" for own in OWN), "Trainer", absent=True),
-                    ),
-                ),
-                *(
-                    _random(f"$$gap\n{own}", "$like_mu", "$like_std", (NOT_NOTHING,))
-                    for own in ("$like_mu, $like_std = $_, $_", "$like_mu = $_\n$like_std = $_")
                 ),
             ),
             present=(

@@ -2,13 +2,16 @@
 
 Claim: the planner starts from the policy's statistics until `constraint_start_step`, then less and less, and from its
 own ones from `constraint_final_step` on.
-Code: `interp_dist` divides the steps since the start by the final step, not by the distance between the two.
+Code: `interp_dist`, or the planner itself, divides the steps since the start by the final step, not by the distance
+between the two.
 Change: it divides by constraint_final_step - constraint_start_step.
 Effect: with newt's defaults, 2M and 10M, the annealing ends at 10M instead of 12M; at 10M the policy's weight is 0
 instead of 0.2.
 Evidence: newt, `interp_dist` in common/math.py, and the comments on both settings in config.py.
 Leave it off: to repeat earlier runs, or where the start is 0: then nothing changes.
 """
+
+from itertools import product
 
 from newtfix.model import (
     Edit,
@@ -33,6 +36,36 @@ DURATIONS = (
 BY_NAME = ("$_ = $duration", "$_, $_ = $_, $duration")
 KEPT = "$_ = $_.constraint_final_step - $_"  # under whatever name
 BOUNDS = "def interp_dist($_, $_, $_, $_, $_, $start, $end):\n    $$_"
+# Planners that anneal in place, without that function.
+START, FINAL = "self.cfg.constraint_start_step", "self.cfg.constraint_final_step"
+NAMES = {
+    (START, FINAL): (),
+    ("$start", "$final"): (Where("agent", f"$start, $final = {START}, {FINAL}", "TDMPC2"),),
+}
+SINCE = (
+    "($step - {0})",
+    "max($zero, $step - {0})",
+    "max($step - {0}, $zero)",
+    "($step - {0}).clamp($*limits)",
+    "torch.clamp($step - {0}, $*limits)",
+)
+UNTIL = {
+    "{1}": "max(1, {1} - {0})",
+    "float({1})": "max(1.0, {1} - {0})",
+    "max($least, {1})": "max($least, {1} - {0})",
+    "max({1}, $least)": "max({1} - {0}, $least)",
+}
+CALLED = Where("agent", ("math.interp_dist($*_)", "interp_dist($*_)"))
+UNCALLED = Where("agent", CALLED.pattern, absent=True)
+IN_PLACE = Where("agent", FINAL, "TDMPC2")
+NOT_IN_PLACE = Where("agent", FINAL, "TDMPC2", absent=True)
+
+
+def _in_place(since: str, until: str, names: tuple[str, str]) -> Shape:
+    before, after = (f"{since} / {form}".format(*names) for form in (until, UNTIL[until]))
+    return Shape(before, after, where=NAMES[names])
+
+
 PATCH = Patch(
     title="Annealing of the planner's start ends at the final step",
     severity=Severity.MINOR,
@@ -63,6 +96,20 @@ PATCH = Patch(
                 ),
             ),
             present=("end - start", "max($_, end) - start"),
+            unless=(UNCALLED, IN_PLACE),
+        ),
+        Edit(
+            "in-place",
+            "agent",
+            "TDMPC2",
+            tuple(_in_place(*form) for form in product(SINCE, UNTIL, NAMES)),
+            present=(
+                f"$_ / ({FINAL} - {START})",
+                f"$_ / max($_, {FINAL} - {START})",
+                f"$_ / max({FINAL} - {START}, $_)",
+            ),
+            unless=(CALLED,),
+            or_unless=((NOT_IN_PLACE,),),
         ),
     ),
 )

@@ -202,7 +202,7 @@ ALWAYS_PLANS = Where(
     "return $_",
     "TDMPC2.plan",
     absent=True,
-    outside=tuple(f"$_, $_, $_ = self.{method}($*_)\n$$_\nreturn $_" for method in ("mppi", "_mppi")),
+    outside=tuple(f"$_, $_, $_, $*_ = self.{method}($*_)\n$$_\nreturn $_" for method in ("mppi", "_mppi")),
 )
 # How the agent gives actions away.
 GIVEN = (".cpu()", "", ".detach().cpu()", ".cpu().float()", ".float().cpu()", ".to($*there)")
@@ -216,6 +216,9 @@ SAMPLED = (
     Where("agent", "$_, $_, $mu, $std, $*_ = $_.sample($*_)", "TDMPC2.update"),
     Where("agent", "self.update_pi($_, $_, $mu, $std, $*_)", "TDMPC2.update"),
 )
+
+# The trainer takes statistics from the agent, by whatever way they come there.
+TAKEN = (Where("trainer", "$_, $like_mu, $like_std, $*_ = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM),)
 
 AGENT = (
     Edit(
@@ -232,8 +235,9 @@ AGENT = (
             *(_guarded(planned, chosen) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
             *(_guarded(planned, chosen, not_mpc=True) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
         ),
-        present=("return $action.cpu(), $mu.cpu(), $std.cpu()", "return $action, $like_mu, $like_std"),
+        present=("return $action.cpu(), $mu.cpu(), $std.cpu(), $*_", "return $action, $like_mu, $like_std, $*_"),
         unless=ALREADY_RETURNED,
+        or_unless=(TAKEN,),
     ),
     Edit(
         "plan",
@@ -242,12 +246,12 @@ AGENT = (
         tuple(
             Shape(
                 f"""
-                $action, $mean, $std = self.{method}($*arguments)
+                $action, $mean, $std, $*more = self.{method}($*arguments)
                 $$rest
                 return {result}
                 """,
                 f"""
-                $action, $mean, $std = self.{method}($*arguments)
+                $action, $mean, $std, $*more = self.{method}($*arguments)
                 mu = $action.clone()
                 $$rest
                 return {result}, mu, $std
@@ -273,16 +277,16 @@ AGENT = (
             for result in (action, f"{action}, $extra")
         ),
         present=(
-            "return $action, mu, $std",
-            "return $action.clamp($*_), mu, $std",
-            "return $_, $like_mu, $like_std",
+            "return $action, mu, $std, $*_",
+            "return $action.clamp($*_), mu, $std, $*_",
+            "return $_, $like_mu, $like_std, $*_",
             *(
-                f"$elite, $_, $spread = self.{method}($*_)\n$$_\nreturn {result}, $elite, $spread"
+                f"$elite, $_, $spread = self.{method}($*_)\n$$_\nreturn {result}, $elite, $spread, $*_"
                 for method in ("mppi", "_mppi")
                 for result in ("$_", "$_.clamp($*_)")
             ),
             *(
-                f"$_, $elite, $_, $spread = self.{method}($*_)\n$$_\nreturn $_, $elite, $spread"
+                f"$_, $elite, $_, $spread = self.{method}($*_)\n$$_\nreturn $_, $elite, $spread, $*_"
                 for method in ("mppi", "_mppi")
             ),
         ),
@@ -356,11 +360,9 @@ AGENT = (
 )
 
 # Where one method acts and another one stores, the statistics go from one to the other as attributes.
-SAME_METHOD = (Where("trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
+SAME_METHOD = (Where("trainer", ("self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True),)
 OTHER_METHOD = (
-    Where(
-        "trainer", ("$_ = self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True
-    ),
+    Where("trainer", ("self.env.rand_act()", "self.to_td($_, $_, $_, $*_)"), "Trainer", together=True, absent=True),
 )
 
 
@@ -388,7 +390,7 @@ def _storing(mu_std: tuple[str, str], where: tuple[Where, ...]) -> tuple[Shape, 
 
 
 MEANS, SPREADS = ("mu", "mean", "loc", "action_mean"), ("std", "spread", "sigma", "action_std")
-ACTED = Where("trainer", "$action, $mu, $std = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM)
+ACTED = Where("trainer", "$action, $mu, $std, $*_ = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM)
 STORES_THEM = (
     ACTED,
     Where(
@@ -486,21 +488,18 @@ TRAINER = (
         "trainer",
         "Trainer",
         tuple(
-            Shape(
-                "$action = self.env.rand_act()",
-                f"$action = self.env.rand_act()\n{mu_std} = None, None",
-                where=where,
-                count=None,
-            )
+            Shape(drawn, f"{drawn}\n{mu_std} = None, None", where=where, count=None)
+            for drawn in ("$action = self.env.rand_act()", "$action, $other = self.env.rand_act(), $value")
             for mu_std, where in (("mu, std", SAME_METHOD), ("self._mu, self._std", OTHER_METHOD))
         ),
         present=(
             "$like_mu, $like_std = None, None",
-            "$_ = self.env.rand_act()\n$$_\n$like_std = $_",
-            "$_ = self.env.rand_act()\n$like_mu, $like_std = $_",
+            *(f"{drawn}\n$$_\n$like_std = $_" for drawn in ACTS_AT_RANDOM[:2]),
+            *(f"{drawn}\n$like_mu, $like_std = $_" for drawn in ACTS_AT_RANDOM[:2]),
             "self._std = torch.full_like($*_).exp()",
         ),
         unless=(Where("trainer", "$_, $_, $_ = self.agent($*_)", "Trainer", near=ACTS_AT_RANDOM),),
+        or_unless=(TAKEN,),
     ),
     Edit(
         "act",
@@ -513,7 +512,7 @@ TRAINER = (
             _acting_with_more("mu, std", SAME_METHOD),
             _acting_with_more("self._mu, self._std", OTHER_METHOD),
         ),
-        present=("$_, $like_mu, $like_std = self.agent($*_)",),
+        present=("$_, $like_mu, $like_std, $*_ = self.agent($*_)",),
         unless=STORES_THEM,
     ),
     Edit(

@@ -1,7 +1,7 @@
 """The residual prior is weighted by A/61.
 
 Claim: the reference multiplies prior_coef by A/61, A the number of action dimensions.
-Code: the prior term is weighted with prior_coef alone.
+Code: the prior term is weighted with prior_coef alone, or by the width that actions are padded to.
 Change: it is scaled by A/61, A being each sample's own action dimension, counted in the action masks, not the padded
 width.
 Effect: the factor is 0.344 for humanoid (A=21) and 0.098 for A=6. The reference's log-probability carries a factor A
@@ -43,6 +43,13 @@ SUMS = tuple(
 )
 DIMS = "self.model._action_masks[task.long()].sum(-1{}) / 61"
 
+# The factor with the width that actions are padded to, in trees that pad.
+WIDTH = "self.cfg.prior_coef * self.cfg.action_dim / 61"
+WIDTHS = (WIDTH, "self.cfg.action_dim / 61")
+PADDED = ('self.register_buffer("_action_masks", torch.zeros($*_))', "self._action_masks = torch.zeros($*_)")
+BY_WIDTH = Where("agent", "def $_(self, $_, $_, $_, $_, $task):\n    $$_", "TDMPC2", near=WIDTHS)
+PER_SAMPLE = Where("agent", "$log_prior = math.gaussian_logprob_constrained($*_).mean(dim=-1)", "TDMPC2", near=WIDTHS)
+
 PATCH = Patch(
     title="Residual prior scaled by A/61",
     severity=Severity.MODERATE,
@@ -79,25 +86,56 @@ PATCH = Patch(
             optional=True,
         ),
         Edit(
-            "own-loss",
+            "own-dimension",
             "agent",
             "TDMPC2",
             (
                 Shape(
-                    """
-                    $prior_loss = self.$mean(-$log_prior)
+                    f"""
+                    $prior_loss = -($log_prior.mean(dim=-1) * $weights).mean()
+                    $$between
+                    $pi_loss = $q_loss + {WIDTH} * $prior_loss
+                    """,
+                    f"""
+                    prior_norm = {DIMS.format("").replace("task.", "$task.")}
+                    $prior_loss = -(($log_prior * prior_norm).mean(dim=-1) * $weights).mean()
                     $$between
                     $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
                     """,
-                    f"""
-                    $prior_loss = self.$mean(-$log_prior)
-                    $$between
-                    prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
-                    $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
-                    """,
-                    present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
-                    where=(ARGUMENTS, UNSCALED),
+                    present=f"prior_norm = {DIMS.format('').replace('task.', '$task.')}",
+                    where=(BY_WIDTH, PER_SAMPLE),
                     untouched=("between:prior_loss",),
+                ),
+            ),
+            unless=(Where("agent", WIDTHS, "TDMPC2", absent=True),),
+            or_unless=(
+                (Where("world_model", PADDED, "WorldModel", absent=True),),
+                (Where("agent", "def _residual_loss(self, $*_):\n    $$_", "TDMPC2"),),
+            ),
+        ),
+        Edit(
+            "own-loss",
+            "agent",
+            "TDMPC2",
+            (
+                *(
+                    Shape(
+                        f"""
+                        $prior_loss = self.$mean(-$log_prior)
+                        $$between
+                        $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss{more}
+                        """,
+                        f"""
+                        $prior_loss = self.$mean(-$log_prior)
+                        $$between
+                        prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
+                        $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm){more}
+                        """,
+                        present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
+                        where=(ARGUMENTS, UNSCALED),
+                        untouched=("between:prior_loss",),
+                    )
+                    for more in ("", " + $more")
                 ),
                 *(
                     Shape(

@@ -197,6 +197,7 @@ class StackedNetworks(nn.ModuleList):
         return {**saved, "state": {k: entry for k, entry in enumerate(state) if entry}, "param_groups": groups}
 '''
 BY_HAND = ("torch.vmap($*_)", "vmap($*_)")
+DONE = Where("layers", BY_HAND, "QEnsemble")
 
 NOW = "self._Qs = StackedNetworks(self._Qs)"
 STACKS = ("torch.stack({})", "torch.stack({}, dim=0)", "torch.stack({}, 0)")
@@ -318,9 +319,9 @@ PATCH = Patch(
                     NOW,
                 ),
             ),
-            unless=(Where("layers", BY_HAND),),
+            unless=(DONE,),
         ),
-        Add("stack", "layers", "", STACKED, after="mlp", unless=(Where("layers", BY_HAND),)),
+        Add("stack", "layers", "", STACKED, after="mlp", unless=(DONE,)),
         Edit(
             "optimiser",
             "agent",
@@ -333,7 +334,7 @@ PATCH = Patch(
                 ),
             ),
             optional=True,
-            unless=(Where("layers", BY_HAND),),
+            unless=(DONE,),
         ),
     ),
 )

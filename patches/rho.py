@@ -59,7 +59,11 @@ TERMS = {
     "": "($x * $temporal[$*steps]).sum($*dimensions)",
     "-by-name": "($x * $rho_name).sum($*dimensions)",
 }
-MEANS = ("($_ * $temporal[$*_]).mean($*_)", "$weight = $_\n$$_\n$_ = ($weight * $_).mean($*_)")
+MEANS = (
+    "($_ * $temporal[$*_]).mean($*_)",
+    "($_ * $rho_name).mean($*_)",
+    "$weight = $_\n$$_\n$_ = ($weight * $_).mean($*_)",
+)
 # Losses are sums over the horizon, not over the first steps of it.
 WHOLE = tuple(
     Where("agent", ("obs[:$_]", "action[:$_]", "reward[:$_]"), f"TDMPC2.{method}", absent=True)

@@ -197,6 +197,7 @@ PATCH = Patch(
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("begun_only", ("trainer", "self._tds", "an episode is over")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
+        Fact("once_a_turn", ("trainer", "kept first")),
         Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
@@ -253,14 +254,14 @@ PATCH = Patch(
             "seed-steps",
             "trainer",
             "Trainer.__init__",
-            (*map(_beginning, FREQUENCIES), _beginning("self._seed_steps = $steps")),
+            (*map(_beginning, FREQUENCIES), _beginning("self._seed_steps = max(1000, 5 * $length)")),
         ),
         Edit(
             "fresh-episodes",
             "trainer",
             "Trainer",
             tuple(
-                Shape(f"{counted}{row} = {made}", f"{counted}{CUT_OFF}{row} = {made}", where=(STORED_BY,))
+                Shape(f"{counted}{row} = {made}", f"{counted}{CUT_OFF}{row} = {made}", count=None, where=(STORED_BY,))
                 for counted, row in FIRST_ROWS
                 for made in ("self.to_td($obs)", "self.to_td(obs=$obs)")
             ),

@@ -45,7 +45,8 @@ def _output(code: str, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-c", code], cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
-    lines = [line.rpartition("\r")[2].rstrip() for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    said = done.stdout.decode("utf-8", "replace").replace(f"{folder.resolve()}/", "")
+    lines = [line.rpartition("\r")[2].rstrip() for line in said.splitlines()]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -58,7 +58,7 @@ class Variants:
         found = {name: one.state for name, one in reports(session, session.patches).items()}
         wanted = [name for name, state in found.items() if state in (State.AVAILABLE, State.ABSENT)]
         try:
-            together = plan_for(session, wanted, False).reports if wanted else {}
+            together = plan_for(session, wanted).reports if wanted else {}
         except Refused:
             return found
         late = [name for name in wanted if found[name] is State.ABSENT and name in together]

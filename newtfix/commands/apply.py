@@ -53,7 +53,6 @@ def run(
     as_json: bool,
     in_commits: bool = False,
     only_fitting: bool = False,
-    complete: bool = False,
     allow_dirty: bool = False,
     verify: bool = False,
 ) -> int:
@@ -65,14 +64,16 @@ def run(
         must_be_able_to_verify()
     with writing(find_target(tree), named) as session:
         chosen = choose(ids, everything, session.patches)
-        wish = wish_of(session, chosen, only_fitting, complete)
+        wish = wish_of(session, chosen, only_fitting)
         try:
             granted = grant(session, wish)
         except Refused as problem:
-            raise with_what_fits(session, problem, chosen, complete, "--all" if everything else " ".join(ids)) from None
+            raise with_what_fits(session, problem, chosen, "--all" if everything else " ".join(ids)) from None
         session, outcome = granted.session, granted.outcome
         if not (in_commits or allow_dirty or session.target.new):
             must_be_clean(session.target.root, outcome.before, session.written)
+        for line in () if as_json else _notes(session, outcome):
+            report.say(line)
         commits = _commit_each(session, outcome) if in_commits else {}
         if not in_commits:
             save(session, outcome)
@@ -192,7 +193,6 @@ def _stopped(
 
 def _lines(done: _Done) -> Iterable[str]:
     session, outcome = done.session, done.outcome
-    yield from _notes(session, outcome)
     for name, word in _account(done).items():
         committed = f", commit {done.commits[name]}" if name in done.commits else ""
         yield f"{name}: {word}{committed}"
@@ -245,9 +245,21 @@ def _word(session: Session, plan: Plan, name: str) -> str:
         return "already in the code"
     if state is State.ABSENT:
         return "nothing to fix in this tree"
-    done = "applied" if state is State.AVAILABLE else "applied; a part of it was there already"
+    done = (
+        "applied"
+        if state is State.AVAILABLE
+        else f"applied; a part of it was there already{_completed(session, plan, name)}"
+    )
     askers = plan.pulled_in.get(name, ())
     return f"{done}, required by {_listed(askers)}" if askers else done
+
+
+def _completed(session: Session, plan: Plan, name: str) -> str:
+    """What was missing of a patch that was there in part, and where."""
+    missing = [one for one in plan.reports[name].edits if one.state in (State.AVAILABLE, State.PARTIAL)]
+    lines = {one.edit: f":{one.places[0].line}" for one in reports(session, [name])[name].edits if one.places}
+    said = (f"{one.edit} ({one.file}{lines.get(one.edit, '')})" for one in missing)
+    return f"; completed: {_listed(said)}"
 
 
 def _summary(session: Session, outcome: Outcome) -> str:

@@ -25,12 +25,11 @@ def run(
     only_stat: bool,
     svg: Path | None = None,
     only_fitting: bool = False,
-    complete: bool = False,
 ) -> int:
     session = open_session(find_target(tree), named)
     for note in session.notes:
         report.say(note)
-    found = _compare(session, ids, everything, only_fitting, complete)
+    found = _compare(session, ids, everything, only_fitting)
     files = diff_files(found.before, found.after)
     if svg is not None:
         title = " ".join(("newtfix diff", *(("--all",) if everything else ids)))
@@ -67,13 +66,13 @@ class _Compared:
     notes: tuple[str, ...] = ()
 
 
-def _compare(session: Session, ids: Sequence[str], everything: bool, only_fitting: bool, complete: bool) -> _Compared:
+def _compare(session: Session, ids: Sequence[str], everything: bool, only_fitting: bool) -> _Compared:
     target = session.target
     if not ids and not everything and session.ledger:
         current = {path: session.tree.raw[path] for path in session.pristine if path in session.tree.raw}
         return _Compared(_carried(session), session.pristine, current)
     chosen = choose(ids, everything or not ids, session.patches)
-    wish = wish_of(session, chosen, only_fitting, complete)
+    wish = wish_of(session, chosen, only_fitting)
     granted = grant(session, wish)
     where = f"{target.name}, to be copied from newt_base" if target.new else str(target.root)
     what = "all patches" if not ids and not wish.refused else ", ".join(wish.chosen)

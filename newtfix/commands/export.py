@@ -27,7 +27,6 @@ def run(
     named: Sequence[Path],
     as_json: bool,
     only_fitting: bool = False,
-    complete: bool = False,
 ) -> int:
     if relative_to not in (None, "tree", "repo"):
         raise UsageError(f"paths cannot be relative to {relative_to!r}", hint="Say --relative-to tree, or repo.")
@@ -35,10 +34,9 @@ def run(
     repository = None if session.target.new else find_repository(session.target.root)
     prefix = _prefix(session, repository, relative_to)
     chosen = choose(ids, everything, session.patches) or session.requested or tuple(session.patches)
-    complete = complete or bool(session.ledger and session.ledger.completed)
-    chosen, refused = _fitting(session, chosen, complete) if only_fitting else (chosen, {})
-    done = plan_for(session, chosen, complete)
-    way = _way(session, done, complete)
+    chosen, refused = _fitting(session, chosen) if only_fitting else (chosen, {})
+    done = plan_for(session, chosen)
+    way = _way(session, done)
     files = series({**session.tree.raw, **session.pristine}, way, session.patches, prefix)
     if not files:
         raise Refused(f"{session.target.root} has all of this already, so there is nothing to export")
@@ -87,20 +85,20 @@ def _git_command(session: Session, repository: Repository | None, changed: Colle
     return "git am --keep-cr" if kept else "git am"
 
 
-def _fitting(session: Session, chosen: Sequence[str], complete: bool) -> tuple[tuple[str, ...], Mapping[str, Refused]]:
+def _fitting(session: Session, chosen: Sequence[str]) -> tuple[tuple[str, ...], Mapping[str, Refused]]:
     """Those that fit the unpatched files, and why the others don't."""
     pristine = pristine_sources(session)
-    fits, refused = fitting(pristine, (), chosen, session.patches, complete, session.tree.foreign)
+    fits, refused = fitting(pristine, (), chosen, session.patches, session.tree.foreign)
     if refused and not fits:
         raise none_fits(refused)
     return fits, refused
 
 
-def _way(session: Session, plan: Plan, complete: bool) -> list[tuple[str, dict[str, str]]]:
+def _way(session: Session, plan: Plan) -> list[tuple[str, dict[str, str]]]:
     """The texts after each patch, from before the first."""
     new = applied_by(plan)
     pristine = pristine_sources(session)
-    return list(zip(new, steps(pristine, {}, (), new, session.patches, plan.after, complete), strict=True))
+    return list(zip(new, steps(pristine, {}, (), new, session.patches, plan.after), strict=True))
 
 
 def _words(session: Session, folder: Path, prefix: str, exported: Sequence[str], command: str) -> list[str]:

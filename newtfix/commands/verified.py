@@ -14,7 +14,7 @@ from newtfix.running import require_libraries
 from newtfix.work.session import Session, Target
 
 
-def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], complete: bool, named: str) -> Refused:
+def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], named: str) -> Refused:
     """The refusal, behind what of the wish fits the tree and the command that takes it; as it was if nothing does.
 
     `named` is how the command line named the patches.
@@ -22,11 +22,10 @@ def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], 
     if len(chosen) < 2:
         return problem
     try:
-        fits = wish_of(session, chosen, only_fitting=True, complete=complete).chosen
+        fits = wish_of(session, chosen, only_fitting=True).chosen
     except Refused:
         return problem
-    more = " --complete" if complete else ""
-    command = f"newtfix apply {named} --fitting{more}{session.target.option}"
+    command = f"newtfix apply {named} --fitting{session.target.option}"
     said = "\n".join(part for part in (problem.message, problem.where) if part)
     return replace(problem, message=f"{len(fits)} of {len(chosen)} patches fit this tree: {command}", where=said)
 

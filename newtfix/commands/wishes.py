@@ -14,13 +14,9 @@ from newtfix.work.session import Session
 
 @dataclass(frozen=True)
 class Wish:
-    """Patches to put in, as `chosen` on the command line; `refused` were chosen too, but --fitting left them out.
-
-    `complete`: what is there in part is filled in.
-    """
+    """Patches to put in, as `chosen` on the command line; `refused` were chosen too, but --fitting left them out."""
 
     chosen: tuple[str, ...]
-    complete: bool = False
     refused: Mapping[str, Refused] = field(default_factory=dict)
 
 
@@ -33,12 +29,12 @@ class Granted:
     restored: tuple[str, ...]
 
 
-def wish_of(session: Session, chosen: tuple[str, ...], only_fitting: bool, complete: bool) -> Wish:
+def wish_of(session: Session, chosen: tuple[str, ...], only_fitting: bool) -> Wish:
     """The wish for all that is chosen, or for what fits. Raises Refused when there is none that fits."""
     if not only_fitting:
-        return Wish(chosen, complete)
-    fits, refused = fitting(session, chosen, complete)
-    found = _with_room(session, Wish(fits, complete, refused))
+        return Wish(chosen)
+    fits, refused = fitting(session, chosen)
+    found = _with_room(session, Wish(fits, refused))
     if found.refused and not found.chosen:
         raise none_fits(found.refused)
     return found
@@ -54,7 +50,7 @@ def grant(session: Session, wish: Wish) -> Granted:
     restored = again(session, wish.chosen)
     try:
         session = without(session, restored)
-        return Granted(session, compute(session, wanted, complete=wish.complete, asked=wish.chosen), restored)
+        return Granted(session, compute(session, wanted, asked=wish.chosen), restored)
     except Refused as problem:
         if restored:
             raise _in_the_way(session, restored, problem) from None
@@ -75,9 +71,8 @@ def none_fits(refused: Mapping[str, Refused]) -> Refused:
 
 def refusal(name: str, problem: Refused) -> list[str]:
     """What is said about a patch that was left out."""
-    advice = ["  --complete adds what is missing"] if "--complete" in problem.hint else []
     lines = [line for part in (problem.where, *report.details(problem)) for line in part.splitlines()]
-    return [f"{name}: refused: {problem.message}", *(f"  {line}" for line in lines), *advice]
+    return [f"{name}: refused: {problem.message}", *(f"  {line}" for line in lines)]
 
 
 def _with_room(session: Session, wish: Wish) -> Wish:

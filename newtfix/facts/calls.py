@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from newtfix.code.paths import conditions, names_in, path_to, skipped_by, targets_of
 from newtfix.code.syntax import dotted, parts, walk
+from newtfix.newt.places import End
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _LOOPS = (ast.For, ast.While, ast.AsyncFor, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
@@ -187,6 +188,16 @@ def _is_ensemble(call: ast.Call) -> bool:
     return dotted(call.func).rpartition(".")[2].endswith("Ensemble")
 
 
+def once_a_turn(tree: NewtTree, ends: Iterable[End], what: str) -> Broken | None:
+    """Each loop that steps has one such place at most."""
+    seen: dict[ast.AST, End] = {}
+    for end in ends:
+        loops = [node for node in path_to(end.method.node, end.expression) if isinstance(node, ast.While)]
+        if loops and seen.setdefault(loops[0], end) is not end:
+            return tree.broken(end.method, end.expression, f"{what} in another place of the same loop")
+    return None
+
+
 def decided_once(tree: NewtTree, role: str, name: str) -> Broken | None:
     """The names that decide whether something is called get their value once in the method."""
     for method, call in tree.calls(role, name):
@@ -202,6 +213,76 @@ def decided_once(tree: NewtTree, role: str, name: str) -> Broken | None:
 def _binds(node: ast.AST, name: str) -> bool:
     targets = targets_of(node)
     return any(isinstance(part, ast.Name) and part.id == name for target in targets for part in walk(target))
+
+
+def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> Broken | None:
+    """What is done at one step alone, or behind a flag that is set there, neither trains nor changes how often."""
+    for method in tree.methods(role).values():
+        counted = _counted(method, f"{agent}.update") | {tokens}
+        nodes = walk(method.node)
+        tests = [node for node in nodes if isinstance(node, ast.If)]
+        for test in tests:
+            if not _is_once(test):
+                continue
+            for node in (part for statement in (*test.body, *test.orelse) for part in walk(statement)):
+                if _trains(tree, role, node, agent) or any(names_in(one) & counted for one in targets_of(node)):
+                    return tree.broken(method, node, "this trains, or decides on it, at one step alone")
+        asked = {part for one in tests for part in walk(one.test)}
+        if (
+            any(names_in(target) & {tokens} for node in nodes for target in targets_of(node))
+            and method.name != "__init__"
+        ):
+            for node in nodes:
+                if node not in asked and _is_at_a_step(node):
+                    return tree.broken(method, node, "this may decide how often the agent is trained")
+    return None
+
+
+def _is_at_a_step(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Compare) or not any(isinstance(one, ast.Eq) for one in node.ops):
+        return False
+    return any(dotted(one) == "self._step" for one in (node.left, *node.comparators))
+
+
+def _is_once(branch: ast.If) -> bool:
+    """Whether a branch is taken at one step, or while a flag is not set that it sets."""
+    if any(_is_at_a_step(node) for node in walk(branch.test)):
+        return True
+    unset = {
+        dotted(node.operand)
+        for node in walk(branch.test)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    }
+    written = {dotted(one) for part in branch.body for node in walk(part) for one in targets_of(node)}
+    return bool((unset - {""}) & written)
+
+
+def _counted(method: Method, called: str) -> set[str]:
+    """The names that say how often something is called in a method."""
+    found: set[str] = set()
+    for node in walk(method.node):
+        if isinstance(node, ast.Call) and dotted(node.func) == called:
+            path = path_to(method.node, node)
+            for loop in (one for one in path if isinstance(one, ast.For)):
+                found |= names_in(loop.iter)
+    return found - {"range", "tqdm", "int", "max", "min", "self.cfg"}
+
+
+_KEEPS = ("save", "checkpoint", "eval", "state_dict")
+
+
+def _trains(tree: NewtTree, role: str, node: ast.AST, agent: str, inside: tuple[str, ...] = ()) -> bool:
+    """Whether a call may train the agent: its own method, something that it is handed to, or a helper, known or not."""
+    if not isinstance(node, ast.Call) or any(word in dotted(node.func) for word in _KEEPS):
+        return False
+    name = dotted(node.func)
+    handed = [*node.args, *(one.value for one in node.keywords)]
+    if name.startswith(f"{agent}.") or any(dotted(one) == agent for one in handed):
+        return True
+    helper = tree.called(role, node)
+    if helper is None or helper.name in inside:
+        return helper is None and name.startswith("self.") and name.count(".") == 1
+    return any(_trains(tree, role, part, agent, (*inside, helper.name)) for part in walk(helper.node))
 
 
 def nothing_else_with(tree: NewtTree, role: str, method: str, name: str, called: str) -> Broken | None:

@@ -37,7 +37,11 @@ SEEDING_THRESHOLD = Where(
     portable=("seeding",),
 )
 # How a trainer acts at random.
-ACTS_AT_RANDOM = ("$_ = self.env.rand_act()", "$_, $_, $_ = self.env.rand_act(), $_, $_")
+ACTS_AT_RANDOM = (
+    "$_ = self.env.rand_act()",
+    "$_, $_ = self.env.rand_act(), $_",
+    "$_, $_, $_ = self.env.rand_act(), $_, $_",
+)
 # How the target Q networks are made.
 TARGET_COPIES = tuple(
     f"self.target = {copied}(self.online){more}"
@@ -57,12 +61,12 @@ ONE_HORIZON = Where(
 _CHOSEN = """
 if $mpc:
     $$device
-    $action, $like_mu, $like_std = self.plan($*plan)
+    $action, $like_mu, $like_std, $*about = self.plan($*plan)
 else:
     $action, $info = $prior
     {own}$$rest
 $$tail
-return $action.cpu(), $like_mu.cpu(), $like_std.cpu()
+return $action.cpu(), $like_mu.cpu(), $like_std.cpu(), $*more
 """
 _OWN = '$like_mu, $like_std = $info["mean"], $info["log_std"].exp()\n    '
 WITHOUT_PLANNER = Edit(

@@ -268,12 +268,18 @@ def stored(tree: NewtTree) -> Iterator[End]:
 
 def kept_rows(tree: NewtTree) -> Iterator[End]:
     """Rows that are kept until their episode is over; not those that an episode begins with."""
+    return (end for end in _written_rows(tree) if not _starts_episodes(end.expression))
+
+
+def first_rows(tree: NewtTree) -> Iterator[End]:
+    """Rows that episodes begin with."""
+    return (end for end in _written_rows(tree) if _starts_episodes(end.expression))
+
+
+def _written_rows(tree: NewtTree) -> Iterator[End]:
     for method in tree.methods("trainer").values():
         for _, targets, value in assignments(method):
-            first = _starts_episodes(value)
-            if not first and any(
-                isinstance(one, ast.Subscript) and dotted(one.value) == "self._tds" for one in targets
-            ):
+            if any(isinstance(one, ast.Subscript) and dotted(one.value) == "self._tds" for one in targets):
                 yield End(method, value)
 
 
@@ -538,6 +544,7 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
 ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "stored": stored,
     "kept": kept_rows,
+    "kept first": first_rows,
     "added to the buffer": added,
     "acted on": acted_on,
     "put into rows": rewarded,

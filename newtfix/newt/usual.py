@@ -122,6 +122,10 @@ def _of_agent(text: str, cls: str) -> tuple[tuple[str, str], ...]:
         if name in told.get("pi_loss", ()):
             made_of = (_own(part) for part in walk(value))
             told.setdefault("_pi_loss", set()).update(own for own in made_of if own in methods and "compile" not in own)
+    for node in walk(methods["forward"]) if "forward" in methods else ():
+        called = _own(node.func) if isinstance(node, ast.Call) else ""
+        if called in methods and any(_own(part) in ("mppi", "_mppi") for part in walk(methods[called])):
+            told.setdefault("plan", set()).add(called)
     return _usable(text, told)
 
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from newtfix.errors import Refused
 from newtfix.model import Add, Patch, PatchReport, Plan, State
 from newtfix.newt import usual
+from newtfix.newt.effects import without_effect
+from newtfix.newt.losses import left_unused
 from newtfix.newt.roles import find_roles, overrides, without_rivals
 from newtfix.newt.tdmpc2 import must_be_newt
+from newtfix.newt.tree import NewtTree
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
 from newtfix.plan.look import look_at
@@ -60,14 +63,13 @@ def _with_requirements_in(
         return None
 
 
-def plan(
-    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], *, complete: bool = False
-) -> Plan:
+def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
     """Apply `wanted`, and what they require, to texts in memory, and prove the result.
+
+    What is missing of patches that are there in part is filled in, where nothing of it is in doubt.
 
     Args:
         sources: text of every file by its path in the tree. wanted: patch ids. patches: all known patches by id.
-        complete: fill in what is missing of patches that are there in part.
 
     Returns:
         The plan; its texts depend on the set of patches alone, not on the order in which they are named.
@@ -82,7 +84,7 @@ def plan(
     names = usual.names(sources, roles)
     if names.files:
         try:
-            return names.plan(plan(names.usual(sources), wanted, patches, complete=complete), sources)
+            return names.plan(plan(names.usual(sources), wanted, patches), sources)
         except Refused as refused:
             raise replace(refused, where=names.own(refused.where)) from None
     ids, pulled_in = with_requirements(wanted, patches)
@@ -92,7 +94,7 @@ def plan(
     for name in order:
         report, looks = examine(tree, patches[name], places=False)
         reports[name] = report
-        must_fit(tree, patches[name], report, looks, complete)
+        must_fit(tree, patches[name], report, looks)
         for edit in patches[name].edits if report.state in (State.AVAILABLE, State.PARTIAL) else ():
             look = look_at(tree, edit)
             if look.state not in (State.AVAILABLE, State.PARTIAL):
@@ -104,7 +106,13 @@ def plan(
     after = {file: tree.text(file) for file in sorted(tree.changed)}
     prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    notes = (*_overridden(tree, after), *_undone(sources, after, order, patches))
+    patched = NewtTree({**sources, **after}, tree.roles)
+    notes = (
+        *_overridden(tree, after),
+        *_undone(sources, after, order, patches),
+        *left_unused(tree.pristine, patched),
+        *without_effect(tree.pristine, patched),
+    )
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
 
 

@@ -17,7 +17,7 @@ from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.newt.roles import ROLES
 from newtfix.plan.conditions import bind_where, body_of, has_any, methods_of
 from newtfix.plan.unmet import Unmet, first, place_of, readable
-from newtfix.plan.working import WorkingTree, enclosing
+from newtfix.plan.working import WorkingTree, enclosing, not_meant
 
 _UNKNOWN = "this code has a form that the patch does not know"
 
@@ -62,7 +62,7 @@ def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     place = enclosing(tree, edit.role, edit.scope)
     role = ROLES[edit.role]
     found = tree.roles.get(edit.role)
-    if edit.unless and found is not None and bind_where(tree, edit.unless)[0] is not None:
+    if found is not None and any(bind_where(tree, one)[0] is not None for one in not_meant(edit)):
         return Look(State.ABSENT, found.file, edit.scope)
     if place is None:
         file = found.file if found else ""

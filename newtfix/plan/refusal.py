@@ -11,10 +11,9 @@ from newtfix.plan.look import Look
 from newtfix.plan.working import WorkingTree
 
 
-def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look], complete: bool) -> None:
+def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look]) -> None:
     """Raise Refused where a patch neither fits nor is there."""
-    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
-    if report.state not in (State.DRIFTED, State.PARTIAL) or (complete and not drifted):
+    if report.state is not State.DRIFTED and all(look.state is not State.DRIFTED for look in looks):
         return
     bad = next((one for one in report.edits if one.state is State.DRIFTED), None)
     message, hint = f"patch {patch.id!r} does not fit this tree", f"or leave the patch out (newtfix show {patch.id})"
@@ -24,9 +23,7 @@ def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequen
         lines += _parts(examine(tree, patch, places=True)[0])
     if patch.changes:
         lines.append(f"what the patch does: {patch.changes}")
-    if report.state is State.PARTIAL and not drifted:
-        next_step = f"add what is missing with --complete, {hint}"
-    elif bad is not None and bad.candidate is None and not bad.places:
+    if bad is not None and bad.candidate is None and not bad.places:
         next_step = f"write that code as newt has it, {hint}"
     else:
         next_step = f"change that line, {hint}"

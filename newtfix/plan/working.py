@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -49,10 +49,15 @@ def _roles(conditions: tuple[Where, ...]) -> frozenset[str]:
     return frozenset(where.role for where in conditions)
 
 
+def not_meant(edit: Edit | Add) -> Iterator[tuple[Where, ...]]:
+    """Sets of conditions: where one holds, the tree has no code that the edit is about."""
+    yield from (one for one in (edit.unless, *(edit.or_unless if isinstance(edit, Edit) else ())) if one)
+
+
 def _roles_of(edit: Edit | Add) -> frozenset[str]:
     """The roles of the files that decide what an edit sees."""
     conditions = (edit.where,) if isinstance(edit, Add) else [shape.where for shape in edit.shapes]
-    return frozenset({edit.role}).union(_roles(edit.unless), *map(_roles, conditions))
+    return frozenset({edit.role}).union(*map(_roles, (*not_meant(edit), *conditions)))
 
 
 def _scope_path(module: cst.Module, scope: str, role: Found, usual: str | None) -> pat.Path | None:

@@ -150,8 +150,10 @@ def _prior(facts: Facts) -> Iterator[Quantity]:
     dims = facts.tasks.action_dims
     factors = _one_or_all([a / REFERENCE_DIMS for a in dims])
     state = facts.state("prior-norm")
-    here = {State.APPLIED: factors, State.AVAILABLE: 1.0}.get(state)
-    formula = {State.APPLIED: "A/61", State.ABSENT: NO_TERM}.get(state, "")
+    width = facts.number("action_dim")  # what actions are padded to
+    padded = None if width is None else width / REFERENCE_DIMS
+    here = {State.APPLIED: factors, State.AVAILABLE: 1.0, State.PARTIAL: padded}.get(state)
+    formula = {State.APPLIED: "A/61", State.ABSENT: NO_TERM, State.PARTIAL: "width/61"}.get(state, "")
     known = f"A={', '.join(map(str, dims))}" if dims else "the action dimension A is not known"
     example = "" if dims else f"for A=21: {show(21 / REFERENCE_DIMS)} in the reference"
     yield Quantity("prior_factor", "factor of the prior term", here, factors, known, formula, "A/61", example)
@@ -172,7 +174,7 @@ def _prior_weight(facts: Facts, coefficient: float | None) -> Quantity:
     how, formula = "the tree's log-probability is not the reference's: not comparable", ""
     if facts.state("prior-norm") is State.ABSENT and not facts.agent.has_reference_logprob:
         how, formula = "prior_coef A^2/61 in the reference", NO_TERM
-    if facts.agent.has_reference_logprob and coefficient is not None:
+    if facts.agent.has_reference_logprob and coefficient is not None and facts.state("prior-norm") is not State.PARTIAL:
         scaled = facts.state("prior-norm") is State.APPLIED
         here = _one_or_all([coefficient * a * (a / REFERENCE_DIMS if scaled else 1) for a in dims])
         how = "prior_coef A^2/61" if scaled else "prior_coef A, for the log-probability carries a factor A"

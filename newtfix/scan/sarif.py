@@ -12,7 +12,7 @@ from newtfix import __version__
 from newtfix.model import Patch, Place, Severity, State
 from newtfix.patch.sections import headline, sections
 from newtfix.scan.survey import FOUND, Finding, Survey
-from newtfix.scan.text import command, first_line, missing
+from newtfix.scan.text import can_be_fixed, command, first_line, missing
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _BASE = "SRCROOT"
@@ -56,7 +56,7 @@ def _rule(patch: Patch) -> dict[str, Any]:
 
 def _results(survey: Survey, number: int, finding: Finding) -> Iterator[dict[str, Any]]:
     common = {"ruleId": finding.patch.id, "ruleIndex": number}
-    apply = f"Fix: {command(survey, finding)}"
+    apply = f"Fix: {command(survey, finding)}" if can_be_fixed(finding) else ""
     if finding.state is State.AVAILABLE:
         for place in finding.places:
             yield common | _fail(finding, f"{finding.consequence} {apply}", place)

@@ -46,7 +46,7 @@ def draw(survey: Survey) -> None:
             report.heading(f"{patch.id}: {patch.title} ({patch.severity.value} {patch.kind})")
             for line in (*wrapped(finding.consequence), *_evidence(finding)):
                 report.out(f"  {line}")
-        if finding.state is State.PARTIAL:
+        if finding.state is State.PARTIAL and can_be_fixed(finding):
             report.out(f"  to add what is missing: {command(survey, finding)}")
 
 
@@ -134,10 +134,14 @@ def missing(finding: Finding, gap: Gap) -> str:
     return {State.DRIFTED: "not recognised", State.PARTIAL: "half there"}.get(gap.state, rest)
 
 
+def can_be_fixed(finding: Finding) -> bool:
+    """Whether all that is missing of a patch is where it is known."""
+    return all(gap.state is not State.DRIFTED for gap in finding.gaps)
+
+
 def command(survey: Survey, finding: Finding) -> str:
     """The command that fixes it."""
-    complete = " --complete" if finding.state is State.PARTIAL else ""
-    return f"newtfix apply {finding.patch.id}{complete}{survey.target.option}"
+    return f"newtfix apply {finding.patch.id}{survey.target.option}"
 
 
 def first_line(code: str) -> str:

@@ -198,6 +198,8 @@ def _in_edit(name: str, edit: Edit) -> Iterator[Problem]:
         for pattern in getattr(edit, field):
             yield from _no_pattern(f"{name}, {field}", pattern)
     yield from _in_conditions(f"{name}, unless", edit.unless)
+    for conditions in edit.or_unless:
+        yield from _in_conditions(f"{name}, or_unless", conditions)
     for number, shape in enumerate(edit.shapes, 1):
         yield from _in_shape(f"{name}, shape {number}" if len(edit.shapes) > 1 else name, shape)
 

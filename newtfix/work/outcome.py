@@ -48,16 +48,16 @@ class Outcome:
         return applied_by(self.plan)
 
 
-def compute(session: Session, wanted: Sequence[str], *, complete: bool = False, asked: Collection[str] = ()) -> Outcome:
+def compute(session: Session, wanted: Sequence[str], *, asked: Collection[str] = ()) -> Outcome:
     """What the tree becomes when exactly `wanted`, and what they require, shall be in. Reads and writes nothing.
 
     Args:
         asked: those of `wanted` whose code must be whole then, whatever others have edited.
 
     Raises:
-        Refused: a patch does not fit, is there in part and may not be completed, or edits of others conflict.
+        Refused: a patch does not fit, or edits of others conflict.
     """
-    plan = plan_for(session, wanted, complete) if wanted else None
+    plan = plan_for(session, wanted) if wanted else None
     outcome = _outcome(session, wanted, plan, plan.after if plan else {}, applied_by(plan))
     found = _reports(session, outcome)
     broken = {name: one for name, one in found.items() if one.state is not State.APPLIED}
@@ -82,7 +82,7 @@ def without(session: Session, names: Collection[str]) -> Session:
         return session
     gone = {*names, *(other for name in names for other in required_by(name, session.applied, session.patches))}
     rest = [name for name in session.applied if name not in gone]
-    texts = plan_for(session, rest, complete=False).after if rest else {}
+    texts = plan_for(session, rest).after if rest else {}
     generated = {
         path: encode(texts[path], like=content) if path in texts else content
         for path, content in session.pristine.items()
@@ -103,9 +103,8 @@ def one_by_one(session: Session, outcome: Outcome) -> Iterator[tuple[str, Outcom
     if plan is None or ledger is None or not new:
         return
     start = _decoded(session.generated)
-    completes = bool(ledger.completed)
     old = [name for name in outcome.applied if name in session.applied]
-    way = steps(pristine_sources(session), start, old, new, session.patches, plan.after, completes)
+    way = steps(pristine_sources(session), start, old, new, session.patches, plan.after)
     current = dict(session.tree.raw)
     for number, (name, texts) in enumerate(zip(new, way, strict=True), 1):
         here = [one for one in outcome.applied if one in old or one in new[:number]]
@@ -125,12 +124,12 @@ def one_by_one(session: Session, outcome: Outcome) -> Iterator[tuple[str, Outcom
         current = contents
 
 
-def fitting(session: Session, wanted: Sequence[str], complete: bool) -> tuple[tuple[str, ...], dict[str, Refused]]:
+def fitting(session: Session, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Refused]]:
     """Those of `wanted` that fit with what they require and with what is applied, and why the others do not."""
     from newtfix.work.steps import fitting as fits
 
     _must_be_known(session, session.requested)
-    return fits(pristine_sources(session), session.requested, wanted, session.patches, complete, session.tree.foreign)
+    return fits(pristine_sources(session), session.requested, wanted, session.patches, session.tree.foreign)
 
 
 def pristine_sources(session: Session) -> dict[str, str]:
@@ -157,24 +156,16 @@ def save(session: Session, outcome: Outcome) -> None:
         ) from error
 
 
-def plan_for(session: Session, wanted: Sequence[str], complete: bool) -> Plan:
-    """The plan for the pristine tree. What was completed once stays so; of others, only `complete` fills in parts."""
+def plan_for(session: Session, wanted: Sequence[str]) -> Plan:
+    """The plan for the pristine tree."""
     _must_be_known(session, wanted)
-    before = session.ledger.completed if session.ledger else ()
     sources = pristine_sources(session)
     try:
-        done = planning.plan(sources, wanted, session.patches, complete=complete or bool(before))
+        return planning.plan(sources, wanted, session.patches)
     except Refused as problem:
         broken = sorted(session.tree.sources.keys() - session.pristine.keys() - sources.keys())
         said = "\n".join((problem.where, *(f"{path} is no Python, so it was left out" for path in broken)))
         raise replace(problem, where=said.strip()) from None
-    unasked = [] if complete else [name for name in _completed(done, done.order) if name not in before]
-    if unasked:
-        raise Refused(
-            f"there in part only: {', '.join(unasked)}",
-            hint="To have the missing part added, apply it with --complete.",
-        )
-    return done
 
 
 def _completed(plan: Plan | None, names: Collection[str]) -> tuple[str, ...]:
@@ -218,7 +209,7 @@ def _base(session: Session, paths: Collection[str]) -> dict[str, bytes]:
 def _recomputed(session: Session, paths: Sequence[str]) -> dict[str, bytes]:
     """What the patches made of edited files, where an older record does not keep it."""
     try:
-        plan = plan_for(session, session.requested, complete=False)
+        plan = plan_for(session, session.requested)
         found = {path: encode(plan.after[path], like=session.pristine[path]) for path in paths}
     except (Refused, KeyError):
         found = {}

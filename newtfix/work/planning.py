@@ -12,9 +12,7 @@ from newtfix.files.kept import value
 from newtfix.model import EditReport, Patch, PatchReport, Place, Plan, State
 
 
-def plan(
-    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], *, complete: bool = False
-) -> Plan:
+def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
     """What `newtfix.plan.engine.plan` returns, or raises where patches don't fit."""
     names = tuple(wanted)
 
@@ -22,7 +20,7 @@ def plan(
         from newtfix.plan import engine
 
         try:
-            return engine.plan(sources, names, patches, complete=complete)
+            return engine.plan(sources, names, patches)
         except Refused as refused:
             return refused
 
@@ -38,7 +36,7 @@ def plan(
             notes=tuple(known["notes"]),
         )
 
-    made = value("plan", (*names, str(complete), *_told(sources, patches)), make, asdict, read)
+    made = value("plan", (*names, *_told(sources, patches)), make, asdict, read)
     if isinstance(made, Refused):
         raise made
     return made

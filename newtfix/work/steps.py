@@ -17,18 +17,17 @@ def steps(
     new: Sequence[str],
     patches: Mapping[str, Patch],
     final: Mapping[str, str],
-    complete: bool = False,
 ) -> list[dict[str, str]]:
     """The texts of all files that differ from `pristine` after each patch of `new`, on top of those of `present`.
 
     Args:
         pristine: every file before any patch. start: the files that the patches of `present` changed.
-        new: in the order to apply. final: what the files are to be with the last one. complete: as in `engine.plan`.
+        new: in the order to apply. final: what the files are to be with the last one.
     """
-    if (quick := _quick(pristine, start, new, patches, complete)) and quick[-1] == _changed(pristine, final):
+    if (quick := _quick(pristine, start, new, patches)) and quick[-1] == _changed(pristine, final):
         return quick
     sets = ([*present, *new[: number + 1]] for number in range(len(new)))
-    return [_changed(pristine, planning.plan(pristine, names, patches, complete=complete).after) for names in sets]
+    return [_changed(pristine, planning.plan(pristine, names, patches).after) for names in sets]
 
 
 def fitting(
@@ -36,7 +35,6 @@ def fitting(
     present: Sequence[str],
     wanted: Sequence[str],
     patches: Mapping[str, Patch],
-    complete: bool,
     foreign: Collection[str],
 ) -> tuple[tuple[str, ...], dict[str, Refused]]:
     """Those of `wanted` that fit together with `present`, and why the others do not.
@@ -49,7 +47,7 @@ def fitting(
     for name in in_order(with_requirements((*present, *wanted), patches)[0], patches):
         try:
             _must_be_there(patches[name].requires, refused)
-            after = planning.plan(texts, [name], patches, complete=complete).after
+            after = planning.plan(texts, [name], patches).after
             _must_be_text(after, foreign)
         except Refused as problem:
             refused[name] = problem
@@ -63,14 +61,13 @@ def _quick(
     start: Mapping[str, str],
     new: Iterable[str],
     patches: Mapping[str, Patch],
-    complete: bool,
 ) -> list[dict[str, str]]:
     """Each patch on top of the text of the last one; nothing where a patch does not fit so."""
     texts = {**pristine, **start}
     found = []
     for name in new:
         try:
-            texts |= planning.plan(texts, [name], patches, complete=complete).after
+            texts |= planning.plan(texts, [name], patches).after
         except (Refused, TreeError):
             return []
         found.append(_changed(pristine, texts))

@@ -67,14 +67,18 @@ def test_an_anchor_edited_away_is_refused_with_the_nearest_candidate() -> None:
     assert caught.value.exit_code == 3
 
 
-def test_half_a_fix_is_said() -> None:
+def test_half_a_fix_is_completed_and_half_another_one_is_said() -> None:
     tree = changed(
         "trainer.py",
         "        self._update_tokens = 0.0\n",
-        "        self._update_tokens = 0.0\n        self._seed_steps = 1000\n",
+        "        self._update_tokens = 0.0\n        self._seed_steps = max(1000, 5 * cfg.episode_length)\n",
     )
     assert inspect(tree, PATCHES)["seeding"].state is State.PARTIAL
-    with pytest.raises(Refused, match="'seeding' is only partly there"):
+    done = plan(tree, ["seeding"], PATCHES)
+    assert done.reports["seeding"].state is State.PARTIAL
+    assert inspect({**tree, **done.after}, PATCHES)["seeding"].state is State.APPLIED
+    tree = {**tree, "trainer.py": tree["trainer.py"].replace("max(1000, 5 * cfg.episode_length)", "1000")}
+    with pytest.raises(Refused, match=r"'seeding' (is only partly there|does not fit)"):
         plan(tree, ["seeding"], PATCHES)
 
 

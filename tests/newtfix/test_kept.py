@@ -63,22 +63,20 @@ def test_refusals_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert str(second.value) == str(first.value)
 
 
-@pytest.mark.parametrize("what", ["a text", "a file's name", "a patch", "the order", "complete"])
+@pytest.mark.parametrize("what", ["a text", "a file's name", "a patch", "the order"])
 def test_whatever_differs_is_looked_at_anew(what: str, cache: Path) -> None:
     ids = ["mu-std", "rho"]
     planning.plan(SOURCES, ids, PATCHES)
-    sources, patches, complete = dict(SOURCES), dict(PATCHES), False
+    sources, patches = dict(SOURCES), dict(PATCHES)
     if what == "a text":
         sources["trainer.py"] += "# one more line\n"
     elif what == "a file's name":
         sources["common/other.py"] = sources.pop("common/logger.py")
     elif what == "a patch":
         patches["burst"] = replace(patches["burst"], title="Another title")
-    elif what == "the order":
-        ids.reverse()
     else:
-        complete = True
-    planning.plan(sources, ids, patches, complete=complete)
+        ids.reverse()
+    planning.plan(sources, ids, patches)
     assert len(entries(cache)) == 2
 
 

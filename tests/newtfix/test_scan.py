@@ -139,7 +139,7 @@ def test_half_a_fix_says_what_is_there_and_what_is_missing(scan: Run, patched: P
     assert "nn.ModuleList" in dropout["missing"][0]["nearest"]["text"]
     assert dropout["consequence"].startswith("The fix is there in part")
     assert result.json["present"] == ["q-dropout"]
-    assert "  to add what is missing: newtfix apply q-dropout --complete --tree tree" in scan("--tree", "tree").out
+    assert "  to add what is missing: newtfix apply q-dropout --tree tree" in scan("--tree", "tree").out
 
 
 def test_what_is_not_recognised_says_what_was_looked_for(scan: Run, copy: Callable[..., Path]) -> None:

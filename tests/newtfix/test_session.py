@@ -39,9 +39,7 @@ PATCHED = b"\xef\xbb\xbfA\r\nB\r\n" + REST
 HOME = {"a": "trainer.py", "b": "trainer.py", "c": "common/math.py", "d-e": "other.py"}
 
 
-def fake_plan(
-    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], complete: bool = False
-) -> Plan:
+def fake_plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
     wanted = set(wanted)
     pulled = {need: tuple(sorted(n for n in wanted if need in patches[n].requires)) for need in ("a",)}
     order = sorted(wanted | {need for need, by in pulled.items() if by})

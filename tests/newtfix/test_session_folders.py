@@ -36,9 +36,7 @@ FILES = {
 HOME = {"a": "trainer.py", "b": "trainer.py", "c": "common/math.py", "d-e": "other.py"}
 
 
-def fake_plan(
-    sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], complete: bool = False
-) -> Plan:
+def fake_plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
     wanted = set(wanted)
     pulled = {need: tuple(sorted(n for n in wanted if need in patches[n].requires)) for need in ("a",)}
     order = sorted(wanted | {need for need, by in pulled.items() if by})
@@ -155,9 +153,9 @@ def test_a_patch_of_the_record_that_is_not_at_hand_is_named_by_whatever_needs_it
     monkeypatch.setattr(newtfix.work.load, "load_patches", lambda *_: {"c": PATCHES["c"]})
     session = open_session(Target(tree, tree))
     for ask in (
-        lambda: fitting(session, ("c",), complete=False),
+        lambda: fitting(session, ("c",)),
         lambda: compute(session, ("a", "c")),
-        lambda: plan_for(session, ("a",), complete=False),
+        lambda: plan_for(session, ("a",)),
     ):
         with pytest.raises(Refused, match="not among the known patches: a"):
             ask()

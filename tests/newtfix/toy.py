@@ -31,9 +31,7 @@ class Engine:
 
     mark = "+="
 
-    def plan(
-        self, sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch], complete: bool = False
-    ) -> Plan:
+    def plan(self, sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str, Patch]) -> Plan:
         order = tuple(sorted(wanted))
         after = dict(sources)
         states = self.inspect(sources, patches, order)

@@ -60,7 +60,7 @@ def write(name: str, folder: Path) -> Path:
 @cache
 def planned(name: str, ids: frozenset[str]) -> Plan:
     """What applying patches to a specimen comes to; what is there in part is completed."""
-    return plan(texts(name), ids, PATCHES, complete=True)
+    return plan(texts(name), ids, PATCHES)
 
 
 def patched(name: str, ids: frozenset[str]) -> Mapping[str, str]:

@@ -257,7 +257,7 @@ REFUSED = {
         "                    for _ in range(self.cfg.pretrain_updates):\n"
         "                        self.agent.update(self.buffer)\n"
         f"                    self._pretrained = True\n{UPDATING}",
-        "and not self.$done",
+        "this trains, or decides on it, at one step alone",
     ),
     "resets that count updates": (
         "trainer.py",
@@ -273,14 +273,26 @@ REFUSED = {
         "                    updates = self.cfg.seed_steps\n"
         "                    for _ in range(updates):\n"
         f"                        self.agent.update(self.buffer)\n{UPDATING}",
-        "self._step == $_",
+        "self.agent.update is called not only where update tokens are spent",
     ),
     "a burst in a method of its own": (
         "trainer.py",
         UPDATING,
         "                if self._step >= self.cfg.pretrain_at and not self._seeded:\n"
         f"                    self._seeded = True\n                    self._learn_from_seeds()\n{UPDATING}",
-        "and not self.$done",
+        "this trains, or decides on it, at one step alone",
+    ),
+    "tokens that are given at one step": (
+        "trainer.py",
+        UPDATING,
+        f"                if self._step == 9_000:\n                    self._update_tokens += 500\n{UPDATING}",
+        "this trains, or decides on it, at one step alone",
+    ),
+    "as many updates as seed steps at one step": (
+        "trainer.py",
+        "for _ in range(int(self._update_tokens)):",
+        "for _ in range(1_000 if self._step == 20_000 else int(self._update_tokens)):",
+        "this may decide how often the agent is trained",
     ),
     "updates that wait from the start": (
         "trainer.py",

@@ -23,8 +23,7 @@ def test_the_prior_s_weight_beside_another_loss_with_its_own() -> None:
 
 def test_a_fix_by_hand_in_code_that_is_replaced_is_pointed_out() -> None:
     alone, both = (
-        plan(texts("planning"), wanted, PATCHES, complete=True).notes
-        for wanted in (["actor-modes"], ["actor-modes", "prior-norm"])
+        plan(texts("planning"), wanted, PATCHES).notes for wanted in (["actor-modes"], ["actor-modes", "prior-norm"])
     )
     assert any("'prior-norm' by hand" in note for note in alone)
     assert not any("'prior-norm'" in note for note in both)
