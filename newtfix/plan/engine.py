@@ -140,7 +140,7 @@ def _overridden(tree: WorkingTree, after: Mapping[str, str]) -> tuple[str, ...]:
 
 def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look]) -> None:
     drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
-    if not drifted:
+    if not drifted and not _names_alone(patch, report):
         return
     bad = next(
         (r for r in report.edits if r.state is State.DRIFTED),
@@ -162,6 +162,14 @@ def _fits(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[
         message = f"patch {patch.id!r} is there in part only"
         lines = [*_parts(report), *lines]
     raise Refused(message, where="\n".join(line for line in lines if line), hint=hint)
+
+
+def _names_alone(patch: Patch, report: PatchReport) -> bool:
+    """Whether all that is there of a patch are some names that it adds together: they may mean something else."""
+    adds = {edit.id for edit in patch.edits if isinstance(edit, Add)}
+    some = any(one.edit in adds and one.state is State.PARTIAL for one in report.edits)
+    telling = {edit.id for edit in patch.edits if not edit.optional}
+    return some and not any(one.state is State.APPLIED and one.edit in telling for one in report.edits)
 
 
 def _parts(report: PatchReport) -> list[str]:
