@@ -272,8 +272,8 @@ def kept_rows(tree: NewtTree) -> Iterator[End]:
 
 
 def first_rows(tree: NewtTree) -> Iterator[End]:
-    """Rows that episodes begin with."""
-    return (end for end in _written_rows(tree) if _starts_episodes(end.expression))
+    """Rows that all episodes begin with at once."""
+    return (e for e in _written_rows(tree) if isinstance(e.expression, ast.Call) and _starts_episodes(e.expression))
 
 
 def _written_rows(tree: NewtTree) -> Iterator[End]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from newtfix.errors import Refused
-from newtfix.model import EditReport, Patch, PatchReport, State
+from newtfix.model import Add, EditReport, Patch, PatchReport, State
 from newtfix.plan.account import examine
 from newtfix.plan.look import Look
 from newtfix.plan.working import WorkingTree
@@ -13,9 +13,11 @@ from newtfix.plan.working import WorkingTree
 
 def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look]) -> None:
     """Raise Refused where a patch neither fits nor is there."""
-    if report.state is not State.DRIFTED and all(look.state is not State.DRIFTED for look in looks):
+    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
+    if not drifted and not _names_alone(patch, report):
         return
-    bad = next((one for one in report.edits if one.state is State.DRIFTED), None)
+    states = (State.DRIFTED,) if drifted else (State.PARTIAL, State.AVAILABLE)
+    bad = next((one for one in report.edits if one.state in states), None)
     message, hint = f"patch {patch.id!r} does not fit this tree", f"or leave the patch out (newtfix show {patch.id})"
     lines = [_broken(bad)] if bad is not None else []
     if report.state is State.PARTIAL:
@@ -30,6 +32,14 @@ def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequen
     code = _code(bad) if bad is not None else ""
     more = "; --verbose prints the code that the patch looks for" if code else ""
     raise Refused(message, "\n".join(lines), f"{next_step}{more}; nothing was written", detail=code)
+
+
+def _names_alone(patch: Patch, report: PatchReport) -> bool:
+    """Whether all that is there of a patch are some names that it adds together: they may mean something else."""
+    adds = {edit.id for edit in patch.edits if isinstance(edit, Add)}
+    some = any(one.edit in adds and one.state is State.PARTIAL for one in report.edits)
+    telling = {edit.id for edit in patch.edits if not edit.optional}
+    return some and not any(one.state is State.APPLIED and one.edit in telling for one in report.edits)
 
 
 def _broken(edit: EditReport) -> str:
