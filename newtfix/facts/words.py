@@ -63,6 +63,8 @@ SENTENCES = {
     "reached": "`{1}` always calls `{2}`",
     "one_name_for": "one attribute holds `{2}`",
     "begun_only": "episodes begin anew only when {2}",
+    "once_a_turn": "rows are {1} at one place of a loop",
+    "trains_once_nowhere": "nothing trains at one step alone",
     "flat": "the index of `{1}` has one dimension",
     "alike": "all of `{2}` are made and used alike",
     "always": "`{1}` is called whenever {2}",
