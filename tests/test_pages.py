@@ -343,7 +343,7 @@ def test_a_patch_of_ones_own_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
     assert shown.startswith("# no-fit: Mine\n\nMinor, discrepancy.\n") and "\n## Claim\n\nSomething is odd.\n" in shown
     assert fenced(shown, "python") == ["self.nowhere = $x\n", "self.nowhere = 2 * $x\n"]
     assert "Effect in numbers" not in shown and not fenced(shown, "diff")
-    assert "does not fit this tree (edit 'only' in tdmpc2.py" in shown
+    assert "does not fit this tree (tdmpc2.py, TDMPC2: " in shown
 
 
 def test_what_is_not_needed_is_not_imported(tmp_path: Path) -> None:
