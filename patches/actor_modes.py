@@ -298,6 +298,7 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("burst",),
     only_where=(
+        Fact("split_at_once", ("world_model", "self._pi")),
         Fact("reaches", ("world_model", "latents", "given to the policy's network")),
         Fact("plain", ("world_model", "pi", "gaussian_logprob", "randn_like", "randn")),
         Fact("uses_only", ("agent", "_pi_loss", *LOSS_CALLS)),

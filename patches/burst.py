@@ -118,6 +118,7 @@ PATCH = Patch(
     measured="burst_updates",
     after=("mu-std",),
     only_where=(
+        Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),
         Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
         Fact("once", ("agent", "update", "backward")),

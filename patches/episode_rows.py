@@ -31,7 +31,7 @@ from newtfix.model import (
 # One number for all environments is another way to keep their steps.
 STEPS = Where(
     "trainer",
-    ("$_ = int($_.max())", "$_ = int($_[0])", "$_ = $_.max().item()", "$_ = $_[0].item()"),
+    ("$variable = int($_.max())", "$variable = int($_[0])", "$variable = $_.max().item()", "$variable = $_[0].item()"),
     "Trainer",
     absent=True,
     near=("self.to_td($_, $_, $*_)",),
@@ -44,6 +44,7 @@ PATCH = Patch(
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
     only_where=(
+        Fact("indexes_alone", ("trainer", "self._tds")),
         Fact("only_checks", ("trainer", "_check_in_step")),
         Fact("cut_only", ("trainer", "self._tds")),
         Fact("unchanged", ("trainer", "rows", "kept")),

@@ -73,6 +73,7 @@ PATCH = Patch(
     changes="the planner's mix with the policy ends at constraint_final_step, not constraint_start_step later",
     after=("first-obs",),
     only_where=(
+        Fact("set_plainly", ("constraint_start_step", "constraint_final_step")),
         Fact("read_once", ("math", "interp_dist", "end")),
         Fact("ends_by_setting", ("interp_dist",)),
         Fact("bounds_keep", ("math", "interp_dist", "start", "end")),

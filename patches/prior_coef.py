@@ -49,9 +49,10 @@ PATCH = Patch(
     measured="prior_coef",
     after=("prior-norm",),
     only_where=(
+        Fact("read_only_in", ("prior_coef", "agent", "trainer", "config")),
         Fact("set_plainly", ("prior_coef",)),
         Fact("is_number", ("prior_coef",)),
-        Fact("weighs_only", ("agent", "prior_coef", "pi_loss", "Q")),
+        Fact("weighs_only", ("agent", "prior_coef", "loss", "Q")),
         Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),
     ),
     edits=(

@@ -25,7 +25,10 @@ ARGUMENTS = Where(
 )
 # The term of the planner's prior, where other losses have terms with the same weight.
 WEIGHED = Where(
-    "agent", "self.cfg.prior_coef * $prior_loss", "TDMPC2", near=("self.cfg.scale_threshold", "self._log_prior($*_)")
+    "agent",
+    ("self.cfg.prior_coef * $prior_loss", "$_ * self.cfg.prior_coef * $prior_loss"),
+    "TDMPC2",
+    near=("self.cfg.scale_threshold", "self._log_prior($*_)"),
 )
 UNSCALED = Where(
     "agent",
@@ -123,19 +126,19 @@ PATCH = Patch(
                         f"""
                         $prior_loss = self.$mean(-$log_prior)
                         $$between
-                        $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss{more}
+                        $pi_loss = $q_loss + {factor}self.cfg.prior_coef * $prior_loss{more}
                         """,
                         f"""
                         $prior_loss = self.$mean(-$log_prior)
                         $$between
                         prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
-                        $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm){more}
+                        $pi_loss = $q_loss + {factor}self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm){more}
                         """,
                         present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
                         where=(ARGUMENTS, UNSCALED),
                         untouched=("between:prior_loss",),
                     )
-                    for more in ("", " + $more")
+                    for factor, more in (("", ""), ("", " + $more"), ("$factor * ", ""))
                 ),
                 *(
                     Shape(

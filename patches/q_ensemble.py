@@ -202,15 +202,19 @@ DONE = Where("layers", BY_HAND, "QEnsemble")
 NOW = "self._Qs = StackedNetworks(self._Qs)"
 STACKS = ("torch.stack({})", "torch.stack({}, dim=0)", "torch.stack({}, 0)")
 OUTPUTS = ("[$q($x) for $q in self._Qs]", "list(map(lambda $q: $q($x), self._Qs))")
-ONE_BY_ONE = tuple(
-    code
+COLLECTED = "$outs = []\nfor $q in self._Qs:\n    $outs.append($q($x))\n"
+ONE_BY_ONE = {
+    code: now
     for stack in STACKS
-    for code in (
-        *(f"return {stack.format(outputs)}" for outputs in OUTPUTS),
-        *(f"$outs = {outputs}\nreturn {stack.format('$outs')}" for outputs in OUTPUTS),
-        f"$outs = []\nfor $q in self._Qs:\n    $outs.append($q($x))\nreturn {stack.format('$outs')}",
+    for code, now in (
+        *((stack.format(outputs), "self._Qs($x)") for outputs in OUTPUTS),
+        *(
+            (f"$outs = {outputs}\nreturn {stack.format('$outs')}", "$outs = self._Qs($x)\nreturn $outs")
+            for outputs in OUTPUTS
+        ),
+        (f"{COLLECTED}return {stack.format('$outs')}", "return self._Qs($x)"),
     )
-)
+}
 # Trees that ask for some of the networks only, by their numbers.
 CHOSEN = tuple(
     f"{gather}$chosen = self._Qs if $drawn is None else [self._Qs[$k] for $k in $drawn]\n"
@@ -279,6 +283,7 @@ PATCH = Patch(
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
     only_where=(
+        Fact("called_nowhere", ("register_forward_hook", "register_forward_pre_hook")),
         Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
         Fact("taken_together", ("_Qs", "QEnsemble")),
     ),
@@ -288,15 +293,7 @@ PATCH = Patch(
             "layers",
             "QEnsemble",
             (
-                *(
-                    Shape(
-                        f"def {name}(self, $x):\n{indent(code, '    ')}",
-                        f"def {name}(self, $x):\n    return self._Qs($x)",
-                        where=FUNCTIONAL,
-                    )
-                    for code in ONE_BY_ONE
-                    for name in ("_forward_impl", "forward")
-                ),
+                *(Shape(code, now, "self._Qs($x)", where=FUNCTIONAL) for code, now in ONE_BY_ONE.items()),
                 *(
                     Shape(
                         f"def _forward_impl(self, $x, $drawn=None):\n{indent(code, '    ')}",

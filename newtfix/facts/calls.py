@@ -17,10 +17,24 @@ def only_calls(
     tree: NewtTree, role: str, name: str, allowed: Callable[[NewtTree, Method, ast.Call], bool], where: str
 ) -> Broken | None:
     """Something is called at these places only."""
+    owner, _, last = name.rpartition(".")
     for method, call in tree.calls(role, name):
         if not allowed(tree, method, call):
             return tree.broken(method, call, f"{name} is called not only {where}")
+    for method in tree.methods(role).values():
+        called = {node.func for node in walk(method.node) if isinstance(node, ast.Call)}
+        for node in walk(method.node):
+            handed = isinstance(node, ast.Attribute) and dotted(node) == name and node not in called
+            if handed or _asks_by_name(node, owner, last):
+                return tree.broken(method, node, f"{name} has another name here")
     return None
+
+
+def _asks_by_name(node: ast.AST, owner: str, name: str) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="getattr"), args=[asked, ast.Constant(value=value), *_]):
+            return bool(dotted(asked) == owner and value == name)
+    return False
 
 
 def once(tree: NewtTree, role: str, method: str, called: str) -> Broken | None:

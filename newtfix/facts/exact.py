@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from newtfix.code.paths import conditions, names_in, path_to, targets_of
 from newtfix.code.syntax import dotted, parsed, walk
@@ -74,7 +75,7 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
             given = [*node.args, *(one.value for one in node.keywords)][-2:]
             numbers = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, int)]
             rises = len(numbers) == 2 and numbers[0] < numbers[1]
-            if given and isinstance(given[-1], ast.Constant) and not rises:
+            if any(isinstance(one, ast.Constant) for one in given) and not rises:
                 return tree.broken_in(file, node, f"{function} may be called with a duration")
     return None
 
@@ -99,6 +100,10 @@ def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
                     attr in _AVERAGES and (args or keywords)
                 ):
                     pass
+                case ast.BinOp(left=left, op=ast.Mult(), right=right) if _calls(left, made) or _calls(right, made):
+                    divided, other = (left, right) if _calls(left, made) else (right, left)
+                    if isinstance(other, ast.Constant) or "mask" in ast.unparse(other):
+                        continue
                 case _:
                     continue
             if any(_calls(part, made) or dotted(part) in names for part in _inside(divided)):
@@ -121,11 +126,14 @@ def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken |
     if parameter not in names:
         return None
     index = names.index(parameter)
-    for caller, call in tree.calls(role, f"self.{name}"):
-        given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
-        for part in (part for one in given for part in walk(one)):
-            if isinstance(part, ast.Constant) and part.value is None:
-                return tree.broken(caller, call, f"{name} gets no {parameter}")
+    for file in tree.python:
+        for call in walk(tree.module(file)) if name in tree.sources[file] else ():
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == name):
+                continue
+            given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
+            for part in (part for one in given for part in walk(one)):
+                if isinstance(part, ast.Constant) and part.value is None:
+                    return tree.broken_in(file, call, f"{name} gets no {parameter}")
     return None
 
 
@@ -211,6 +219,10 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
     """One attribute of a class holds a method, compiled or not."""
     found = tree.roles.get(role)
     holders: dict[str, ast.AST] = {}
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        for target in targets_of(node):
+            if isinstance(target, ast.Attribute) and target.attr == "forward" and found is not None:
+                return tree.broken_in(found.file, node, "forward itself is replaced")
     for own in tree.of_class(role, cls):
         for node in walk(own.node):
             value = getattr(node, "value", None)
@@ -311,4 +323,30 @@ def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | No
                 continue
         if method is not None and any(dotted(one) in names for one in terms):
             return tree.broken(method, node, f"{name} adds to what {made} returns")
+    return None
+
+
+def split_at_once(tree: NewtTree, role: str, called: str) -> Broken | None:
+    """What `called` returns is split into two halves, at once or by way of a variable that is used for nothing else."""
+    for method, call in tree.calls(role, called):
+        nodes = walk(method.node)
+        halved = {n.func.value for n in nodes if isinstance(n, ast.Call) and _halves(n.func)}
+        names = {dotted(t) for n in nodes if isinstance(n, ast.Assign) and n.value is call for t in n.targets} - {""}
+        uses = [n for n in nodes if isinstance(n, ast.Name) and n.id in names and isinstance(n.ctx, ast.Load)]
+        if call not in halved and not (uses and all(use in halved for use in uses)):
+            return tree.broken(method, call, f"what {called} returns is more than two halves")
+    return None
+
+
+def _halves(func: ast.expr) -> TypeGuard[ast.Attribute]:
+    return isinstance(func, ast.Attribute) and func.attr in ("chunk", "split", "tensor_split")
+
+
+def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
+    """In methods that call something, an attribute is added to and taken from, and not set to something else."""
+    for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
+        for node in walk(method.node):
+            given = node.value if isinstance(node, ast.Assign) and name in map(dotted, node.targets) else None
+            if given is not None and not isinstance(given, ast.Constant) and name not in names_in(given):
+                return tree.broken(method, node, f"{name} is set to something else")
     return None

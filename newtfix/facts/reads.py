@@ -13,6 +13,7 @@ from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SETS_UP = frozenset("train eval to half double bfloat16 register_forward_hook register_full_backward_hook".split())
+_DROPS = ("nn.functional.dropout", "F.dropout", "torch.nn.functional.dropout", "torch.dropout")
 _NORMALISES = frozenset("sum mean norm softmax normalize amax max log_softmax".split())
 
 
@@ -299,8 +300,24 @@ def flat(tree: NewtTree, role: str, name: str) -> Broken | None:
             made = (
                 getattr(node, "value", None) if any(dotted(target) in indexes for target in targets_of(node)) else None
             )
-            if isinstance(made, ast.Call) and _has_many_dimensions(made):
+            if isinstance(made, ast.Tuple) or (isinstance(made, ast.Call) and _has_many_dimensions(made)):
                 return tree.broken(method, node, f"what indexes {name} has more than one dimension")
+    return None
+
+
+def indexes_alone(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """What an attribute is written at, nothing else is written at: no other rows are kept beside it."""
+    for method in tree.methods(role).values():
+        written = [
+            (target, node)
+            for node in walk(method.node)
+            for target in targets_of(node)
+            if isinstance(target, ast.Subscript) and isinstance(target.slice, (ast.Name, ast.Attribute))
+        ]
+        indexes = {dotted(target.slice) for target, _ in written if dotted(target.value) == name} - {""}
+        for target, node in written:
+            if dotted(target.value) != name and dotted(target.slice) in indexes:
+                return tree.broken(method, node, f"this is kept beside {name}, row by row")
     return None
 
 
@@ -348,7 +365,7 @@ def _singles_out(node: ast.AST, name: str, each: set[str], but: tuple[str, ...])
         case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert" | "add_module" | "extend")):
             return dotted(owner) == name or _is_one(owner, name, each)
         case ast.Assign(targets=[ast.Subscript(value=owner)]):
-            return dotted(owner) == name
+            return dotted(owner) == name or _is_one(owner, name, each)
         case ast.Call(func=ast.Attribute(value=ast.Subscript(value=owner), attr=attr)):
             return dotted(owner) == name and (attr.endswith("_") or attr in _SETS_UP)
     return False
@@ -442,6 +459,24 @@ def calls_no(tree: NewtTree, role: str, function: str, *names: str) -> Broken | 
     return None
 
 
+def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
+    """The methods of a class call no dropout of their own, but with a rate that is an attribute."""
+    for method in tree.of_class(role, cls):
+        for node in walk(method.node):
+            if isinstance(node, ast.Call) and dotted(node.func) in _DROPS and "self.dropout" not in ast.unparse(node):
+                return tree.broken(method, node, f"{cls} drops units already")
+    return None
+
+
+def called_nowhere(tree: NewtTree, *names: str) -> Broken | None:
+    """Nothing in the tree calls a method of such a name."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if any(name in tree.sources[file] for name in names) else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
+                return tree.broken_in(file, node, f"{node.func.attr} is called here")
+    return None
+
+
 def plain(tree: NewtTree, role: str, method: str, called: str, *makers: str) -> Broken | None:
     """What `called` gets first, in a method, is what one of `makers` returned, and nothing made of it."""
     found = tree.methods(role).get(method)
@@ -471,9 +506,12 @@ def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | N
 def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:
     """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between."""
     for method in tree.methods(role).values():
-        if not method.name.endswith(suffix):
-            continue
         nodes = walk(method.node)
+        if not method.name.endswith(suffix):
+            reads = [n for n in nodes if isinstance(n, ast.Attribute) and dotted(n) == by]
+            if suffix in method.name and reads and not any(isinstance(n, ast.Call) and n.func in reads for n in nodes):
+                return tree.broken(method, reads[0], f"{method.name} uses {by} by hand")
+            continue
         makes = [n for n in nodes if isinstance(n, ast.Assign) and _makes_average(n.value, made)]
         names = {dotted(target) for one in makes for target in one.targets}
         for node in nodes:

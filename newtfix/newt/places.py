@@ -121,6 +121,14 @@ def made_rows(tree: NewtTree) -> Iterator[Start]:
             yield start
 
 
+def first_made(tree: NewtTree) -> Iterator[Start]:
+    """Rows that episodes begin with, where they have a name."""
+    for start in _starts(tree, "trainer", 0, "self.to_td"):
+        call = next(n for n in _nodes(start) if isinstance(n, ast.Call) and dotted(n.func) == "self.to_td")
+        if len(call.args) + len(call.keywords) == 1:
+            yield start
+
+
 def cut_out(tree: NewtTree) -> Iterator[Start]:
     """Episodes that are cut out of the rows that are kept, but for what `seeding` takes of them."""
     for method in tree.methods("trainer").values():
@@ -521,6 +529,7 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "random actions": drawn,
     "the agent's actions": acted,
     "rows": made_rows,
+    "first rows": first_made,
     "episodes": cut_out,
     "observations": stepped,
     "what environments show": shown,

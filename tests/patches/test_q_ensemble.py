@@ -245,7 +245,7 @@ def test_networks_in_the_forward_method_itself() -> None:
     start, end = layers.index("\t\tif cfg.compile:\n"), layers.index("\tdef _forward_impl(self, x):\n")
     layers = layers.replace(layers[start:end], "\n").replace(FORWARD, "").replace("_forward_impl", "forward")
     patched = plan({**texts("plain"), "common/layers.py": layers}, ["q-ensemble"], PATCHES).after["common/layers.py"]
-    assert "\tdef forward(self, x):\n\t\treturn self._Qs(x)\n" in patched
+    assert "\tdef forward(self, x):\n\t\tvalues = self._Qs(x)\n\t\treturn values\n" in patched
 
 
 def test_an_ensemble_whose_base_class_is_batched() -> None:
