@@ -150,7 +150,7 @@ PATCH = Patch(
     after=("prior-coef",),
     only_where=(
         Fact("not_asserted", ("agent", "rho")),
-        Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q")),
+        Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
         Fact("attribute_only_in", ("rho", "agent")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),

@@ -82,7 +82,9 @@ PATCH = Patch(
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
     only_where=(
-        Fact("called_only_in", ("agent", "self.scale", "loss", "update_pi")),
+        Fact(
+            "called_only_in", ("agent", "self.scale", "pi_loss", "update_pi", "sac_loss", "residual_loss", "awac_loss")
+        ),
         Fact("reached", ("agent", "update_pi", "self.scale.update")),
         Fact("each_divides", ("agent", "pi_loss", "self.model.Q", "self.scale")),
         Fact("unchanged", ("agent", "Q values", "followed by the scale")),

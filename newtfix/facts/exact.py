@@ -94,6 +94,8 @@ def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
         }
         for node in nodes:
             match node:
+                case ast.BinOp(right=ast.Constant(), op=ast.Div()):
+                    continue
                 case ast.BinOp(left=left, op=ast.Div()) | ast.AugAssign(target=left, op=ast.Div()):
                     divided = left
                 case ast.Call(func=ast.Attribute(value=divided, attr=attr), args=args, keywords=keywords) if (
@@ -330,12 +332,21 @@ def split_at_once(tree: NewtTree, role: str, called: str) -> Broken | None:
     """What `called` returns is split into two halves, at once or by way of a variable that is used for nothing else."""
     for method, call in tree.calls(role, called):
         nodes = walk(method.node)
-        halved = {n.func.value for n in nodes if isinstance(n, ast.Call) and _halves(n.func)}
-        names = {dotted(t) for n in nodes if isinstance(n, ast.Assign) and n.value is call for t in n.targets} - {""}
+        halved = {_moved(n.func.value) for n in nodes if isinstance(n, ast.Call) and _halves(n.func)}
+        names = {
+            dotted(t) for n in nodes if isinstance(n, ast.Assign) and _moved(n.value) is call for t in n.targets
+        } - {""}
         uses = [n for n in nodes if isinstance(n, ast.Name) and n.id in names and isinstance(n.ctx, ast.Load)]
         if call not in halved and not (uses and all(use in halved for use in uses)):
             return tree.broken(method, call, f"what {called} returns is more than two halves")
     return None
+
+
+def _moved(node: ast.expr) -> ast.expr:
+    """What is cast or moved."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("float", "to"):
+        node = node.func.value
+    return node
 
 
 def _halves(func: ast.expr) -> TypeGuard[ast.Attribute]:

@@ -11,7 +11,7 @@ import libcst as cst
 from newtfix.match import pattern as pat
 from newtfix.match import render
 from newtfix.match.deviation import deviation
-from newtfix.match.matching import Bindings
+from newtfix.match.matching import Bindings, matched
 from newtfix.match.touched import breaks
 from newtfix.model import Add, Edit, Shape, State, Where
 from newtfix.newt.roles import ROLES
@@ -84,6 +84,8 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
     missing = [name for name in wanted if name not in there]
     if clash := _other_function(edit, body_of(render.at(module, path))):
         return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
+    if 0 < len(missing) < len(wanted) and (clash := _own_function(edit, body_of(render.at(module, path)))):
+        return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     if clash := _other_import(edit, body_of(render.at(module, path)), missing):
         return Look(State.DRIFTED, file, edit.scope, expected=edit.code.strip(), found=clash)
     bound, unmet = bind_where(tree, edit.where)
@@ -92,6 +94,17 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
         return Look(State.DRIFTED, file, edit.scope, expected=expected, found=unmet.words, unmet=unmet)
     state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
     return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
+
+
+def _own_function(edit: Add, body: Sequence[Any]) -> str:
+    """A function of the tree's own by the name of one of several that belong together, where others are missing."""
+    template = pat.parse_pattern(edit.code, statements=True).statements
+    wanted = {one.name.value: one for one in template if isinstance(one, cst.FunctionDef)}
+    for one in body:
+        new = wanted.get(one.name.value) if isinstance(one, cst.FunctionDef) else None
+        if new is not None and matched(new.body, one.body, {}) is None:
+            return f"another {one.name.value}"
+    return ""
 
 
 def _other_function(edit: Add, body: Sequence[Any]) -> str:

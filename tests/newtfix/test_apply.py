@@ -63,7 +63,7 @@ def test_only_what_fits(newtfix_: Run) -> None:
     write("fine", ("horizon", "4"))
     code, refused, _ = newtfix_("apply", "misfit", "needy", "fine")
     assert code == 3 and "misfit" in refused["error"] and not Path("tree/.newtfix").exists()
-    assert "With --fitting, those that fit are taken" in refused["hint"]
+    assert "--fitting takes those that fit" in refused["hint"]
     code, done, _ = newtfix_("apply", "misfit", "needy", "fine", "--fitting")
     assert code == 0 and done["applied"] == ["fine"] and [one["id"] for one in done["patches"]] == ["fine"]
     assert [(one["id"], one["error"]) for one in done["refused"]] == [

@@ -140,4 +140,4 @@ def test_the_commands_say_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def _all(tree: Path) -> tuple[object, ...]:
-    return ([], True, tree, [], False, False, None, True, False)
+    return ([], True, tree, [], False, False, None, True)

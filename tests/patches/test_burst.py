@@ -257,7 +257,7 @@ REFUSED = {
         "                    for _ in range(self.cfg.pretrain_updates):\n"
         "                        self.agent.update(self.buffer)\n"
         f"                    self._pretrained = True\n{UPDATING}",
-        "this trains, or decides on it, at one step alone",
+        "self.agent.update is called not only where update tokens are spent",
     ),
     "resets that count updates": (
         "trainer.py",
@@ -265,15 +265,6 @@ REFUSED = {
         f"{TOKENS_LEFT}                        if self._updates >= self.cfg.reset_every:\n"
         "                            self.agent.reset_heads()\n",
         "if self.$_ >= $_",
-    ),
-    "a burst at the very step": (
-        "trainer.py",
-        UPDATING,
-        "                if self._step == self.cfg.seed_steps:\n"
-        "                    updates = self.cfg.seed_steps\n"
-        "                    for _ in range(updates):\n"
-        f"                        self.agent.update(self.buffer)\n{UPDATING}",
-        "self.agent.update is called not only where update tokens are spent",
     ),
     "a burst in a method of its own": (
         "trainer.py",

@@ -254,7 +254,7 @@ GUARDED_IN_PLAIN = {
         "tdmpc2.py",
         "\tdef update_pi(self",
         "\tdef again(self, obs, t0, task):\n\t\treturn self.plan(obs, t0, task=task)\n\n\tdef update_pi(self",
-        "takes one value from plan, which returns 3",
+        "plan is called here, too",
     ),
 }
 

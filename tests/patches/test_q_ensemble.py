@@ -286,7 +286,7 @@ REFUSED = {
         "common/layers.py",
         NETWORKS,
         f"        [nn.utils.parametrizations.spectral_norm(q[0]) for q in chosen]\n{NETWORKS}",
-        "spectral_norm($*_)",
+        "spectral_norm(q[0])",
     ),
     "networks that are listened to": (
         "tdmpc2.py",
@@ -339,7 +339,7 @@ REWRITES = [
                 "        return torch.stack(values)\n",
             )
         ],
-        ["    def _forward_impl(self, x):\n        return self._Qs(x)\n"],
+        ["        values = self._Qs(x)  # one by one\n        return values\n"],
         ["net(x)"],
     ),
     (

@@ -58,7 +58,7 @@ def test_trees_are_told_apart_by_how_their_metrics_can_be_had(upstream):
     assert kind_of(sources(base_tree()), base_tree()) == OWN
     assert kind_of(sources(upstream), upstream) == LOGGED
     (upstream / "common/logger.py").write_text("def log(metrics): print(metrics)\n")
-    with pytest.raises(Refused, match=r"metrics of this tree cannot be had: .* no class Logger"):
+    with pytest.raises(Refused, match=r"cannot read the metrics of this tree: .* no class Logger"):
         kind_of(sources(upstream), upstream)
     (upstream / "train.py").unlink()
     with pytest.raises(TreeError, match=r"no train\.py"):
