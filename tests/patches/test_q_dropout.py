@@ -160,21 +160,6 @@ def test_rewrites(row: Any) -> None:
 ALONE = [
     (
         "common/layers.py",
-        [
-            (
-                FORWARD,
-                "        x = super().forward(x)\n        x = self.dropout(x)\n        return self.act(self.ln(x))\n",
-            ),
-            (NETWORKS, NETWORKS.replace("max(cfg.num_bins, 1))", "max(cfg.num_bins, 1), dropout=cfg.dropout)")),
-            (
-                "def mlp(in_dim, mlp_dims, out_dim, act=None):",
-                "def mlp(in_dim, mlp_dims, out_dim, act=None, dropout=0.0):",
-            ),
-        ],
-        None,
-    ),
-    (
-        "common/layers.py",
         [(FORWARD, "        return self.act(super().forward(x))\n"), (NETWORKS, "        self._Qs = make(cfg)\n")],
         None,
     ),
