@@ -83,7 +83,8 @@ PATCH = Patch(
     after=("rho",),
     only_where=(
         Fact(
-            "called_only_in", ("agent", "self.scale", "pi_loss", "update_pi", "sac_loss", "residual_loss", "awac_loss")
+            "called_only_in",
+            ("agent", "self.scale", "pi_loss", "update_pi", "sac_loss", "residual_loss", "awac_loss", "bc_loss"),
         ),
         Fact("reached", ("agent", "update_pi", "self.scale.update")),
         Fact("each_divides", ("agent", "pi_loss", "self.model.Q", "self.scale")),

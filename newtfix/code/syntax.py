@@ -35,7 +35,19 @@ def nodes(text: str) -> tuple[ast.AST, ...]:
 
 
 def walk(root: ast.AST) -> list[ast.AST]:
-    """All nodes below `root`, itself included, in the order of `ast.walk`, in a third of its time; without contexts."""
+    """All nodes below `root`, itself included, in the order of `ast.walk`, in a third of its time; without contexts.
+
+    Those of functions, classes and modules are remembered: the list is not to be changed.
+    """
+    return _remembered(root) if isinstance(root, (ast.FunctionDef, ast.ClassDef, ast.Module)) else _walked(root)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(root: ast.AST) -> list[ast.AST]:
+    return _walked(root)
+
+
+def _walked(root: ast.AST) -> list[ast.AST]:
     found = [root]
     for node in found:
         found += parts(node)

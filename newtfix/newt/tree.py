@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.code.values import Function
@@ -45,7 +45,7 @@ class NewtTree:
     def module(self, file: str) -> ast.Module:
         """The syntax of a file, with the lines of its text; empty where it cannot be read."""
         if file not in self._modules:
-            self._modules[file] = parsed(view(self.sources[file]).code)
+            self._modules[file] = _syntax(self.sources[file])
         return self._modules[file]
 
     def line(self, file: str, number: int) -> str:
@@ -125,6 +125,11 @@ class NewtTree:
             for node in walk(method.node):
                 if isinstance(node, ast.Call) and dotted(node.func) == name:
                     yield method, node
+
+
+@lru_cache(maxsize=512)
+def _syntax(text: str) -> ast.Module:
+    return parsed(view(text).code)
 
 
 def _functions(body: Iterable[ast.stmt]) -> Iterator[Function]:
