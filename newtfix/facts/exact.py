@@ -223,8 +223,8 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
     holders: dict[str, ast.AST] = {}
     for node in walk(tree.module(found.file)) if found is not None else ():
         for target in targets_of(node):
-            own = isinstance(target, ast.Attribute) and dotted(target.value) == "self"
-            if isinstance(target, ast.Attribute) and target.attr == "forward" and not own and found is not None:
+            its = isinstance(target, ast.Attribute) and dotted(target.value) == "self"
+            if isinstance(target, ast.Attribute) and target.attr == "forward" and not its and found is not None:
                 return tree.broken_in(found.file, node, "forward itself is replaced")
     for own in tree.of_class(role, cls):
         for node in walk(own.node):
