@@ -7,17 +7,14 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from commands import Run
+from commands import Run, files, process
 
 from newtfix.work.places import base_tree, builtin_patches
-
-ROOT = Path(__file__).parents[2]
 
 
 def builtin_names() -> list[str]:
@@ -25,24 +22,6 @@ def builtin_names() -> list[str]:
     stems = {path.stem for path in builtin_patches().glob("[!_]*.py")}
     beside = {f"{stem}_probe" for stem in stems}
     return sorted(stem.replace("_", "-") for stem in stems - beside)
-
-
-def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "newtfix", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
 
 
 def test_version_and_help(newtfix: Run) -> None:

@@ -12,29 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import Run
+from commands import ROOT, Run, files, process
 
 from newtfix.work.places import base_tree
-
-ROOT = Path(__file__).parents[2]
-
-
-def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "newtfix", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
 
 
 def test_help_and_list_are_quick_and_import_no_torch(tmp_path: Path) -> None:
