@@ -66,6 +66,12 @@ def _in_place(since: str, until: str, names: tuple[str, str]) -> Shape:
     return Shape(before, after, where=NAMES[names])
 
 
+def _named(since: str, until: str) -> Shape:
+    """The same where the steps since the start have a name."""
+    before, after = (f"$num / {form}".format(START, FINAL) for form in (until, UNTIL[until]))
+    return Shape(before, after, where=(Where("agent", f"$num = {since}".format(START), "TDMPC2"),))
+
+
 PATCH = Patch(
     title="Annealing of the planner's start ends at the final step",
     severity=Severity.MINOR,
@@ -103,7 +109,10 @@ PATCH = Patch(
             "in-place",
             "agent",
             "TDMPC2",
-            tuple(_in_place(*form) for form in product(SINCE, UNTIL, NAMES)),
+            (
+                *(_in_place(*form) for form in product(SINCE, UNTIL, NAMES)),
+                *(_named(*form) for form in product(SINCE, UNTIL)),
+            ),
             present=(
                 f"$_ / ({FINAL} - {START})",
                 f"$_ / max($_, {FINAL} - {START})",

@@ -235,17 +235,19 @@ def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> B
         counted = _counted(method, f"{agent}.update") | {tokens}
         nodes = walk(method.node)
         tests = [node for node in nodes if isinstance(node, ast.If)]
+        asked = {part for one in tests for part in walk(one.test)}
+        named = _only_asked(nodes, asked)
         for test in tests:
-            if not _is_once(test):
+            if not _is_once(test, set(named)):
                 continue
             for node in (part for statement in (*test.body, *test.orelse) for part in walk(statement)):
                 if _trains(tree, role, node, agent) or any(names_in(one) & counted for one in targets_of(node)):
                     return tree.broken(method, node, "this trains, or decides on it, at one step alone")
-        asked = {part for one in tests for part in walk(one.test)}
         if (
             any(names_in(target) & {tokens} for node in nodes for target in targets_of(node))
             and method.name != "__init__"
         ):
+            asked |= {part for value in named.values() for part in walk(value)}
             for node in nodes:
                 if node not in asked and _is_at_a_step(node):
                     return tree.broken(method, node, "this may decide how often the agent is trained")
@@ -258,9 +260,21 @@ def _is_at_a_step(node: ast.AST) -> bool:
     return any(dotted(one) == "self._step" for one in (node.left, *node.comparators))
 
 
-def _is_once(branch: ast.If) -> bool:
-    """Whether a branch is taken at one step, or while a flag is not set that it sets."""
-    if any(_is_at_a_step(node) for node in walk(branch.test)):
+def _only_asked(nodes: list[ast.AST], asked: set[ast.AST]) -> dict[str, ast.expr]:
+    """Variables that say whether it is a certain step, and that nothing but tests of branches read."""
+    found = {
+        node.targets[0].id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+        if any(map(_is_at_a_step, walk(node.value)))
+    }
+    reads = [node for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+    return {name: value for name, value in found.items() if all(one in asked for one in reads if one.id == name)}
+
+
+def _is_once(branch: ast.If, named: set[str]) -> bool:
+    """Whether a branch is taken at one step, by `named` variables as well, or while a flag is not set that it sets."""
+    if any(_is_at_a_step(node) or (isinstance(node, ast.Name) and node.id in named) for node in walk(branch.test)):
         return True
     unset = {
         dotted(node.operand)

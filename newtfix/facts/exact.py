@@ -149,6 +149,8 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
             part for node in walk(module) if isinstance(node, ast.ClassDef) and node.name == cls for part in walk(node)
         }
         nodes = [node for node in walk(module) if node not in own]
+        if any(_makes_list(node, name) for node in nodes):
+            continue  # a list of its own
         each = {part.id for node in nodes for part in _names_of_parts(node, name)}
         for node in nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_NETWORKS:
@@ -159,6 +161,12 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
                 if isinstance(target, ast.Subscript) and dotted(target.value).rpartition(".")[2] == name:
                     return tree.broken_in(file, node, f"one of {name} is replaced")
     return None
+
+
+def _makes_list(node: ast.AST, name: str) -> bool:
+    """Whether an object makes networks of that name for itself."""
+    made = node.value if isinstance(node, ast.Assign) and any(dotted(t) == f"self.{name}" for t in node.targets) else None
+    return isinstance(made, ast.Call) and dotted(made.func).rpartition(".")[2] == "ModuleList"
 
 
 def _names_of_parts(node: ast.AST, name: str) -> Iterator[ast.Name]:

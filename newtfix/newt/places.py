@@ -276,12 +276,14 @@ def stored(tree: NewtTree) -> Iterator[End]:
 
 def kept_rows(tree: NewtTree) -> Iterator[End]:
     """Rows that are kept until their episode is over; not those that an episode begins with."""
-    return (end for end in _written_rows(tree) if not _starts_episodes(end.expression))
+    return (end for end in _written_rows(tree) if not _starts_episodes(end.expression, end.method))
 
 
 def first_rows(tree: NewtTree) -> Iterator[End]:
     """Rows that all episodes begin with at once."""
-    return (e for e in _written_rows(tree) if isinstance(e.expression, ast.Call) and _starts_episodes(e.expression))
+    for end in _written_rows(tree):
+        if isinstance(end.expression, ast.Call) and _starts_episodes(end.expression, end.method):
+            yield end
 
 
 def _written_rows(tree: NewtTree) -> Iterator[End]:
@@ -291,9 +293,12 @@ def _written_rows(tree: NewtTree) -> Iterator[End]:
                 yield End(method, value)
 
 
-def _starts_episodes(value: ast.expr) -> bool:
-    """Whether it is `self.to_td(obs)`, or some of its rows."""
+def _starts_episodes(value: ast.expr, method: Method) -> bool:
+    """Whether it is `self.to_td(obs)`, or some of its rows, perhaps by a name."""
     inner = value.value if isinstance(value, ast.Subscript) else value
+    if isinstance(inner, ast.Name):
+        made = [one for _, targets, one in assignments(method) if inner.id in map(dotted, targets)]
+        return bool(made) and all(not isinstance(one, ast.Name) and _starts_episodes(one, method) for one in made)
     return (
         isinstance(inner, ast.Call)
         and dotted(inner.func) == "self.to_td"
