@@ -165,7 +165,9 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
 
 def _makes_list(node: ast.AST, name: str) -> bool:
     """Whether an object makes networks of that name for itself."""
-    made = node.value if isinstance(node, ast.Assign) and any(dotted(t) == f"self.{name}" for t in node.targets) else None
+    made = (
+        node.value if isinstance(node, ast.Assign) and any(dotted(t) == f"self.{name}" for t in node.targets) else None
+    )
     return isinstance(made, ast.Call) and dotted(made.func).rpartition(".")[2] == "ModuleList"
 
 

@@ -77,12 +77,14 @@ def test_what_goes_wrong_is_said_with_the_name(fault, words, mode, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_one_that_hangs_is_given_up_after_the_time_out():
-    with make(hang, "async", timeout=0.5) as env:
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_one_that_hangs_is_given_up_after_the_time_out(mode):
+    with make(hang, mode, timeout=0.5) as env:
         env.reset()
         with pytest.raises(EnvironmentFailed, match=r"^environment 1 \(faulty\) did not answer within env_timeout=0.5"):
             steps(env, 3)
-    assert not [process for process in env._vec.processes if process.is_alive()]
+    if mode == "async":
+        assert not [process for process in env._vec.processes if process.is_alive()]
 
 
 def test_one_that_cannot_be_made():

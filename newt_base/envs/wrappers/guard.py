@@ -1,9 +1,13 @@
 """What one environment owes: observations and rewards that can be learned from, and a state to come back to."""
 
+import contextlib
 import json
 import random
+import signal
+import threading
 import traceback
 from pathlib import Path
+from typing import Optional
 
 import gymnasium as gym
 import numpy as np
@@ -13,16 +17,21 @@ class EnvironmentFailed(RuntimeError):
     """An environment raised, ended, did not answer, or gave what cannot be learned from; says which and how."""
 
 
+class _Late(BaseException):
+    """Time is up; not an Exception, so that an environment that catches those is given up as well."""
+
+
 class Guard(gym.Wrapper):
     """Names an environment in whatever goes wrong with it, and remembers how it came to where it is.
 
     Its state is what its random streams were before the last reset, and the actions since then: starting again from
-    there gives the same episode, in any environment that draws from `np_random`, NumPy or Python.
+    there gives the same episode, in any environment that draws from `np_random`, NumPy or Python. With a `timeout`,
+    in seconds, a step or a reset that takes longer is given up, in the main thread, where it runs Python code.
     """
 
-    def __init__(self, env: gym.Env, name: str, number: int = 0):
+    def __init__(self, env: gym.Env, name: str, number: int = 0, timeout: Optional[float] = None):
         super().__init__(env)
-        self._name, self._number = name, number
+        self._name, self._number, self._timeout = name, number, timeout
         self._before: dict = {}
         self._options: dict = {}
         self._actions: list[np.ndarray] = []
@@ -46,7 +55,11 @@ class Guard(gym.Wrapper):
 
     def _tried(self, method, *args, **kwargs):
         try:
-            return method(*args, **kwargs)
+            with _time_limit(self._timeout):
+                return method(*args, **kwargs)
+        except _Late as error:
+            problem = f"{self._name} did not answer within env_timeout={self._timeout:g} seconds"
+            raise EnvironmentFailed(problem) from error
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(place.filename).name}:{place.lineno}"
@@ -93,6 +106,25 @@ class Guard(gym.Wrapper):
         np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
         version, words, gauss = state["python"]
         random.setstate((version, tuple(words), gauss))
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: Optional[float]):
+    """While entered, _Late is raised after so many seconds; None, another thread, or a system without: no limit."""
+    if seconds is None or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_):
+        raise _Late
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _own_random(env):

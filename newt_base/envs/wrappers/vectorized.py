@@ -45,8 +45,9 @@ class VecEnv:
             raise ValueError(f"{len(env_fns)} environments but {len(seeds)} seeds")
         self._names = names or [f"environment {i}" for i in range(len(env_fns))]
         self._timeout = timeout
+        own = timeout if mode == "sync" else None  # workers are waited for
         env_fns = [
-            partial(_guarded, fn, name, i) for i, (fn, name) in enumerate(zip(env_fns, self._names, strict=True))
+            partial(_guarded, fn, name, i, own) for i, (fn, name) in enumerate(zip(env_fns, self._names, strict=True))
         ]
         if mode == "async":
             workers = [_in_worker(fn) for fn in env_fns]
@@ -189,9 +190,9 @@ def _tensor_info(info: dict, done: np.ndarray) -> dict:
     }
 
 
-def _guarded(make: Callable[[], gym.Env], name: str, number: int) -> gym.Env:
+def _guarded(make: Callable[[], gym.Env], name: str, number: int, timeout: Optional[float]) -> gym.Env:
     try:
-        return Guard(make(), name, number)
+        return Guard(make(), name, number, timeout)
     except Exception as error:
         raise EnvironmentFailed(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
