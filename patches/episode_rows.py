@@ -44,6 +44,7 @@ PATCH = Patch(
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
     only_where=(
+        Fact("counts_rows", ("trainer", "self._tds")),
         Fact("indexes_alone", ("trainer", "self._tds")),
         Fact("only_checks", ("trainer", "_check_in_step")),
         Fact("cut_only", ("trainer", "self._tds")),

@@ -12,7 +12,9 @@ from newtfix.newt.tree import Broken, NewtTree
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
 _AVERAGES = frozenset("mean nanmean".split())
-_OF_NETWORKS = frozenset("parameters named_parameters state_dict load_state_dict register_forward_hook".split())
+_OF_NETWORKS = frozenset(
+    "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
+)
 
 
 def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
@@ -152,6 +154,14 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
         if any(_makes_list(node, name) for node in nodes):
             continue  # a list of its own
         each = {part.id for node in nodes for part in _names_of_parts(node, name)}
+        each |= {
+            target.id
+            for node in nodes
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
+            if dotted(node.value.value).rpartition(".")[2] == name
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         for node in nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_NETWORKS:
                 owner = node.func.value
@@ -248,7 +258,7 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
 
 
 def undisturbed(tree: NewtTree, role: str, name: str, owner: str) -> Broken | None:
-    """Nothing is done to `owner` around a call, and nothing has to be put right after it."""
+    """A call in a loop is in no context, nothing is done to `owner` around it, and nothing to put right after it."""
     for method, call in tree.calls(role, name):
         path = path_to(method.node, call)
         loops = [number for number, node in enumerate(path) if isinstance(node, ast.While)]
@@ -256,8 +266,8 @@ def undisturbed(tree: NewtTree, role: str, name: str, owner: str) -> Broken | No
         for node in inside:
             if isinstance(node, ast.Try) and node.finalbody:
                 return tree.broken(method, node, f"something is done behind {name} whatever happens")
-            if isinstance(node, ast.With) and any(owner in names_in(item.context_expr) for item in node.items):
-                return tree.broken(method, node, f"{name} is called while something is done with {owner}")
+            if isinstance(node, ast.With) and (loops or any(owner in names_in(one.context_expr) for one in node.items)):
+                return tree.broken(method, node, f"{name} is called within this")
             for block in (getattr(node, part, None) for part in ("body", "orelse")):
                 for one in block if isinstance(block, list) else ():
                     value = one.value if isinstance(one, ast.Expr) else None

@@ -129,7 +129,10 @@ class NewtTree:
 
 @lru_cache(maxsize=512)
 def _syntax(text: str) -> ast.Module:
-    return parsed(view(text).code)
+    try:
+        return parsed(view(text).code)
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
 
 def _functions(body: Iterable[ast.stmt]) -> Iterator[Function]:
