@@ -301,6 +301,8 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("burst",),
     only_where=(
+        Fact("only_called", ("world_model", "self._pi")),
+        Fact("set_plainly", ("constrained_planning",)),
         Fact("asked_once", ("agent", "pi_loss", "self.model.Q", "self.model.pi")),
         Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
         Fact("split_at_once", ("world_model", "self._pi")),

@@ -170,6 +170,8 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
             for target in targets_of(node):
                 if isinstance(target, ast.Subscript) and dotted(target.value).rpartition(".")[2] == name:
                     return tree.broken_in(file, node, f"one of {name} is replaced")
+            if isinstance(node, (ast.For, ast.comprehension)) and _is_part(node.iter, name):
+                return tree.broken_in(file, node.iter, f"one of {name} is taken apart")
     return None
 
 
@@ -294,7 +296,7 @@ def not_asserted(tree: NewtTree, role: str, name: str) -> Broken | None:
 
     Checks are hidden from patterns, so the files are looked at as they are written.
     """
-    names = {name}
+    names = {f"self.{name}", name}
     for method in tree.methods(role).values():
         given = [n.value for n in walk(method.node) if isinstance(n, ast.keyword) and n.arg == name]
         names |= {dotted(value) for value in given} - {""}
@@ -323,6 +325,7 @@ def _reads_any(node: ast.expr, names: set[str]) -> bool:
     return any(
         isinstance(part, (ast.Name, ast.Attribute)) and (dotted(part) in names or getattr(part, "attr", "") in names)
         for part in walk(node)
+        if not (isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg")
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from newtfix.errors import PatchError
-from newtfix.facts import around, calls, exact, parameters, reads, settings
+from newtfix.facts import around, calls, closed, exact, parameters, reads, settings
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
@@ -159,6 +159,17 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "scaled_by": _about(around.scaled_by),
     "asked_once": _about(around.asked_once),
     "reads_only": _about(around.reads_only),
+    "columns_in_order": _about(closed.columns_in_order),
+    "not_read_in": _about(closed.not_read_in),
+    "only_called": _about(closed.only_called),
+    "begins_anew": _about(closed.begins_anew),
+    "no_logarithm": _about(closed.no_logarithm),
+    "set_nowhere_else": _about(closed.set_nowhere_else),
+    "not_compared": _about(closed.not_compared),
+    "weighs_plainly": _about(closed.weighs_plainly),
+    "not_counted": _about(closed.not_counted),
+    "not_given_by_hand": _about(closed.not_given_by_hand),
+    "runs_once": _about(closed.runs_once),
     "begun_only": lambda tree, f: calls.begun_only(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

@@ -38,9 +38,16 @@ def set_plainly(tree: NewtTree, *settings: str) -> Broken | None:
                     and dotted(node.func).rpartition(".")[2] in ("setattr", "__setattr__")
                     and any(isinstance(one, ast.Constant) and one.value == setting for one in node.args)
                 )
-                if by_name or (given and (isinstance(node, ast.AugAssign) or not _is_plain(value, setting))):
+                in_turn = isinstance(node, ast.For) and _sets_in_turn(node, setting)
+                if by_name or in_turn or (given and (isinstance(node, ast.AugAssign) or not _is_plain(value, setting))):
                     return tree.broken_in(file, node, f"{setting} is computed anew")
     return None
+
+
+def _sets_in_turn(loop: ast.For, setting: str) -> bool:
+    """Whether a loop over names sets each of these."""
+    names = [part.value for part in walk(loop.iter) if isinstance(part, ast.Constant)]
+    return setting in names and any(isinstance(one, ast.Call) and dotted(one.func) == "setattr" for one in walk(loop))
 
 
 def _is_plain(value: ast.AST | None, setting: str) -> bool:
@@ -85,7 +92,10 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
     for method in tree.methods(role).values():
         nodes = walk(method.node)
         reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", None), ast.Load)]
-        if reads and word not in method.name and not elsewhere and not _is_pretraining(method):
+        others = word not in method.name or any(
+            dotted(n.func) == "self.model.reward" for n in nodes if isinstance(n, ast.Call)
+        )
+        if reads and others and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
         factors_of = {one for n in nodes if isinstance(n, ast.BinOp) for one in _factors(n) if _multiplies(n)}
         stored = {n.value for n in nodes if isinstance(n, (ast.Assign, ast.keyword))}
@@ -96,8 +106,8 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         for node in nodes:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
                 factors = list(_factors(node))
-                others = [one for one in factors if not any(_is_setting(part, setting) for part in walk(one))]
-                if len(others) < len(factors) and any(_made_of(one, unlike, nodes) for one in others):
+                terms = [one for one in factors if not any(_is_setting(part, setting) for part in walk(one))]
+                if len(terms) < len(factors) and any(_made_of(one, unlike, nodes) for one in terms):
                     return tree.broken(method, node, f"{setting} weighs another term here")
     return None
 
