@@ -191,12 +191,13 @@ def not_counted(tree: NewtTree, role: str, method: str) -> Broken | None:
     found = tree.methods(role).get(method)
     nodes = walk(found.node) if found is not None else []
     counted = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)} - {""}
-    for test in (node.test for node in nodes if isinstance(node, (ast.If, ast.IfExp))):
-        if not counted & {dotted(part) for part in walk(test) if isinstance(part, (ast.Name, ast.Attribute))}:
-            continue
-        first = isinstance(test, ast.Compare) and dotted(test.left) in counted and _is_nothing(test.comparators[0])
-        if found is not None and not first:
-            return tree.broken(found, test, f"{method} goes by how often it was called")
+    tests = [part for node in nodes if isinstance(node, (ast.If, ast.IfExp)) for part in walk(node.test)]
+    first = [one for one in tests if isinstance(one, ast.Compare) and _is_nothing(one.comparators[0])]
+    asked = {one.left for one in first if dotted(one.left) in counted}
+    for part in tests:
+        known = isinstance(part, (ast.Name, ast.Attribute)) and part in asked
+        if found is not None and isinstance(part, (ast.Name, ast.Attribute)) and dotted(part) in counted and not known:
+            return tree.broken(found, part, f"{method} goes by how often it was called")
     return None
 
 
