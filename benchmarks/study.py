@@ -84,8 +84,8 @@ def _by_hand(settings: tuple[str, ...], runs: int) -> Spread:
             started = []
             for seed in range(first, first + AT_ONCE):
                 words = ["-P", "-m", "newt_base.train", *SETTINGS, *settings, f"seed={seed}", f"out_dir={folder}"]
-                log = Path(folder, f"{seed}.txt").open("wb")
-                started.append(subprocess.Popen([sys.executable, *words], env=_path(), stdout=log, stderr=log).pid)
+                with Path(folder, f"{seed}.txt").open("wb") as log:
+                    started.append(subprocess.Popen([sys.executable, *words], env=_path(), stdout=log, stderr=log).pid)
             for pid in started:
                 _, status, usage = os.wait4(pid, 0)
                 if status:

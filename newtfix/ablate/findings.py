@@ -67,7 +67,6 @@ def _row(study: Path, plan: Plan, run: Run) -> dict[str, Any]:
     folder = Folder(study, run)
     done = folder.done
     state = done["state"] if done else "damaged" if folder.damaged else "machine" if folder.attempts else "open"
-    tries = folder.attempts
     return {
         "id": run.id,
         "stage": run.stage,
@@ -78,7 +77,7 @@ def _row(study: Path, plan: Plan, run: Run) -> dict[str, Any]:
         "score": done["scores"].get(plan.outcome) if done else None,
         "scores": done["scores"] if done else {},
         "steps": done["steps"] if done else folder.size(),
-        "reason": done["reason"] if done else (tries[-1]["why"] if tries else ""),
+        "reason": done["reason"] if done else folder.unfinished,
         "seconds": done["seconds"] if done else None,
     }
 

@@ -127,8 +127,10 @@ def test_a_done_file_that_is_cut_off_is_named_and_the_rest_counts(tmp_path):
     study = simulate(tmp_path / "study", made)
     file = study / "runs" / screen_runs(made)[0].id / "done.json"
     file.write_text(file.read_text()[:40])
+    (file.parent / "attempts.jsonl").write_text('{"why": "killed by SIGKILL"}\n')
     found = find(study, made)
-    assert [row["state"] for row in found.failed] == ["damaged"] and "damaged" in " ".join(notes(found))
+    assert [row["state"] for row in found.failed] == ["damaged"]
+    assert "its done-file cannot be read" in (said := " ".join(notes(found))) and "SIGKILL" not in said
     assert sum(row["score"] is not None for row in found.runs) == 23
 
 
