@@ -107,6 +107,11 @@ def test_a_study_that_is_still_running_has_a_report(tmp_path):
     assert "7 runs so far, more to come" in answer(find(study, made))
     assert "7 runs so far" in document(find(study, made), study)
     assert {one.kind for one in find(study, made).verdicts} <= {"undecided", "inert", "aside"}
+    with_pairs = find(tmp_path / "other", plan(96, "both"))
+    gates = [
+        next(one.words for one in found.verdicts if one.patch == "seeding") for found in (find(study, made), with_pairs)
+    ]
+    assert "a larger budget has some" in gates[0] and "still to come" in gates[1]
 
 
 def test_failed_runs_count_and_are_named(tmp_path):
