@@ -14,7 +14,7 @@ from newtfix.ablate.runs import Folder
 from newtfix.ablate.scores import Curve, curve, read_metrics
 from newtfix.ablate.sentences import answer, notes
 from newtfix.ablate.stages import screen_runs
-from newtfix.ablate.tables import Table, arm_table, facts, failed_table, pair_table, verdict_table
+from newtfix.ablate.tables import Table, along_table, arm_table, facts, failed_table, pair_table, verdict_table
 from newtfix.ablate.words import power_lines
 
 _STYLE = """
@@ -65,6 +65,7 @@ def _body(found: Findings, folder: Path, title: str) -> Iterator[str]:
         figures.by_factor(found, _by_factor(found, folder)),
         "Every patch of the screen: IQM of all runs that have it (solid) and all that don't (dashed).",
     )
+    yield _table(along_table(found), "When in a run a patch matters. One look among many: it decides nothing.")
     yield from _interactions(found)
     yield _table(
         pair_table(found),

@@ -52,6 +52,15 @@ def test_the_answer_is_one_sentence_that_is_true(large):
     assert "burst hurts" in said and "target-q changes nothing" in said
 
 
+def test_it_says_when_in_a_run_a_patch_matters(large):
+    found = find(*large)
+    assert [moment.step for moment in found.along] == [1_000, 2_000, 3_000, 4_000, 6_000]
+    for moment in found.along:  # returns grow with the steps, to twice their mean
+        assert moment.effects["prior-coef"] == pytest.approx(80 * moment.step / 6_000, abs=1.5 * moment.half)
+        assert moment.half < 30 * moment.step / 6_000
+    assert re.search(r"^\| rho \| \+8\.\d+ ± \d", report(large[0], "--markdown").stdout, re.MULTILINE)
+
+
 def test_three_seeds_support_no_verdict(tmp_path):
     for design, budget in (("pairs", 6), ("one-at-a-time", 33)):
         made = plan(budget, design)
