@@ -32,7 +32,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class _Watched:
-    """A study that is under way: the CPU seconds of its trainers, which lead sessions of their own."""
+    """A study that is under way: the CPU seconds of its trainers, which lead process groups of their own."""
 
     def __init__(self, settings: tuple[str, ...], runs: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -99,14 +99,14 @@ def _path() -> dict[str, str]:
 
 
 def _processes() -> Iterator[tuple[int, tuple[int, bool, float]]]:
-    """Of each process: its parent, whether it leads a session, and its CPU seconds."""
+    """Of each process: its parent, whether it leads a group, and its CPU seconds."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             words = path.read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
         pid = int(path.parent.name)
-        yield pid, (int(words[1]), int(words[3]) == pid, (int(words[11]) + int(words[12])) / _TICK)
+        yield pid, (int(words[1]), int(words[2]) == pid, (int(words[11]) + int(words[12])) / _TICK)
 
 
 def _ancestors(pid: int, table: dict[int, tuple[int, bool, float]]) -> set[int]:

@@ -135,7 +135,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,
                 pass_fds=(self._lock.fileno(),),
                 preexec_fn=end_with_parent,
             )
