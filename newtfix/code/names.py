@@ -96,6 +96,15 @@ def _each(target: ast.expr, each: ast.expr) -> Iterator[tuple[ast.expr, ast.expr
             yield from _pairs(target, each, False)
 
 
+def _collected(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
+    """What a variable of the function collects."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name() as owner, attr="append" | "add" | "insert"), args=[*_, value]
+        ):
+            yield owner, value, False
+
+
 def writes(node: ast.AST) -> Iterator[Write]:
     """What a node itself writes: assignments and targets of all kinds, `del`, and calls that change what they get."""
     for target, value, whole in bindings(node):
@@ -104,8 +113,8 @@ def writes(node: ast.AST) -> Iterator[Write]:
         case ast.AugAssign(target=target):
             yield Write(node, as_attribute(target) or target, None, False)
         case ast.Delete(targets=targets):
-            for target in targets:
-                yield from (Write(node, one, None, True) for one, _, _ in _pairs(target, None, False))
+            for one in (one for target in targets for one, _, _ in _pairs(target, None, False)):
+                yield Write(node, one, None, not isinstance(one, ast.Subscript))
         case ast.Call():
             yield from (Write(node, one, None, False) for one in changed_by(node))
 
@@ -131,6 +140,13 @@ def as_attribute(node: ast.AST) -> ast.Attribute | None:
     match node:
         case (
             ast.Call(func=ast.Name(id="getattr"), args=[owner, ast.Constant(value=str(name)), *_])
+            | ast.Call(
+                func=ast.Call(
+                    func=ast.Name(id="attrgetter") | ast.Attribute(attr="attrgetter"),
+                    args=[ast.Constant(value=str(name))],
+                ),
+                args=[owner],
+            )
             | ast.Subscript(value=ast.Attribute(value=owner, attr="__dict__"), slice=ast.Constant(value=str(name)))
             | ast.Subscript(value=ast.Call(func=ast.Name(id="vars"), args=[owner]), slice=ast.Constant(value=str(name)))
         ):
@@ -155,7 +171,7 @@ class Names:
         self._parts: defaultdict[str, set[str]] = defaultdict(set)
         for name, others in (shared or {}).items():
             self._same[name] |= set(others)
-        found = [one for node in self.nodes for one in bindings(node) if one[1] is not None]
+        found = [one for node in self.nodes for one in (*bindings(node), *_collected(node)) if one[1] is not None]
         for _ in range(_ROUNDS):
             news = [self._learn(target, value, whole) for target, value, whole in found if value is not None]
             if not any(news):
@@ -244,8 +260,9 @@ class Names:
     def reads(self, *names: str, inside: Iterable[ast.AST] | None = None) -> Iterator[ast.expr]:
         """Where one of these is read, whatever it is called there."""
         for node in self.nodes if inside is None else inside:
-            if isinstance(node, ast.expr) and is_read(node) and not self.of(node).isdisjoint(names):
-                yield node
+            read = node.target if isinstance(node, ast.AugAssign) else node if is_read(node) else None
+            if isinstance(read, ast.expr) and not self.of(read).isdisjoint(names):
+                yield read
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
         """Where one of these is called, whatever it is called there."""
@@ -283,11 +300,10 @@ class Names:
 
 
 def _trunk(target: ast.expr) -> tuple[str, bool]:
-    """The name of a target, or of what a target lies in: then it holds what it is given."""
-    node = target
-    while isinstance(node, (ast.Subscript, ast.Attribute)) and not dotted(node):
-        node = node.value
-    return dotted(node), node is not target
+    """The name of a target, or of what is given an entry by name: then it holds what it is given."""
+    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+        return dotted(target.value) if isinstance(target.slice.value, str) else "", True
+    return dotted(target), False
 
 
 def _own(names: Iterable[str]) -> frozenset[str]:

@@ -55,7 +55,7 @@ def _times(
                 isinstance(node.func, ast.Attribute) and node.func.attr == called
             ):
                 yield method, node, looped
-            elif (helper := tree.called(role, node)) is not None:
+            elif (helper := tree.called(role, node, names)) is not None:
                 yield from _times(tree, role, helper, called, (*inside, method.name), looped)
 
 
@@ -204,7 +204,7 @@ def asks_only(tree: NewtTree, role: str, owner: str, methods: tuple[str, ...], w
         if not any(isinstance(node, ast.keyword) and node.arg == where for node in names.nodes):
             continue
         asked = {node.value for node in names.nodes if isinstance(node, ast.Attribute) and node.attr in methods}
-        asked |= {value for node in names.nodes for _, value, _ in bindings(node) if value is not None}
+        asked |= {value for node in names.nodes for _, value, whole in bindings(node) if value is not None and whole}
         asked |= {one for n in names.nodes if isinstance(n, ast.Call) and "logger" in dotted(n.func) for one in n.args}
         for node in names.reads(owner):
             if node not in asked:
@@ -347,7 +347,7 @@ def _trains(tree: NewtTree, role: str, names: Names, node: ast.AST, agent: str, 
     handed = [*node.args, *(one.value for one in node.keywords)]
     if any(one.startswith(f"{agent}.") for one in names.of(node.func)) or any(names.is_(one, agent) for one in handed):
         return True
-    helper = tree.called(role, node)
+    helper = tree.called(role, node, names)
     if helper is None or helper.name in inside:
         return helper is None and name.startswith("self.") and name.count(".") == 1
     own = tree.names(role, helper) if helper.name in tree.methods(role) else Names(helper.node)
@@ -363,7 +363,7 @@ def nothing_else_with(tree: NewtTree, role: str, method: str, name: str, called:
     calls = set(names.calls(f"{name}.{called}"))
     around = {with_ for call in calls for with_ in path_to(found.node, call) if isinstance(with_, ast.With)}
     beside = {part for one in around for part in walk(one)}
-    for write in names.writes(name):
+    for write in tree.writes(role, found, name):
         if write.node not in calls and write.node not in beside:
             return tree.broken(found, write.node, f"{method} does more with {name}")
     for node in names.nodes:

@@ -57,7 +57,7 @@ def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: st
     """A parameter of a method keeps its value, but for what `others` say where it is not given."""
     method = tree.methods(role).get(name)
     known = {parameter, *others, *(one.rpartition(".")[0] for one in others)}
-    for write in tree.names(role, method).writes(parameter) if method is not None else ():
+    for write in tree.writes(role, method, parameter) if method is not None else ():
         if method is not None and (write.value is None or not names_in(write.value) <= known):
             return tree.broken(method, write.node, f"not {parameter} alone decides")
     return None
@@ -425,7 +425,7 @@ def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
     """In methods that call something, an attribute is added to and taken from, and not set to something else."""
     for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
         names = tree.names(role, method)
-        for write in names.writes(name):
+        for write in tree.writes(role, method, name):
             sums = isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, _SUMS)
             given = write.value
             kept = isinstance(given, ast.Constant) or (

@@ -22,7 +22,7 @@ _NORMALISES = frozenset("sum mean norm softmax normalize amax max log_softmax".s
 def written_only_in(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | None:
     """An attribute gets its value in these methods and nowhere else."""
     for method in tree.methods(role).values():
-        for write in tree.names(role, method).writes(name) if method.name not in methods else ():
+        for write in tree.writes(role, method, name) if method.name not in methods else ():
             return tree.broken(method, write.node, f"{method.name} sets {name} as well")
     return None
 
@@ -80,7 +80,7 @@ def read_only_in(tree: NewtTree, setting: str, *roles: str) -> Broken | None:
 
 def _mentions(node: ast.AST, setting: str) -> bool:
     match node:
-        case ast.Attribute(attr=attr, ctx=ast.Load()):
+        case ast.Attribute(attr=attr, ctx=ast.Load()) | ast.AugAssign(target=ast.Attribute(attr=attr)):
             return attr == setting
         case ast.Constant(value=value):
             return value == setting
@@ -166,13 +166,14 @@ def written_whole(tree: NewtTree, role: str, name: str) -> Broken | None:
     """Rows are written whole: no entry of them apart, and not in place."""
     for method in tree.methods(role).values():
         names = tree.names(role, method)
-        for write in names.writes(name):
+        for write in tree.writes(role, method, name):
             target = write.target
-            if isinstance(target, ast.Subscript) and isinstance(write.node, (ast.Assign, ast.For, ast.With)):
+            part = isinstance(target, ast.Attribute) and names.is_of(target.value, name)
+            if isinstance(target, ast.Subscript) and not isinstance(write.node, (ast.AugAssign, ast.Delete, ast.Call)):
                 by_name = isinstance(target.slice, ast.Constant) and isinstance(target.slice.value, str)
                 if by_name or not names.is_(target.value, name):
                     return tree.broken(method, write.node, f"entries of {name} are written apart")
-            elif not write.is_bound:
+            elif part or not write.is_bound:
                 return tree.broken(method, write.node, f"{name} is changed in place")
     return None
 
@@ -190,17 +191,18 @@ def taken_as_stored(tree: NewtTree, role: str, key: str) -> Broken | None:
                 if whole and value is not None and _is_entry(value, key, known)
             } - {""}
         for node in names.nodes:
-            changed = [write.target for write in writes(node) if not write.is_bound] if _changes(node) else []
+            changed = [_kept(write) for write in writes(node) if not write.is_bound]
             if any(_is_entry(one, key, known) for one in (*_operands(node), *changed)):
                 return tree.broken_in(found.file if found is not None else "", node, f"{key} is changed")
     return None
 
 
-def _changes(node: ast.AST) -> bool:
-    """Whether it changes a part of something, or what is there, and does not put something whole in its place."""
-    if isinstance(node, ast.Assign):
-        return any(isinstance(one, ast.Subscript) and isinstance(one.value, ast.Subscript) for one in node.targets)
-    return True
+def _kept(write: Write) -> ast.expr:
+    """What is changed, and not given a whole new value."""
+    whole = isinstance(write.target, ast.Subscript) and not isinstance(
+        write.node, (ast.AugAssign, ast.Delete, ast.Call)
+    )
+    return write.target.value if whole and isinstance(write.target, ast.Subscript) else write.target
 
 
 def _operands(node: ast.AST) -> list[ast.expr]:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from newtfix.code.names import Names, bindings
+from newtfix.code.flow import Flow
+from newtfix.code.names import Names, Write, bindings
 from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.code.values import Function
+from newtfix.code.values import bound as bound_to
 from newtfix.code.view import view
 from newtfix.newt.roles import Found
 
@@ -111,8 +113,11 @@ class NewtTree:
                 found[node.name] = None if node.name in found else Method(file, node.name, node)
         return found
 
-    def called(self, role: str, call: ast.Call) -> Method | None:
-        """The function of the tree that a call in a role's class means."""
+    def called(self, role: str, call: ast.Call, names: Names | None = None) -> Method | None:
+        """The function of the tree that a call in a role's class means; `names`: what names stand for there."""
+        own = sorted(one.removeprefix("self.") for one in names.of(call.func)) if names is not None else []
+        if found := [one for one in own if one in self.methods(role)]:
+            return self.methods(role)[found[0]]
         name = dotted(call.func)
         if name.startswith("self."):
             return self.methods(role).get(name.removeprefix("self."))
@@ -133,6 +138,20 @@ class NewtTree:
                     shared[name] = shared.get(name, frozenset()) | others
             self._names[role] = {name: Names(one.node, shared) for name, one in methods.items()}
         return self._names[role][method.name]
+
+    def writes(self, role: str, method: Method, *names: str) -> Iterator[Write]:
+        """What a method, or a function that it calls, writes of these."""
+        own = self.names(role, method)
+        yield from own.writes(*names)
+        for call in (node for node in own.nodes if isinstance(node, ast.Call)):
+            helper = self.helper(role, call)
+            given = [(None, one) for one in call.args] + [(one.arg, one.value) for one in call.keywords]
+            for parameter, value in bound_to(helper, given) if helper is not None else ():
+                if helper is not None and own.is_of(value, *names):
+                    flow = Flow(helper, lambda inner: self.helper(role, inner))
+                    flow.parameter(parameter)
+                    if helper.args in flow.mutated:
+                        yield Write(call, value, None, False)
 
     def _held(self, methods: Mapping[str, Method], method: Method) -> Iterator[tuple[str, frozenset[str]]]:
         """The methods that attributes hold, compiled or wrapped otherwise: `self.plan = self._compiled(self._plan)`."""
