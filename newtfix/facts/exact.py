@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from newtfix.code import arithmetic
 from newtfix.code.arithmetic import operands, product, quotients, terms
-from newtfix.code.effects import ABOUT
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
 from newtfix.code.paths import conditions, names_in
 from newtfix.code.syntax import dotted, parsed, walk
@@ -24,29 +23,23 @@ def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
     """What is kept in an attribute, row by row, is read by slices of one column, and no row across all columns."""
     for method in tree.methods(role).values():
         names = tree.names(role, method)
-        owners = {node.value: node for node in names.nodes if isinstance(node, ast.Subscript)}
-        about = {node.value for node in names.nodes if isinstance(node, ast.Attribute) and node.attr in ABOUT}
-        for node in names.reads(name):
-            part = owners.get(node)
-            if part is None:
-                if node not in about and node in _gone_through(names.nodes):
+        for node in names.nodes:
+            for one in _gone_through(node):
+                if names.is_(one, name):
                     return tree.broken(method, node, f"rows of {name} are read across all columns")
-            elif isinstance(part.ctx, ast.Load):
-                index = part.slice.elts[0] if isinstance(part.slice, ast.Tuple) and part.slice.elts else part.slice
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and names.is_(node.value, name):
+                index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
                 if not isinstance(index, ast.Slice) and not _is_text(index):
-                    return tree.broken(method, part, f"a row of {name} is read across all columns")
+                    return tree.broken(method, node, f"a row of {name} is read across all columns")
     return None
 
 
-def _gone_through(nodes: list[ast.AST]) -> set[ast.expr]:
-    """What loops run over, and what methods are called of or functions are given."""
-    found: set[ast.expr] = set()
-    for node in nodes:
-        if isinstance(node, (ast.For, ast.comprehension)):
-            found.add(node.iter)
-        elif isinstance(node, ast.Call):
-            found |= {*node.args, *([node.func.value] if isinstance(node.func, ast.Attribute) else ())}
-    return found
+def _gone_through(node: ast.AST) -> list[ast.expr]:
+    """What a loop runs over, and what a method is called of or a function is given."""
+    if isinstance(node, (ast.For, ast.comprehension)):
+        return [node.iter]
+    owner = [node.func.value] if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else []
+    return [*owner, *node.args] if isinstance(node, ast.Call) else []
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -82,7 +75,8 @@ def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broke
     if (found := tree.function(role, function)) is None:
         return None
     file, names = found
-    moved = {value for node in names.nodes for _, value, whole in bindings(node) if value is not None and whole}
+    plain = [node for node in names.nodes if not isinstance(node, ast.NamedExpr)]
+    moved = {value for node in plain for _, value, whole in bindings(node) if value is not None and whole}
     reads = [node for node in names.reads(parameter) if node not in moved]
     return tree.broken_in(file, reads[1], f"{parameter} is used once more") if len(reads) > 1 else None
 
@@ -179,7 +173,7 @@ def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken |
 def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
     """Outside of a class nobody takes the parameters of single parts in a list of that name, or gives them others."""
     for file in tree.python:
-        if f".{name}" not in tree.sources[file] and f'"{name}"' not in tree.sources[file]:
+        if name not in tree.sources[file]:
             continue
         module = tree.module(file)
         own = {
@@ -250,7 +244,7 @@ def reached(tree: NewtTree, role: str, method: str, called: str, *but: str) -> B
     ways = [way for where, call in tree.calls(role, called) for way in tree.ways(role, where, call)]
     ways = [way[way.index(found.node) :] for way in ways if found.node in way]
     for way in ways:
-        for test in (*(test for test, _ in conditions(way)), *(one.iter for one in way if isinstance(one, ast.For))):
+        for test in (*(test for test, _ in conditions(way)), *(each for one in way for each in _over(one))):
             if not names_in(test) & set(but):
                 return tree.broken_on(role, found, test, f"{called} is not always called")
         for where, call in pairwise([*(one for one in way if isinstance(one, ast.FunctionDef)), way[-1]]):
@@ -259,6 +253,12 @@ def reached(tree: NewtTree, role: str, method: str, called: str, *but: str) -> B
                 if isinstance(one, _LEAVES) and one.lineno < getattr(inside, "lineno", 0) and call is not one:
                     return tree.broken_on(role, found, one, f"{method} may leave before {called}")
     return None if ways else tree.broken(found, found.node, f"{called} is not called")
+
+
+def _over(node: ast.AST) -> list[ast.expr]:
+    """What a loop runs over, which may be nothing."""
+    loops = [node] if isinstance(node, (ast.For, ast.AsyncFor)) else getattr(node, "generators", [])
+    return [loop.iter for loop in loops]
 
 
 def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | None:
@@ -320,7 +320,7 @@ def only_checks(tree: NewtTree, role: str, name: str) -> Broken | None:
     body = [one for one in method.node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
     for number, one in enumerate(body):
         ends = isinstance(one, ast.If) and not one.orelse and all(isinstance(part, ast.Raise) for part in one.body)
-        if not ends or number > 0:
+        if not ends or number > 0 or any(targets(part) for part in walk(one)):
             return tree.broken(method, one, f"{name} does more than it is known for")
     return None
 
@@ -355,12 +355,12 @@ def _checked(node: ast.AST) -> list[ast.expr]:
     match node:
         case ast.Assert(test=test):
             return [test]
-        case ast.If(test=test, body=body, orelse=orelse) if _ends(body) or _ends(orelse):
-            return [test]
+        case ast.If(test=test, body=body, orelse=orelse) | ast.While(test=test, body=body, orelse=orelse):
+            return [test] if _ends(body) or _ends(orelse) else []
         case ast.Match(subject=subject, cases=cases) if any(_ends(case.body) for case in cases):
             return [subject]
-        case ast.Call(func=func, args=args) if dotted(func).rpartition(".")[2].startswith("assert"):
-            return args
+        case ast.Call(args=args, keywords=keywords) if arithmetic.called(node).startswith("assert"):
+            return [*args, *(one.value for one in keywords)]
     return []
 
 
@@ -398,20 +398,25 @@ def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | No
 def split_at_once(tree: NewtTree, role: str, called: str) -> Broken | None:
     """What `called` returns is split into two halves, at once or by way of a variable that is used for nothing else."""
     for method, call in tree.calls(role, called):
-        nodes = walk(method.node)
+        names = tree.names(role, method)
+        nodes = names.nodes
         halved = {_moved(half) for n in nodes if isinstance(n, ast.Call) and (half := _halves(n)) is not None}
-        names = {dotted(t) for n in nodes for t, value, _ in bindings(n) if value and _moved(value) is call} - {""}
-        uses = [n for n in nodes if isinstance(n, ast.Name) and n.id in names and isinstance(n.ctx, ast.Load)]
-        if call not in halved and not (uses and all(use in halved for use in uses)):
+        known = {dotted(t) for n in nodes for t, value, _ in bindings(n) if value and _moved(value) is call} - {""}
+        uses = [n for n in nodes if isinstance(n, ast.Name) and n.id in known and isinstance(n.ctx, ast.Load)]
+        changed = [one for one in names.writes(*known) if one.value is None or _moved(one.value) is not call]
+        if changed or not (call in halved or uses) or any(use not in halved for use in uses):
             return tree.broken(method, call, f"what {called} returns is more than two halves")
     return None
 
 
 def _moved(node: ast.expr) -> ast.expr:
-    """What is cast or moved."""
-    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("float", "to"):
-        node = node.func.value
-    return node
+    """What is cast or moved, or given a name on the way."""
+    while True:
+        match node:
+            case ast.Call(func=ast.Attribute(value=inner, attr="float" | "to")) | ast.NamedExpr(value=inner):
+                node = inner
+            case _:
+                return node
 
 
 def _halves(call: ast.Call) -> ast.expr | None:

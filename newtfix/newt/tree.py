@@ -195,9 +195,9 @@ class NewtTree:
         self, role: str, method: Method, node: ast.AST, but: tuple[ast.AST, ...] = ()
     ) -> Iterator[list[ast.AST]]:
         """The nodes around a node of a method, from outside inwards, where a function within is called, too."""
-        path = path_to(method.node, node)
-        inner = [one for one in path[1:-1] if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        calls = list(self.names(role, method).calls(inner[-1].name)) if inner and inner[-1] not in but else []
+        path, names = path_to(method.node, node), self.names(role, method)
+        inner = [one for one in path[1:-1] if isinstance(one, (*_FUNCTIONS, ast.Lambda)) and one not in but]
+        calls = [call for one in _called_as(inner[-1], names) for call in names.calls(one)] if inner else []
         calls = [call for call in calls if call not in walk(inner[-1])]
         for call in calls:
             own = path[path.index(inner[-1]) :]
@@ -226,5 +226,15 @@ def _syntax(text: str) -> ast.Module:
     return parsed(view(text).code)
 
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _called_as(function: ast.AST, names: Names) -> list[str]:
+    """The names of a function within a function."""
+    if isinstance(function, _FUNCTIONS):
+        return [function.name]
+    return [dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value is function]
+
+
 def _functions(body: Iterable[ast.stmt]) -> Iterator[Function]:
-    return (node for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return (node for node in body if isinstance(node, _FUNCTIONS))

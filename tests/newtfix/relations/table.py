@@ -67,7 +67,7 @@ CHANGES = (
     "{x}.__imul__(2)",
     "{x}.__setitem__(0, t)",
     "y = {x}\ny.zero_()",
-    "y = {x}[0]\ny += 1",
+    "y = {x}[0]\ny += 1\nt(y)",
     "y, z = {x}, t\ny.zero_()",
     "y, *z = {x}\ny.zero_()",
     "(y := {x}).zero_()",
