@@ -284,15 +284,14 @@ class Names:
             if hit:
                 yield one
 
-    def is_element(self, node: ast.AST, is_list: Callable[[ast.expr], bool]) -> bool:
+    def is_element(self, node: ast.AST, is_list: Callable[[ast.expr], bool], seen: tuple[str, ...] = ()) -> bool:
         """Whether it is one of what a list holds, or a part of one: by its number, by a loop, or by a name for it."""
         while isinstance(node, (ast.Attribute, ast.Subscript)):
             if isinstance(node, ast.Subscript) and is_list(node.value):
                 return True
             node = node.value
         return isinstance(node, ast.Name) and any(
-            (not whole and is_list(value))
-            or (whole and not isinstance(value, ast.Name) and self.is_element(value, is_list))
+            is_list(value) if not whole else node.id not in seen and self.is_element(value, is_list, (*seen, node.id))
             for one in self.nodes
             for target, value, whole in bindings(one)
             if value is not None and dotted(target) == node.id

@@ -350,7 +350,7 @@ def _trains(tree: NewtTree, role: str, names: Names, node: ast.AST, agent: str, 
     helper = tree.called(role, node, names)
     if helper is None or helper.name in inside:
         return helper is None and name.startswith("self.") and name.count(".") == 1
-    own = tree.names(role, helper) if helper.name in tree.methods(role) else Names(helper.node)
+    own = tree.names(role, helper)
     return any(_trains(tree, role, own, part, agent, (*inside, helper.name)) for part in own.nodes)
 
 

@@ -273,7 +273,7 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
             if isinstance(target, ast.Attribute) and target.attr == "forward" and not its:
                 return tree.broken_in(found.file, node, "forward itself is replaced")
     for own in tree.of_class(role, cls):
-        names = Names(own.node)
+        names = tree.names(role, own)
         for node in names.nodes:
             for target, value, _ in bindings(node):
                 asked = value is not None and any(True for _ in names.reads(f"self.{method}", inside=walk(value)))

@@ -298,7 +298,7 @@ def _has_many_dimensions(call: ast.Call) -> bool:
 def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken | None:
     """The parts in a list of a class are made alike, and used as they are: none gets anything but attributes `but`."""
     for method in tree.of_class(role, cls):
-        names = Names(method.node)
+        names = tree.names(role, method)
         made = [value for write in names.writes(name) if (value := write.value) is not None]
         each = [part for one in made for part in walk(one) if isinstance(part, ast.comprehension)]
         loops = [node for node in names.nodes if isinstance(node, (ast.For, ast.comprehension))]
@@ -310,9 +310,10 @@ def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken |
             for one, value, _ in bindings(loop)
             if value is None
         } - {""}
-        for node in names.nodes:
+        for node in (part for one in made for part in walk(one)):
             if isinstance(node, ast.Name) and node.id in counts and isinstance(node.ctx, ast.Load):
                 return tree.broken(method, node, f"not all of {name} are made alike")
+        for node in names.nodes:
             asked = node.test if isinstance(node, (ast.If, ast.IfExp)) else None
             if asked is not None and names_in(asked) & counted:
                 return tree.broken(method, node, f"not all of {name} are alike")
@@ -331,7 +332,7 @@ def _singles_out(names: Names, node: ast.AST, name: str, but: tuple[str, ...]) -
         elif isinstance(target, ast.Subscript):
             if names.is_of(target.value, name):
                 return True
-        elif isinstance(node, ast.Call) and (names.is_(target, name) or _is_numbered(names, target, name)):
+        elif not write.is_bound and (names.is_(target, name) or _is_numbered(names, target, name)):
             return True
     match node:
         case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert" | "add_module" | "extend")):
@@ -365,6 +366,7 @@ def first_is(tree: NewtTree, role: str, function: str, made: str, kind: str) -> 
         if not isinstance(call, ast.Call) or not _is_called(names, call, made):
             continue
         first = call.args[0] if call.args else None
+        first = first.value if isinstance(first, ast.NamedExpr) else first
         given = [write.value for write in names.writes(first.id)] if isinstance(first, ast.Name) else [first]
         for one in given:
             if isinstance(one, ast.Call) and not _is_called(names, one, kind):
@@ -467,7 +469,7 @@ def _is_own_name(names: Names, node: ast.AST) -> bool:
 def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
     """The methods of a class call no dropout of their own, but with a rate that is an attribute or a parameter."""
     for method in tree.of_class(role, cls):
-        names = Names(method.node)
+        names = tree.names(role, method)
         for node in names.nodes:
             if not isinstance(node, ast.Call):
                 continue
@@ -498,7 +500,9 @@ def plain(tree: NewtTree, role: str, method: str, called: str, *makers: str) -> 
     calls = [n for n in names.nodes if isinstance(n, ast.Call) and _is_called(names, n, called)]
     given = [one for call in calls for one in (call.args[:1] or [k.value for k in call.keywords[:1]])]
     known = {one for part in given for one in names.of(part)}
-    values = [(write.value, write.node) for write in names.writes(*known)] + [(one, one) for one in given]
+    values = [(write.value if write.is_bound else None, write.node) for write in names.writes(*known)] + [
+        (one, one) for one in given
+    ]
     for value, node in values:
         inner = value and (same_as(value) or value)
         made = inner is None or any(

@@ -136,8 +136,16 @@ class NewtTree:
             for one in methods.values():
                 for name, others in (*Names(one.node).same().items(), *self._held(methods, one)):
                     shared[name] = shared.get(name, frozenset()) | others
-            self._names[role] = {name: Names(one.node, shared) for name, one in methods.items()}
-        return self._names[role][method.name]
+            self._names[role] = {
+                name: Names(one.node, {**self._imported(one.file), **shared}) for name, one in methods.items()
+            }
+        own = self.methods(role).get(method.name) is method
+        return self._names[role][method.name] if own else Names(method.node, self._imported(method.file))
+
+    def _imported(self, file: str) -> Mapping[str, frozenset[str]]:
+        """What a file imports under another name."""
+        found = (node for node in walk(self.module(file)) if isinstance(node, ast.alias) and node.asname)
+        return {node.asname: frozenset({node.name}) for node in found if node.asname}
 
     def writes(self, role: str, method: Method, *names: str) -> Iterator[Write]:
         """What a method, or a function that it calls, writes of these."""
@@ -174,7 +182,8 @@ class NewtTree:
                 for node in (*classes, *functions)
                 for one in (*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else ()))
             ]
-            self._scopes[file] = [Names(one) for one in (*functions, ast.Module(rest, []))]
+            imported = self._imported(file)
+            self._scopes[file] = [Names(one, imported) for one in (*functions, ast.Module(rest, []))]
         return self._scopes[file]
 
     def function(self, role: str, name: str) -> tuple[str, Names] | None:
@@ -182,7 +191,7 @@ class NewtTree:
         found = self.roles.get(role)
         for node in walk(self.module(found.file)) if found is not None else ():
             if isinstance(node, ast.FunctionDef) and node.name == name and found is not None:
-                return found.file, Names(node)
+                return found.file, Names(node, self._imported(found.file))
         return None
 
     def calls(self, role: str, name: str) -> Iterator[tuple[Method, ast.Call]]:
