@@ -58,8 +58,10 @@ _CHANGE_OWNER = _words(
 # Functions that change their first argument.
 _CHANGE_FIRST = _words(
     "copyto shuffle put place putmask fill_diagonal setattr delattr setitem delitem iadd imul isub itruediv ipow"
-    " clip_grad_norm_ heappush heappop insort"
+    " clip_grad_norm_ heappush heappop insort at"
 )
+# torch's convention, `torch._foreach_mul_` and `__imul__`.
+_IN_PLACE = re.compile(r"(?:[^_]|_foreach_)\w*(?<!_)_$|__i(?!nit__|ter__|nt__|ndex__|nvert__)\w+__$")
 _READS = re.compile(
     r"(?:_?(?:log|print|record|track|append|add|observe|write|debug|info|warn|warning|store|put|push|update|extend|send"
     r"|save|dump|assert|check|watch|monitor|report|count|set_description|set_postfix|register|note|step|len|repr|str"
@@ -73,7 +75,7 @@ def of_call(call: ast.Call) -> Effect:
     """What a call does, by its name."""
     func = call.func
     name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-    in_place = name.endswith("_") and not name.endswith("__") and not name.startswith("_") and name not in _KEEP_VALUES
+    in_place = _IN_PLACE.match(name) is not None and name not in _KEEP_VALUES
     changes: list[int | str] = [kw.arg for kw in call.keywords if kw.arg == "out"]
     if in_place or name in _CHANGE_FIRST or any(kw.arg == "inplace" and _is_true(kw.value) for kw in call.keywords):
         changes.append(0)
@@ -88,7 +90,7 @@ def of_call(call: ast.Call) -> Effect:
 def changes_in_place(call: ast.Call) -> bool:
     """Whether the owner's values are written over, also those that it only holds: `x.mul_(2)`."""
     func = call.func
-    return isinstance(func, ast.Attribute) and func.attr.endswith("_") and func.attr not in _KEEP_VALUES
+    return isinstance(func, ast.Attribute) and _IN_PLACE.match(func.attr) is not None and func.attr not in _KEEP_VALUES
 
 
 def _gives(name: str) -> Gives:

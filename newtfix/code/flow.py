@@ -402,7 +402,9 @@ class Flow:
                 self._read(test, inner)
         parts = [getattr(node, name) for name in ("elt", "key", "value") if hasattr(node, name)]
         given = [self._read(part, inner) for part in parts]
-        self._take_losses(inner, state, ())
+        self._take_losses(
+            inner, state, {name for one in getattr(node, "generators", ()) for name in _named(one.target)}
+        )
         return holding(given)
 
     def _each(self, elt: ast.expr, target: ast.expr, elements: Sequence[ast.expr], state: State) -> Value:
@@ -412,7 +414,7 @@ class Flow:
             value, inner = self._read(element, state), state.copy()
             self._assign(target, value, element, inner)
             given.append(self._read(elt, inner))
-            self._take_losses(inner, state, ())
+            self._take_losses(inner, state, _named(target))
         return tuple(given)
 
     def _take_losses(self, inner: State, state: State, but: Iterable[str]) -> None:
@@ -493,3 +495,8 @@ class Flow:
             back = either(*inner.returned) if inner.returned else None
             result = merged(result, translated(back, helper.args, ref, call))
         return result
+
+
+def _named(target: ast.expr) -> set[str]:
+    """The variables of a target."""
+    return {node.id for node in walk(target) if isinstance(node, ast.Name)}

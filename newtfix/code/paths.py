@@ -27,6 +27,18 @@ def conditions(path: Sequence[ast.AST]) -> Iterator[tuple[ast.expr, bool]]:
             yield around.test, any(inner is one for one in around.body)
         elif isinstance(around, ast.While) and inner is not around.test:
             yield around.test, True
+        elif isinstance(around, ast.IfExp) and inner is not around.test:
+            yield around.test, inner is around.body
+        elif isinstance(around, ast.BoolOp):
+            before = around.values[: next(number for number, one in enumerate(around.values) if one is inner)]
+            yield from ((one, isinstance(around.op, ast.And)) for one in before)
+        elif isinstance(around, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            yield from ((test, True) for one in around.generators if one is not inner for test in one.ifs)
+        elif isinstance(around, ast.Match) and isinstance(inner, ast.match_case):
+            yield around.subject, True
+            yield from [(inner.guard, True)] if inner.guard is not None else []
+        elif isinstance(around, (ast.Try, ast.TryStar)) and isinstance(inner, ast.ExceptHandler):
+            yield inner.type or ast.copy_location(ast.Name("BaseException", ast.Load()), inner), True
 
 
 def skipped_by(path: Sequence[ast.AST], loop: ast.AST) -> Iterator[tuple[ast.expr, ast.stmt]]:
@@ -42,21 +54,17 @@ def skipped_by(path: Sequence[ast.AST], loop: ast.AST) -> Iterator[tuple[ast.exp
 
 
 def _leaving(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.stmt]]:
-    if isinstance(statement, ast.If):
-        for node in walk(statement):
-            if isinstance(node, (ast.Continue, ast.Break, ast.Return)):
-                yield statement.test, statement
-                return
+    """The tests of a statement by which it leaves the loop around it, or the function."""
+    for node in walk(statement):
+        if isinstance(node, (ast.Continue, ast.Break, ast.Return)):
+            path = path_to(statement, node)
+            around = any(isinstance(one, (ast.For, ast.AsyncFor, ast.While)) for one in path)
+            within = any(isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) for one in path)
+            if not within and (isinstance(node, ast.Return) or not around):
+                yield from ((test, statement) for test, _ in conditions(path))
 
 
 def names_in(node: ast.AST) -> set[str]:
     """The names and attributes of `self` that an expression reads."""
     found = {dotted(one) for one in walk(node) if isinstance(one, (ast.Name, ast.Attribute))}
     return {name for name in found if name} - {"self"}
-
-
-def targets_of(node: ast.AST) -> list[ast.expr]:
-    """What an assignment gives a value to; nothing for anything else."""
-    if isinstance(node, ast.Assign):
-        return node.targets
-    return [node.target] if isinstance(node, (ast.AugAssign, ast.AnnAssign)) else []

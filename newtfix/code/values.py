@@ -6,11 +6,13 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeVar
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
 from newtfix.code.syntax import dotted, walk
 
+T = TypeVar("T")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -159,7 +161,7 @@ def given_back(effect: effects.Effect, values: Sequence[Value], call: ast.Call) 
     return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else part_of(holding(values))
 
 
-def bound(function: Function, given: Sequence[tuple[str | None, Value]]) -> Iterable[tuple[str, Value]]:
+def bound(function: Function, given: Sequence[tuple[str | None, T]]) -> Iterable[tuple[str, T]]:
     """The parameters that get something of the value, and what."""
     names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
     names = names[1:] if names[:1] == ["self"] else names

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from newtfix.code.paths import conditions, names_in, path_to, targets_of
+from newtfix.code.names import targets
+from newtfix.code.paths import conditions, names_in, path_to
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -23,7 +24,7 @@ def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Brok
         names = {name for test in tests for name in names_in(test)}
         for node in nodes:
             value = getattr(node, "value", None)
-            read = names_in(value) if isinstance(value, ast.expr) and set(map(dotted, targets_of(node))) & names else ()
+            read = names_in(value) if isinstance(value, ast.expr) and set(map(dotted, targets(node))) & names else ()
             if any(one == owner or one.startswith(f"{owner}.") for one in read):
                 return tree.broken(method, node, f"{owner} is asked before the last rows are handed over")
     return None
@@ -34,7 +35,7 @@ def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
     counters = _counters(tree, role, rows)
     for method in tree.methods(role).values():
         for node in walk(method.node):
-            if not counters & {dotted(one) for one in targets_of(node)}:
+            if not counters & {dotted(one) for one in targets(node)}:
                 continue
             value = getattr(node, "value", None)
             added = value if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else None
@@ -204,7 +205,7 @@ def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
     own = set(tree.methods(role))
     for method in tree.methods(role).values():
         nodes = walk(method.node)
-        names = {dotted(t) for n in nodes for t in targets_of(n) if any(_calls(p, made) for p in _value(n))}
+        names = {dotted(t) for n in nodes for t in targets(n) if any(_calls(p, made) for p in _value(n))}
         for node in nodes:
             if not isinstance(node, ast.Call) or dotted(node.func) == by or not _is_own_object(node.func, own):
                 continue

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from newtfix.code.paths import path_to, targets_of
+from newtfix.code.names import targets
+from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, walk
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, Method, NewtTree
@@ -33,9 +34,9 @@ def only_called(tree: NewtTree, role: str, name: str) -> Broken | None:
 def begins_anew(tree: NewtTree, role: str, rows: str) -> Broken | None:
     """First rows are written for all environments only where all begin: behind counters that are set to 0."""
     for method in tree.methods(role).values():
-        for statement, targets, value in assignments(method):
+        for statement, given, value in assignments(method):
             indexes = {
-                dotted(one.slice) for one in targets if isinstance(one, ast.Subscript) and dotted(one.value) == rows
+                dotted(one.slice) for one in given if isinstance(one, ast.Subscript) and dotted(one.value) == rows
             } - {""}
             if not indexes or not _is_first(value):
                 continue
@@ -51,7 +52,7 @@ def _set_before(method: Method, statement: ast.stmt) -> set[str]:
         for block in (getattr(around, name, None) for name in ("body", "orelse", "finalbody")):
             if isinstance(block, list) and any(one is inner for one in block):
                 before = block[: next(number for number, one in enumerate(block) if one is inner)]
-                names |= {dotted(part) for one in before for target in targets_of(one) for part in _flat(target)}
+                names |= {dotted(part) for one in before for target in targets(one) for part in _flat(target)}
         if isinstance(around, ast.While):
             break
     return names
@@ -209,7 +210,7 @@ def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
     """Nothing outside of its class gives an object whose name is one of these another attribute."""
     for file in tree.python:
         for node in walk(tree.module(file)) if any(f".{word}." in tree.sources[file] for word in words) else ():
-            for target in targets_of(node):
+            for target in targets(node):
                 owner = dotted(target.value) if isinstance(target, ast.Attribute) else ""
                 if owner.count(".") > 1 and owner.rpartition(".")[2] in words:
                     return tree.broken_in(file, node, f"{owner} is changed here")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TypeGuard
+from itertools import pairwise
 
-from newtfix.code.paths import conditions, names_in, path_to, targets_of
+from newtfix.code import arithmetic
+from newtfix.code.arithmetic import operands, product, quotients, terms
+from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
+from newtfix.code.paths import conditions, names_in
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, NewtTree
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
-_AVERAGES = frozenset("mean nanmean".split())
+_SUMS = (ast.Add, ast.Sub, ast.Mod)
+_EXITS = ("exit", "quit", "sys.exit", "os._exit", "os.abort")
 _OF_NETWORKS = frozenset(
     "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
 )
@@ -20,12 +24,24 @@ _OF_NETWORKS = frozenset(
 def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
     """What is kept in an attribute, row by row, is read by slices of one column, and no row across all columns."""
     for method in tree.methods(role).values():
-        for node in walk(method.node):
-            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and dotted(node.value) == name:
+        names = tree.names(role, method)
+        for node in names.nodes:
+            for one in _gone_through(node):
+                if names.is_(one, name):
+                    return tree.broken(method, node, f"rows of {name} are read across all columns")
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and names.is_(node.value, name):
                 index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
                 if not isinstance(index, ast.Slice) and not _is_text(index):
                     return tree.broken(method, node, f"a row of {name} is read across all columns")
     return None
+
+
+def _gone_through(node: ast.AST) -> list[ast.expr]:
+    """What a loop runs over, and what a method is called of or a function is given."""
+    if isinstance(node, (ast.For, ast.comprehension)):
+        return [node.iter]
+    owner = [node.func.value] if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else []
+    return [*owner, *node.args] if isinstance(node, ast.Call) else []
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -36,83 +52,89 @@ def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: st
     """A parameter of a method keeps its value, but for what `others` say where it is not given."""
     method = tree.methods(role).get(name)
     known = {parameter, *others, *(one.rpartition(".")[0] for one in others)}
-    for node in walk(method.node) if method is not None else ():
-        value = getattr(node, "value", None)
-        if method is None or not isinstance(value, ast.expr):
-            continue
-        if parameter in map(dotted, targets_of(node)) and not names_in(value) <= known:
-            return tree.broken(method, node, f"not {parameter} alone decides")
+    for write in tree.writes(role, method, parameter) if method is not None else ():
+        if method is not None and (write.value is None or not names_in(write.value) <= known):
+            return tree.broken(method, write.node, f"not {parameter} alone decides")
     return None
 
 
 def only_of(tree: NewtTree, role: str, name: str, called: str, *owners: str) -> Broken | None:
     """A method asks for what `called` returns of these owners alone."""
     method = tree.methods(role).get(name)
-    for node in walk(method.node) if method is not None else ():
-        if method is None or not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-            continue
-        if node.func.attr == called and dotted(node.func.value) not in owners:
+    if method is None:
+        return None
+    names, allowed = tree.names(role, method), {f"{owner}.{called}" for owner in owners}
+    for node in names.nodes:
+        asked = as_attribute(node) or node
+        its = isinstance(asked, ast.Attribute) and asked.attr == called and is_read(node)
+        if its and names.of(asked).isdisjoint(allowed):
             return tree.broken(method, node, f"{name} asks something else for {called}")
     return None
 
 
 def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broken | None:
-    """A function of a module reads a parameter at one place."""
-    found = tree.roles.get(role)
-    for node in walk(tree.module(found.file)) if found is not None else ():
-        if isinstance(node, ast.FunctionDef) and node.name == function and found is not None:
-            reads = [n for n in walk(node) if isinstance(n, ast.Name) and n.id == parameter]
-            reads = [n for n in reads if isinstance(n.ctx, ast.Load)]
-            if len(reads) > 1:
-                return tree.broken_in(found.file, reads[1], f"{parameter} is used once more")
-    return None
+    """A function of a module reads a parameter at one place, by whatever name."""
+    if (found := tree.function(role, function)) is None:
+        return None
+    file, names = found
+    plain = [node for node in names.nodes if not isinstance(node, ast.NamedExpr)]
+    moved = {value for node in plain for _, value, whole in bindings(node) if value is not None and whole}
+    reads = [node for node in names.reads(parameter) if node not in moved]
+    return tree.broken_in(file, reads[1], f"{parameter} is used once more") if len(reads) > 1 else None
 
 
 def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
     """No call of a function gives it a number last that could be a duration: it is greater than the one before."""
     for file in tree.python:
-        for node in walk(tree.module(file)) if function in tree.sources[file] else ():
-            if not isinstance(node, ast.Call) or dotted(node.func).rpartition(".")[2] != function:
-                continue
-            given = [*node.args, *(one.value for one in node.keywords)][-2:]
-            numbers = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, int)]
-            rises = len(numbers) == 2 and numbers[0] < numbers[1]
-            if any(isinstance(one, ast.Constant) for one in given) and not rises:
-                return tree.broken_in(file, node, f"{function} may be called with a duration")
+        for names in tree.scopes(file) if function in tree.sources[file] else ():
+            for call in names.nodes:
+                if not isinstance(call, ast.Call) or all(
+                    one.rpartition(".")[2] != function for one in names.of(call.func)
+                ):
+                    continue
+                by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
+                given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
+                pair = [_value(one, names) for one in (by_name if len(by_name) == 2 else given[-2:])]
+                numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+                rises = len(numbers) == 2 and numbers[0] < numbers[1]
+                if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
+                    return tree.broken_in(file, call, f"{function} may be called with a duration")
     return None
+
+
+def _value(node: ast.expr, names: Names) -> ast.expr:
+    """What a variable gets, where that is one thing."""
+    given = [write.value for write in names.writes(dotted(node))] if isinstance(node, ast.Name) else []
+    return given[0] if len(given) == 1 and given[0] is not None else node
 
 
 def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
     """In methods that call `made` themselves, what it returns is neither divided nor averaged over a dimension."""
     for method in tree.methods(role).values():
-        nodes = walk(method.node)
-        if not any(_calls(node, made) for node in nodes):
+        names = tree.names(role, method)
+        if not any(_calls(node, made) for node in names.nodes):
             continue
-        names = {
+        known = {
             dotted(target)
-            for node in nodes
-            for target in targets_of(node)
-            if any(_calls(part, made) for part in walk(node))
+            for node in names.nodes
+            for target, value, _ in bindings(node)
+            if value is not None and any(_calls(part, made) for part in walk(value))
         }
-        for node in nodes:
-            match node:
-                case ast.BinOp(right=ast.Constant(), op=ast.Div()):
+        for node in names.nodes:
+            whole = isinstance(node, ast.Call) and len(operands(node)) + len(node.keywords) == 1
+            for divided, divisor in [] if whole else [*quotients(node), *_weighed(node, made)]:
+                if isinstance(divisor, ast.Constant):
                     continue
-                case ast.BinOp(left=left, op=ast.Div()) | ast.AugAssign(target=left, op=ast.Div()):
-                    divided = left
-                case ast.Call(func=ast.Attribute(value=divided, attr=attr), args=args, keywords=keywords) if (
-                    attr in _AVERAGES and (args or keywords)
-                ):
-                    pass
-                case ast.BinOp(left=left, op=ast.Mult(), right=right) if _calls(left, made) or _calls(right, made):
-                    divided, other = (left, right) if _calls(left, made) else (right, left)
-                    if isinstance(other, ast.Constant) or "mask" in ast.unparse(other):
-                        continue
-                case _:
-                    continue
-            if any(_calls(part, made) or dotted(part) in names for part in _inside(divided)):
-                return tree.broken(method, node, f"what {made} returns is averaged already")
+                if any(_calls(part, made) or names.is_of(part, *known) for part in _inside(divided)):
+                    return tree.broken(method, node, f"what {made} returns is averaged already")
     return None
+
+
+def _weighed(node: ast.AST, made: str) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What a call is multiplied by at once, other than a mask."""
+    factors = product(node) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) else []
+    for one in (one for one in factors if _calls(one, made)):
+        yield from ((one, other) for other in factors if other is not one and "mask" not in ast.unparse(other))
 
 
 def _inside(node: ast.AST) -> list[ast.expr]:
@@ -127,16 +149,25 @@ def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken |
     """Whoever calls a method of the class gives it a value for a parameter that is never None."""
     method = tree.methods(role).get(name)
     names = [one.arg for one in method.node.args.args if one.arg != "self"] if method is not None else []
-    if parameter not in names:
+    if method is None or parameter not in names:
         return None
     index = names.index(parameter)
+    defaults = dict(zip(reversed(names), reversed(method.node.args.defaults), strict=False))
     for file in tree.python:
-        for call in walk(tree.module(file)) if name in tree.sources[file] else ():
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == name):
-                continue
-            given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
-            for part in (part for one in given for part in walk(one)):
-                if isinstance(part, ast.Constant) and part.value is None:
+        for scope in tree.scopes(file) if name in tree.sources[file] else ():
+            for call in scope.nodes:
+                if not isinstance(call, ast.Call) or (isinstance(call.func, ast.Name) and call.func.id == name):
+                    continue
+                if call.func is not None and all(one.rpartition(".")[2] != name for one in scope.of(call.func)):
+                    continue
+                given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
+                unpacked = any(isinstance(one, ast.Starred) for one in call.args) or any(
+                    one.arg is None for one in call.keywords
+                )
+                if not given and not unpacked and parameter in defaults:
+                    given = [defaults[parameter]]
+                parts = (part for one in given for value in (one, _value(one, scope)) for part in walk(value))
+                if any(isinstance(part, ast.Constant) and part.value is None for part in parts):
                     return tree.broken_in(file, call, f"{name} gets no {parameter}")
     return None
 
@@ -144,75 +175,60 @@ def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken |
 def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
     """Outside of a class nobody takes the parameters of single parts in a list of that name, or gives them others."""
     for file in tree.python:
-        if f".{name}" not in tree.sources[file]:
+        if name not in tree.sources[file]:
             continue
         module = tree.module(file)
         own = {
             part for node in walk(module) if isinstance(node, ast.ClassDef) and node.name == cls for part in walk(node)
         }
-        nodes = [node for node in walk(module) if node not in own]
-        if any(_makes_list(node, name) for node in nodes):
+        if any(_makes_list(node, name) for node in walk(module) if node not in own):
             continue  # a list of its own
-        each = {part.id for node in nodes for part in _names_of_parts(node, name)}
-        each |= {
-            target.id
-            for node in nodes
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
-            if dotted(node.value.value).rpartition(".")[2] == name
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-        for node in nodes:
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _OF_NETWORKS:
-                owner = node.func.value
-                if (isinstance(owner, ast.Name) and owner.id in each) or _is_part(owner, name):
-                    return tree.broken_in(file, node, f"one of {name} is taken by itself")
-            for target in targets_of(node):
-                if isinstance(target, ast.Subscript) and dotted(target.value).rpartition(".")[2] == name:
-                    return tree.broken_in(file, node, f"one of {name} is replaced")
-            if isinstance(node, (ast.For, ast.comprehension)) and _is_part(node.iter, name):
-                return tree.broken_in(file, node.iter, f"one of {name} is taken apart")
+        for names in tree.scopes(file):
+            for node in names.nodes:
+                if node in own:
+                    continue
+                match node:
+                    case ast.Attribute(value=taken, attr=attr) if attr in _OF_NETWORKS:
+                        if _is_one_of(names, taken, name):
+                            return tree.broken_in(file, node, f"one of {name} is taken by itself")
+                for target in targets(node):
+                    if isinstance(target, ast.Subscript) and _is_last(names.of(target.value), name):
+                        return tree.broken_in(file, node, f"one of {name} is replaced")
+                if isinstance(node, (ast.For, ast.comprehension)) and _is_one_of(names, node.iter, name):
+                    return tree.broken_in(file, node.iter, f"one of {name} is taken apart")
     return None
+
+
+def _is_last(names: set[str], name: str) -> bool:
+    return any(one.rpartition(".")[2] == name for one in names)
+
+
+def _is_one_of(names: Names, node: ast.expr, name: str) -> bool:
+    """Whether it is a part of a list of that name, and not the list."""
+    return names.is_element(node, lambda one: _is_last(names.of(one), name))
 
 
 def _makes_list(node: ast.AST, name: str) -> bool:
     """Whether an object makes networks of that name for itself."""
-    made = (
-        node.value if isinstance(node, ast.Assign) and any(dotted(t) == f"self.{name}" for t in node.targets) else None
+    return any(
+        dotted(target) == f"self.{name}"
+        and isinstance(value, ast.Call)
+        and dotted(value.func).rpartition(".")[2] == "ModuleList"
+        for target, value, _ in bindings(node)
     )
-    return isinstance(made, ast.Call) and dotted(made.func).rpartition(".")[2] == "ModuleList"
-
-
-def _names_of_parts(node: ast.AST, name: str) -> Iterator[ast.Name]:
-    """The variables of a loop over a list of that name."""
-    if isinstance(node, (ast.For, ast.comprehension)):
-        attributes = [part for part in walk(node.iter) if isinstance(part, ast.Attribute)]
-        owners = {part.value for part in attributes}
-        if any(part.attr == name and part not in owners for part in attributes):
-            yield from (part for part in walk(node.target) if isinstance(part, ast.Name))
-
-
-def _is_part(node: ast.expr, name: str) -> bool:
-    while isinstance(node, (ast.Subscript, ast.Attribute)):
-        if isinstance(node, ast.Subscript) and dotted(node.value).rpartition(".")[2] == name:
-            return True
-        node = node.value
-    return False
 
 
 def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed: str) -> Broken | None:
     """Variables of these names are divided by nothing but what mentions one of `allowed`."""
     for method in tree.methods(role).values():
-        for node in walk(method.node):
-            targets = {dotted(part) for one in targets_of(node) for part in _inside(one)}
-            value = getattr(node, "value", None)
-            if not targets & set(names) or value is None:
-                continue
-            divisors = [value] if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Div) else []
-            divisors += [n.right for n in walk(value) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
-            for divisor in divisors:
-                if not any(one in ast.unparse(divisor) for one in allowed):
-                    return tree.broken(method, node, f"{', '.join(sorted(targets & set(names)))} is averaged already")
+        own = tree.names(role, method)
+        for node in own.nodes:
+            given = {dotted(part) for one in targets(node) for part in _inside(one)} & set(names)
+            values = [node] if given else []
+            values += [node] if any(own.is_of(one, *names) for one, _ in quotients(node)) else []
+            for _, divisor in (pair for one in values for part in walk(one) for pair in quotients(part)):
+                if divisor is not None and not any(one in ast.unparse(divisor) for one in allowed):
+                    return tree.broken(method, node, f"{', '.join(sorted(given) or names)} is averaged already")
     return None
 
 
@@ -227,34 +243,47 @@ def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken 
 def reached(tree: NewtTree, role: str, method: str, called: str, *but: str) -> Broken | None:
     """Whenever a method runs to its end, it calls something, unless a condition on one of `but` says no."""
     found = tree.methods(role).get(method)
-    for node in walk(found.node) if found is not None else ():
-        if not (isinstance(node, ast.Call) and dotted(node.func) == called and found is not None):
-            continue
-        for test, _ in conditions(path_to(found.node, node)):
+    if found is None:
+        return None
+    ways = [way for where, call in tree.calls(role, called) for way in tree.ways(role, where, call)]
+    ways = [way[way.index(found.node) :] for way in ways if found.node in way]
+    for way in ways:
+        for test in (*(test for test, _ in conditions(way)), *(each for one in way for each in _over(one))):
             if not names_in(test) & set(but):
-                return tree.broken(found, test, f"{called} is not always called")
-        for one in walk(found.node):
-            if isinstance(one, _LEAVES) and one.lineno < node.lineno:
-                return tree.broken(found, one, f"{method} may leave before {called}")
-    return None
+                return tree.broken_on(role, found, test, f"{called} is not always called")
+        for where, call in pairwise([*(one for one in way if isinstance(one, ast.FunctionDef)), way[-1]]):
+            inside = next(one for one in way[way.index(where) :] if isinstance(one, ast.Call) or one is way[-1])
+            for one in walk(where):
+                if isinstance(one, _LEAVES) and one.lineno < getattr(inside, "lineno", 0) and call is not one:
+                    return tree.broken_on(role, found, one, f"{method} may leave before {called}")
+    return None if ways else tree.broken(found, found.node, f"{called} is not called")
+
+
+def _over(node: ast.AST) -> list[ast.expr]:
+    """What a loop runs over, which may be nothing."""
+    loops = [node] if isinstance(node, (ast.For, ast.AsyncFor)) else getattr(node, "generators", [])
+    return [loop.iter for loop in loops]
 
 
 def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | None:
     """One attribute of a class holds a method, compiled or not."""
     found = tree.roles.get(role)
     holders: dict[str, ast.AST] = {}
-    for node in walk(tree.module(found.file)) if found is not None else ():
-        for target in targets_of(node):
+    if found is None:
+        return None
+    for node in walk(tree.module(found.file)):
+        for target in targets(node):
             its = isinstance(target, ast.Attribute) and dotted(target.value) == "self"
-            if isinstance(target, ast.Attribute) and target.attr == "forward" and not its and found is not None:
+            if isinstance(target, ast.Attribute) and target.attr == "forward" and not its:
                 return tree.broken_in(found.file, node, "forward itself is replaced")
     for own in tree.of_class(role, cls):
-        for node in walk(own.node):
-            value = getattr(node, "value", None)
-            if isinstance(value, ast.expr) and f"self.{method}" in names_in(value):
-                for target in targets_of(node):
+        names = tree.names(role, own)
+        for node in names.nodes:
+            for target, value, _ in bindings(node):
+                asked = value is not None and any(True for _ in names.reads(f"self.{method}", inside=walk(value)))
+                if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
                     holders.setdefault(dotted(target), node)
-    if len(holders) > 1 and found is not None:
+    if len(holders) > 1:
         return tree.broken_in(found.file, list(holders.values())[-1], f"{' and '.join(holders)} both hold {method}")
     return None
 
@@ -262,20 +291,31 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
 def undisturbed(tree: NewtTree, role: str, name: str, owner: str) -> Broken | None:
     """A call in a loop is in no context, nothing is done to `owner` around it, and nothing to put right after it."""
     for method, call in tree.calls(role, name):
-        path = path_to(method.node, call)
-        loops = [number for number, node in enumerate(path) if isinstance(node, ast.While)]
-        inside = path[loops[-1] + 1 :] if loops else path
-        for node in inside:
-            if isinstance(node, ast.Try) and node.finalbody:
-                return tree.broken(method, node, f"something is done behind {name} whatever happens")
-            if isinstance(node, ast.With) and (loops or any(owner in names_in(one.context_expr) for one in node.items)):
-                return tree.broken(method, node, f"{name} is called within this")
-            for block in (getattr(node, part, None) for part in ("body", "orelse")):
-                for one in block if isinstance(block, list) else ():
-                    value = one.value if isinstance(one, ast.Expr) else None
-                    if isinstance(value, ast.Call) and dotted(value.func).startswith(f"{owner}."):
-                        return tree.broken(method, one, f"{name} is called while something is done with {owner}")
+        for path in tree.ways(role, method, call):
+            loops = [number for number, node in enumerate(path) if isinstance(node, ast.While)]
+            for node in path[loops[0] + 1 :] if loops else path[path.index(method.node) + 1 :]:
+                if isinstance(node, ast.Try) and node.finalbody:
+                    return tree.broken_on(role, method, node, f"something is done behind {name} whatever happens")
+                if loops and isinstance(node, ast.With):
+                    return tree.broken_on(role, method, node, f"{name} is called within this")
+                blocks = [getattr(node, part, None) for part in ("body", "orelse", "items")]
+                for one in (one for block in blocks if isinstance(block, list) for one in block):
+                    if _disturbs(tree.names(role, method), one, owner):
+                        return tree.broken_on(
+                            role, method, one, f"{name} is called while something is done with {owner}"
+                        )
     return None
+
+
+def _disturbs(names: Names, node: ast.AST, owner: str) -> bool:
+    """Whether a statement by itself, or the head of a `with`, calls something of `owner` or changes it."""
+    value = node.context_expr if isinstance(node, ast.withitem) else getattr(node, "value", None)
+    if not isinstance(value, ast.expr) or not isinstance(node, (ast.stmt, ast.withitem)):
+        return False
+    asked = any(
+        any(True for _ in names.reads(owner, inside=walk(one))) for one in walk(value) if isinstance(one, ast.Call)
+    )
+    return asked or any(names.is_of(one, owner) for one in targets(node) if not isinstance(one, ast.Name))
 
 
 def only_checks(tree: NewtTree, role: str, name: str) -> Broken | None:
@@ -286,7 +326,7 @@ def only_checks(tree: NewtTree, role: str, name: str) -> Broken | None:
     body = [one for one in method.node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
     for number, one in enumerate(body):
         ends = isinstance(one, ast.If) and not one.orelse and all(isinstance(part, ast.Raise) for part in one.body)
-        if not ends or number > 0:
+        if not ends or number > 0 or any(targets(part) for part in walk(one)):
             return tree.broken(method, one, f"{name} does more than it is known for")
     return None
 
@@ -304,27 +344,46 @@ def not_asserted(tree: NewtTree, role: str, name: str) -> Broken | None:
         if not any(one.rpartition(".")[2] in tree.sources[file] for one in names):
             continue
         nodes = walk(parsed(tree.sources[file]))
-        checks = [n for n in nodes if isinstance(n, ast.Assert) or (isinstance(n, ast.If) and _only_raises(n))]
         made = {
-            dotted(target): node
+            dotted(target)
             for node in nodes
-            if isinstance(node, ast.Assign) and _reads_any(node.value, {name})
-            for target in node.targets
+            for target, value, _ in bindings(node)
+            if value is not None and _reads_any(value, {name})
         }
-        for node in checks:
-            if _reads_any(node.test, names | {one for one in made if one.isidentifier()}):
+        for node in nodes:
+            if any(_reads_any(one, names | {one for one in made if one.isidentifier()}) for one in _checked(node)):
                 return tree.broken_in(file, node, f"{name} is checked here")
     return None
 
 
-def _only_raises(node: ast.If) -> bool:
-    return all(isinstance(one, ast.Raise) for one in node.body)
+def _checked(node: ast.AST) -> list[ast.expr]:
+    """What decides whether a run is ended."""
+    match node:
+        case ast.Assert(test=test):
+            return [test]
+        case ast.If(test=test, body=body, orelse=orelse) | ast.While(test=test, body=body, orelse=orelse):
+            return [test] if _ends(body) or _ends(orelse) else []
+        case ast.Match(subject=subject, cases=cases) if any(_ends(case.body) for case in cases):
+            return [subject]
+        case ast.Call(args=args, keywords=keywords) if arithmetic.called(node).startswith("assert"):
+            return [*args, *(one.value for one in keywords)]
+    return []
+
+
+def _ends(body: list[ast.stmt]) -> bool:
+    """Whether a block ends the run."""
+    return any(
+        isinstance(one, ast.Raise)
+        or (isinstance(one, ast.Expr) and isinstance(one.value, ast.Call) and dotted(one.value.func) in _EXITS)
+        for one in body
+    )
 
 
 def _reads_any(node: ast.expr, names: set[str]) -> bool:
     return any(
-        isinstance(part, (ast.Name, ast.Attribute)) and (dotted(part) in names or getattr(part, "attr", "") in names)
+        isinstance(asked, (ast.Name, ast.Attribute)) and (dotted(asked) in names or getattr(asked, "attr", "") in names)
         for part in walk(node)
+        for asked in (as_attribute(part) or part,)
         if not (isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg")
     )
 
@@ -332,22 +391,13 @@ def _reads_any(node: ast.expr, names: set[str]) -> bool:
 def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
     """In a method, nothing is added to what `made` returns as it is."""
     method = tree.methods(role).get(name)
-    nodes = walk(method.node) if method is not None else []
-    names = {
-        dotted(target)
-        for node in nodes
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and dotted(node.value.func) == made
-        for target in node.targets
-    }
-    for node in nodes:
-        match node:
-            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
-                terms = [left, right]
-            case ast.AugAssign(target=left, op=ast.Add() | ast.Sub()):
-                terms = [left]
-            case _:
-                continue
-        if method is not None and any(dotted(one) in names for one in terms):
+    if method is None:
+        return None
+    names = tree.names(role, method)
+    calls = set(names.calls(made))
+    known = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls}
+    for node in names.nodes:
+        if any(one in calls or not names.of(one).isdisjoint(known) for one in terms(node)):
             return tree.broken(method, node, f"{name} adds to what {made} returns")
     return None
 
@@ -355,33 +405,44 @@ def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | No
 def split_at_once(tree: NewtTree, role: str, called: str) -> Broken | None:
     """What `called` returns is split into two halves, at once or by way of a variable that is used for nothing else."""
     for method, call in tree.calls(role, called):
-        nodes = walk(method.node)
-        halved = {_moved(n.func.value) for n in nodes if isinstance(n, ast.Call) and _halves(n.func)}
-        names = {
-            dotted(t) for n in nodes if isinstance(n, ast.Assign) and _moved(n.value) is call for t in n.targets
-        } - {""}
-        uses = [n for n in nodes if isinstance(n, ast.Name) and n.id in names and isinstance(n.ctx, ast.Load)]
-        if call not in halved and not (uses and all(use in halved for use in uses)):
+        names = tree.names(role, method)
+        nodes = names.nodes
+        halved = {_moved(half) for n in nodes if isinstance(n, ast.Call) and (half := _halves(n)) is not None}
+        known = {dotted(t) for n in nodes for t, value, _ in bindings(n) if value and _moved(value) is call} - {""}
+        uses = [n for n in nodes if isinstance(n, ast.Name) and n.id in known and isinstance(n.ctx, ast.Load)]
+        changed = [one for one in names.writes(*known) if one.value is None or _moved(one.value) is not call]
+        if changed or not (call in halved or uses) or any(use not in halved for use in uses):
             return tree.broken(method, call, f"what {called} returns is more than two halves")
     return None
 
 
 def _moved(node: ast.expr) -> ast.expr:
-    """What is cast or moved."""
-    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("float", "to"):
-        node = node.func.value
-    return node
+    """What is cast or moved, or given a name on the way."""
+    while True:
+        match node:
+            case ast.Call(func=ast.Attribute(value=inner, attr="float" | "to")) | ast.NamedExpr(value=inner):
+                node = inner
+            case _:
+                return node
 
 
-def _halves(func: ast.expr) -> TypeGuard[ast.Attribute]:
-    return isinstance(func, ast.Attribute) and func.attr in ("chunk", "split", "tensor_split")
+def _halves(call: ast.Call) -> ast.expr | None:
+    """What a call splits."""
+    return (
+        operands(call)[0] if arithmetic.called(call) in ("chunk", "split", "tensor_split") and operands(call) else None
+    )
 
 
 def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
     """In methods that call something, an attribute is added to and taken from, and not set to something else."""
     for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
-        for node in walk(method.node):
-            given = node.value if isinstance(node, ast.Assign) and name in map(dotted, node.targets) else None
-            if given is not None and not isinstance(given, ast.Constant) and name not in names_in(given):
-                return tree.broken(method, node, f"{name} is set to something else")
+        names = tree.names(role, method)
+        for write in tree.writes(role, method, name):
+            sums = isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, _SUMS)
+            given = write.value
+            kept = isinstance(given, ast.Constant) or (
+                given is not None and any(True for _ in names.reads(name, inside=walk(given)))
+            )
+            if not sums and not kept:
+                return tree.broken(method, write.node, f"{name} is set to something else")
     return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from newtfix.code.flow import Flow
-from newtfix.code.paths import targets_of
+from newtfix.code.names import bindings, targets
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -24,8 +25,8 @@ def taken_as_given(tree: NewtTree, role: str, name: str, keys: frozenset[str] | 
     flow = Flow(method.node, lambda call: tree.helper(role, call), keys)
     flow.parameter(parameter)
     for change in sorted(flow.mutated.values(), key=lambda change: change.line):
-        if change.is_certain:
-            return tree.broken(method, change.line, f"{name} changes what it is given")
+        may = "" if change.is_certain else "perhaps "
+        return tree.broken(method, change.line, f"{may}{name} changes what it is given")
     return None
 
 
@@ -75,17 +76,26 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _first_parameter(method: Method) -> str | None:
-    names = [one.arg for one in method.node.args.args if one.arg != "self"]
+    names = [one.arg for one in (*method.node.args.posonlyargs, *method.node.args.args) if one.arg != "self"]
     return names[0] if names else None
 
 
 def _lengths(function: ast.AST, parameter: str) -> set[str]:
     """Names for how long what is given is."""
     found: set[str] = set()
-    for node in walk(function):
-        if isinstance(node, ast.Assign) and _is_length(node.value, parameter, found):
-            found |= {dotted(target) for target in node.targets}
+    for target, value, whole in (one for node in walk(function) for one in bindings(node)):
+        if value is not None and (
+            (whole and _is_length(value, parameter, found)) or (not whole and _is_shape(value, parameter))
+        ):
+            found.add(dotted(target))
     return found
+
+
+def _is_shape(node: ast.expr, parameter: str) -> bool:
+    match node:
+        case ast.Attribute(value=owner, attr="shape") | ast.Call(func=ast.Attribute(value=owner, attr="size")):
+            return _is_of(owner, parameter)
+    return False
 
 
 def _is_length(node: ast.expr, parameter: str, known: set[str]) -> bool:
@@ -142,15 +152,21 @@ def _entries_read(node: ast.AST, parameter: str) -> Iterator[ast.AST]:
 
 def _sets_entry(node: ast.AST, parameter: str) -> bool:
     """Whether a statement writes an entry of what is given, other than the number of its episode."""
-    for target in targets_of(node):
+    for target in targets(node):
         keys = [
             one.slice.value
             for one in walk(target)
             if isinstance(one, ast.Subscript) and isinstance(one.slice, ast.Constant)
         ]
-        if isinstance(target, ast.Subscript) and _is_of(target, parameter) and keys != ["episode"]:
+        keys += [one.value for one in node.args[:1] if isinstance(one, ast.Constant)] if _puts(node) else []
+        inside = isinstance(target, ast.Subscript) or isinstance(node, ast.Call)
+        if inside and _is_of(target, parameter) and keys != ["episode"]:
             return True
     return False
+
+
+def _puts(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("set", "set_")
 
 
 def _arguments(node: ast.AST) -> list[ast.expr]:
@@ -188,13 +204,10 @@ def matters(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | No
 
 
 def bounds_keep(tree: NewtTree, role: str, name: str, parameters: tuple[str, ...]) -> Broken | None:
-    """A function of a module does not give its parameters other values."""
-    found = tree.roles.get(role)
-    for node in walk(tree.module(found.file)) if found is not None else ():
-        if isinstance(node, ast.FunctionDef) and node.name == name and found is not None:
-            for part in walk(node):
-                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id in parameters:
-                    return Broken(
-                        found.file, part.lineno, f"{part.id} is changed: {tree.line(found.file, part.lineno)}"
-                    )
+    """A function of a module does not give its parameters other values, nor change those that they have."""
+    if (found := tree.function(role, name)) is None:
+        return None
+    file, names = found
+    for write in names.writes(*parameters):
+        return tree.broken_in(file, write.node, f"{ast.unparse(write.target)} is changed")
     return None

@@ -110,7 +110,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "asks_only": lambda tree, f: calls.asks_only(tree, f.about[0], f.about[1], f.about[3:], f.about[2]),
     "made_once": _about(calls.made_once),
     "once_a_turn": lambda tree, f: calls.once_a_turn(
-        tree, _known(f.about[1], ENDS, "end")(tree), f"rows are {f.about[1]}"
+        tree, f.about[0], _known(f.about[1], ENDS, "end")(tree), f"rows are {f.about[1]}"
     ),
     "trains_once_nowhere": _about(calls.trains_once_nowhere),
     "decided_once": _about(calls.decided_once),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from newtfix.code.paths import targets_of
+from newtfix.code.arithmetic import product
+from newtfix.code.names import Names, as_attribute, bindings, writes
 from newtfix.code.syntax import dotted, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -18,7 +19,7 @@ def _files_with(tree: NewtTree, name: str) -> Iterator[tuple[str, list[ast.AST]]
 
 def _is_setting(node: ast.AST, setting: str) -> bool:
     """Whether it is the setting as an attribute, or as an entry of settings."""
-    match node:
+    match as_attribute(node) or node:
         case ast.Attribute(attr=attr):
             return attr == setting
         case ast.Subscript(slice=ast.Constant(value=value)):
@@ -31,15 +32,13 @@ def set_plainly(tree: NewtTree, *settings: str) -> Broken | None:
     for setting in settings:
         for file, nodes in _files_with(tree, setting):
             for node in nodes:
-                value = getattr(node, "value", None)
-                given = any(_is_setting(part, setting) for one in targets_of(node) for part in walk(one))
-                by_name = (
-                    isinstance(node, ast.Call)
-                    and dotted(node.func).rpartition(".")[2] in ("setattr", "__setattr__")
-                    and any(isinstance(one, ast.Constant) and one.value == setting for one in node.args)
+                by_name = isinstance(node, ast.Call) and any(
+                    isinstance(one, ast.Constant) and one.value == setting and _sets(node) for one in node.args
                 )
+                given = [one for one in writes(node) if any(_is_setting(part, setting) for part in walk(one.target))]
+                handed = isinstance(node, ast.keyword) and node.arg == setting and _computes(node.value)
                 in_turn = isinstance(node, ast.For) and _sets_in_turn(node, setting)
-                if by_name or in_turn or (given and (isinstance(node, ast.AugAssign) or not _is_plain(value, setting))):
+                if by_name or in_turn or handed or any(not _is_plain(one.value, setting) for one in given):
                     return tree.broken_in(file, node, f"{setting} is computed anew")
     return None
 
@@ -48,6 +47,16 @@ def _sets_in_turn(loop: ast.For, setting: str) -> bool:
     """Whether a loop over names sets each of these."""
     names = [part.value for part in walk(loop.iter) if isinstance(part, ast.Constant)]
     return setting in names and any(isinstance(one, ast.Call) and dotted(one.func) == "setattr" for one in walk(loop))
+
+
+def _sets(call: ast.Call) -> bool:
+    """Whether a call gives an attribute, by its name, another value."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+    return name in ("setattr", "__setattr__", "__setitem__", "update", "setdefault")
+
+
+def _computes(value: ast.expr) -> bool:
+    return any(isinstance(part, (ast.BinOp, ast.IfExp)) for part in walk(value))
 
 
 def _is_plain(value: ast.AST | None, setting: str) -> bool:
@@ -61,18 +70,25 @@ def is_number(tree: NewtTree, *settings: str) -> Broken | None:
         return None
     for cls in tree.module(found.file).body:
         for node in cls.body if isinstance(cls, ast.ClassDef) else ():
-            names = {dotted(one) for one in targets_of(node)}
-            value = getattr(node, "value", None)
-            if value is None:
-                continue
-            if names & set(settings):
-                if isinstance(value, (ast.Tuple, ast.List, ast.Dict)) or _is_text(value):
-                    return tree.broken_in(found.file, node, f"{', '.join(names)} is no number")
-            elif names:
-                for part in walk(value):
-                    if isinstance(part, ast.Name) and part.id in settings:
-                        return tree.broken_in(found.file, node, f"{part.id} decides another default as well")
+            for target, value, _ in bindings(node):
+                if value is None:
+                    continue
+                if dotted(target) in settings:
+                    if isinstance(_default(value), (ast.Tuple, ast.List, ast.Dict, ast.Lambda)) or _is_text(
+                        _default(value)
+                    ):
+                        return tree.broken_in(found.file, node, f"{dotted(target)} is no number")
+                elif dotted(target):
+                    for part in walk(value):
+                        if isinstance(part, ast.Name) and part.id in settings:
+                            return tree.broken_in(found.file, node, f"{part.id} decides another default as well")
     return None
+
+
+def _default(value: ast.expr) -> ast.expr:
+    """The default of a field, also where it is said with others things about the field."""
+    given = value.keywords if isinstance(value, ast.Call) else []
+    return next((one.value for one in given if one.arg in ("default", "default_factory")), value)
 
 
 def _is_text(value: ast.expr) -> bool:
@@ -85,47 +101,40 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
     Elsewhere it may weigh a term where the tree gives it another value for that time.
     """
     elsewhere = any(
-        isinstance(node, ast.Assign) and any(_is_setting(one, setting) for one in node.targets)
+        _is_setting(target, setting)
         for _, nodes in _files_with(tree, setting)
         for node in nodes
+        for target, value, _ in bindings(node)
+        if value is not None
     )
     for method in tree.methods(role).values():
         nodes = walk(method.node)
-        reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", None), ast.Load)]
-        others = word not in method.name or any(
-            dotted(n.func) == "self.model.reward" for n in nodes if isinstance(n, ast.Call)
-        )
-        if reads and others and not elsewhere and not _is_pretraining(method):
+        reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)]
+        of_model = any(isinstance(n, ast.Call) and dotted(n.func) == "self.model.reward" for n in nodes)
+        if reads and (of_model or word not in method.name) and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
-        factors_of = {one for n in nodes if isinstance(n, ast.BinOp) for one in _factors(n) if _multiplies(n)}
-        stored = {n.value for n in nodes if isinstance(n, (ast.Assign, ast.keyword))}
+        factors_of = {one for node in nodes for one in product(node)}
+        stored = {value for node in nodes for _, value, _ in bindings(node)}
+        stored |= {node.value for node in nodes if isinstance(node, ast.keyword)}
         stored |= {value for n in nodes if isinstance(n, ast.Dict) for value in n.values}
         for node in reads:
             if node not in factors_of and node not in stored:
                 return tree.broken(method, node, f"{setting} is no weight here")
+        names = tree.names(role, method)
         for node in nodes:
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-                factors = list(_factors(node))
-                terms = [one for one in factors if not any(_is_setting(part, setting) for part in walk(one))]
-                if len(terms) < len(factors) and any(_made_of(one, unlike, nodes) for one in terms):
-                    return tree.broken(method, node, f"{setting} weighs another term here")
+            factors = product(node)
+            others = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
+            if len(others) < len(factors) and any(_made_of(one, unlike, nodes) for one in others):
+                return tree.broken(method, node, f"{setting} weighs another term here")
     return None
 
 
-def _multiplies(node: ast.BinOp) -> bool:
-    return isinstance(node.op, (ast.Mult, ast.Div))
+def _weighs(names: Names, node: ast.AST, setting: str) -> bool:
+    return _is_setting(node, setting) or any(one.rpartition(".")[2] == setting for one in names.of(node) if "." in one)
 
 
 def _is_pretraining(method: Method) -> bool:
     return method.name in ("__init__", "update_pi")
-
-
-def _factors(node: ast.expr) -> Iterator[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
-        yield from _factors(node.left)
-        yield from _factors(node.right)
-    else:
-        yield node
 
 
 def _made_of(value: ast.expr, called: str, nodes: list[ast.AST]) -> bool:
@@ -138,12 +147,14 @@ def _made_of(value: ast.expr, called: str, nodes: list[ast.AST]) -> bool:
             if isinstance(part, ast.Name) and part.id not in seen:
                 seen.add(part.id)
                 pending += [
-                    node.value
+                    given
                     for node in nodes
-                    if isinstance(node, (ast.Assign, ast.AugAssign)) and part.id in map(dotted, _flat(targets_of(node)))
+                    for target, given, _ in (*bindings(node), *_augmented(node))
+                    if given is not None and dotted(target) == part.id
                 ]
     return False
 
 
-def _flat(targets: list[ast.expr]) -> list[ast.expr]:
-    return [part for one in targets for part in (one.elts if isinstance(one, (ast.Tuple, ast.List)) else [one])]
+def _augmented(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
+    if isinstance(node, ast.AugAssign):
+        yield node.target, node.value, False

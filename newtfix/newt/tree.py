@@ -7,8 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from newtfix.code.flow import Flow
+from newtfix.code.names import Names, Write, bindings
+from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.code.values import Function
+from newtfix.code.values import bound as bound_to
 from newtfix.code.view import view
 from newtfix.newt.roles import Found
 
@@ -41,6 +45,8 @@ class NewtTree:
         self.sources, self.roles = sources, roles
         self._modules: dict[str, ast.Module] = {}
         self._methods: dict[str, dict[str, Method]] = {}
+        self._names: dict[str, dict[str, Names]] = {}
+        self._scopes: dict[str, list[Names]] = {}
 
     def module(self, file: str) -> ast.Module:
         """The syntax of a file, with the lines of its text; empty where it cannot be read."""
@@ -107,8 +113,11 @@ class NewtTree:
                 found[node.name] = None if node.name in found else Method(file, node.name, node)
         return found
 
-    def called(self, role: str, call: ast.Call) -> Method | None:
-        """The function of the tree that a call in a role's class means."""
+    def called(self, role: str, call: ast.Call, names: Names | None = None) -> Method | None:
+        """The function of the tree that a call in a role's class means; `names`: what names stand for there."""
+        own = sorted(one.removeprefix("self.") for one in names.of(call.func)) if names is not None else []
+        if found := [one for one in own if one in self.methods(role)]:
+            return self.methods(role)[found[0]]
         name = dotted(call.func)
         if name.startswith("self."):
             return self.methods(role).get(name.removeprefix("self."))
@@ -119,12 +128,106 @@ class NewtTree:
         found = self.called(role, call)
         return found.node if found is not None else None
 
+    def names(self, role: str, method: Method) -> Names:
+        """What the names in a method of a role stand for."""
+        if role not in self._names:
+            methods = self.methods(role)
+            shared: dict[str, frozenset[str]] = {}
+            for one in methods.values():
+                for name, others in (*Names(one.node).same().items(), *self._held(methods, one)):
+                    shared[name] = shared.get(name, frozenset()) | others
+            self._names[role] = {
+                name: Names(one.node, {**self._imported(one.file), **shared}) for name, one in methods.items()
+            }
+        own = self.methods(role).get(method.name) is method
+        return self._names[role][method.name] if own else Names(method.node, self._imported(method.file))
+
+    def _imported(self, file: str) -> Mapping[str, frozenset[str]]:
+        """What a file imports under another name."""
+        found = (node for node in walk(self.module(file)) if isinstance(node, ast.alias) and node.asname)
+        return {node.asname: frozenset({node.name}) for node in found if node.asname}
+
+    def writes(self, role: str, method: Method, *names: str) -> Iterator[Write]:
+        """What a method, or a function that it calls, writes of these."""
+        own = self.names(role, method)
+        yield from own.writes(*names)
+        for call in (node for node in own.nodes if isinstance(node, ast.Call)):
+            helper = self.helper(role, call)
+            given = [(None, one) for one in call.args] + [(one.arg, one.value) for one in call.keywords]
+            for parameter, value in bound_to(helper, given) if helper is not None else ():
+                if helper is not None and own.is_of(value, *names):
+                    flow = Flow(helper, lambda inner: self.helper(role, inner))
+                    flow.parameter(parameter)
+                    if helper.args in flow.mutated:
+                        yield Write(call, value, None, False)
+
+    def _held(self, methods: Mapping[str, Method], method: Method) -> Iterator[tuple[str, frozenset[str]]]:
+        """The methods that attributes hold, compiled or wrapped otherwise: `self.plan = self._compiled(self._plan)`."""
+        for target, value, _ in (one for node in walk(method.node) for one in bindings(node)):
+            calls = [part for part in walk(value) if isinstance(part, ast.Call)] if value is not None else []
+            given = {dotted(argument) for call in calls for argument in call.args}
+            if held := {name for name in given if name.removeprefix("self.") in methods}:
+                yield dotted(target), frozenset(held)
+
+    def scopes(self, file: str) -> list[Names]:
+        """The functions and methods of a file, and the rest of it, each with what its names stand for."""
+        if file not in self._scopes:
+            module = self.module(file)
+            classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
+            functions = [one for body in (module.body, *(cls.body for cls in classes)) for one in _functions(body)]
+            rest = [one for one in module.body if one not in functions and one not in classes]
+            rest += [one for cls in classes for one in cls.body if one not in functions]
+            rest += [
+                ast.copy_location(ast.Expr(one), one)
+                for node in (*classes, *functions)
+                for one in (*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else ()))
+            ]
+            imported = self._imported(file)
+            self._scopes[file] = [Names(one, imported) for one in (*functions, ast.Module(rest, []))]
+        return self._scopes[file]
+
+    def function(self, role: str, name: str) -> tuple[str, Names] | None:
+        """A function of the module that plays a role: its file, and what its names stand for."""
+        found = self.roles.get(role)
+        for node in walk(self.module(found.file)) if found is not None else ():
+            if isinstance(node, ast.FunctionDef) and node.name == name and found is not None:
+                return found.file, Names(node, self._imported(found.file))
+        return None
+
     def calls(self, role: str, name: str) -> Iterator[tuple[Method, ast.Call]]:
-        """Where the methods of a role call something by this name, as `self.env.reset`."""
+        """Where the methods of a role call something, as `self.env.reset`, by this name or another."""
         for method in self.methods(role).values():
-            for node in walk(method.node):
-                if isinstance(node, ast.Call) and dotted(node.func) == name:
-                    yield method, node
+            for call in self.names(role, method).calls(name):
+                yield method, call
+
+    def ways_within(
+        self, role: str, method: Method, node: ast.AST, but: tuple[ast.AST, ...] = ()
+    ) -> Iterator[list[ast.AST]]:
+        """The nodes around a node of a method, from outside inwards, where a function within is called, too."""
+        path, names = path_to(method.node, node), self.names(role, method)
+        inner = [one for one in path[1:-1] if isinstance(one, (*_FUNCTIONS, ast.Lambda)) and one not in but]
+        calls = [call for one in _called_as(inner[-1], names) for call in names.calls(one)] if inner else []
+        calls = [call for call in calls if call not in walk(inner[-1])]
+        for call in calls:
+            own = path[path.index(inner[-1]) :]
+            yield from ([*way, *own] for way in self.ways_within(role, method, call, (*but, inner[-1])))
+        if not calls:
+            yield path
+
+    def ways(self, role: str, method: Method, node: ast.AST, but: tuple[Method, ...] = ()) -> Iterator[list[ast.AST]]:
+        """The same, with what is around each call of the method."""
+        calls = self.calls(role, f"self.{method.name}")
+        callers = [(caller, call) for caller, call in calls if caller is not method and caller not in but]
+        for path in self.ways_within(role, method, node):
+            for caller, call in callers:
+                yield from ([*way, *path] for way in self.ways(role, caller, call, (*but, method)))
+            if not callers:
+                yield path
+
+    def broken_on(self, role: str, method: Method, node: ast.AST, what: str) -> Broken:
+        """What a place breaks on a way to a place in a method: the place may be in another method."""
+        own = (one for one in self.methods(role).values() if node in walk(one.node))
+        return self.broken(next(own, method), node, what)
 
 
 @lru_cache(maxsize=512)
@@ -135,5 +238,15 @@ def _syntax(text: str) -> ast.Module:
         return ast.Module([], [])
 
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _called_as(function: ast.AST, names: Names) -> list[str]:
+    """The names of a function within a function."""
+    if isinstance(function, _FUNCTIONS):
+        return [function.name]
+    return [dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value is function]
+
+
 def _functions(body: Iterable[ast.stmt]) -> Iterator[Function]:
-    return (node for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return (node for node in body if isinstance(node, _FUNCTIONS))

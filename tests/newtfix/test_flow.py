@@ -135,6 +135,9 @@ BROKEN = {
     "an entry that matters": None,
     "a while loop": "x = make()\nwhile flag:\n    x = x + 1\nuse(x)",
     "starred": "x = make()\nx, *rest = values\nuse(x)",
+    "a name that a comprehension has as well": (
+        "x = make()\nfor row in x:\n    [row.fill(2) for row in [t]]\n    row[1] = 9\nuse(x)"
+    ),
 }
 CANNOT_TELL = {
     "an unknown function": "x = make()\nclip_to_bounds(x)\nuse(x)",
