@@ -381,7 +381,6 @@ TABLES = {
                 UPDATE,
                 "if flag:\n    y = t\n    self.agent.update(self.buffer)",
                 "self.env.reset()\n" + UPDATE,
-                "with t:\n    self.agent.update(self.buffer)",
                 "for _ in t:\n    self._spend()",
             ),
             (
@@ -392,6 +391,7 @@ TABLES = {
                 ),
                 *(f"for _ in t:\n    {UPDATE}\n{indent(code, '    ')}" for code in ENV),
                 f"try:\n    {UPDATE}\nfinally:\n    t()",
+                "with t:\n    self.agent.update(self.buffer)",
                 f"with self.env.paused():\n    {UPDATE}",
                 "with self.env.paused():\n    self._spend()",
                 f"with t, self.env.paused() as y:\n    if y:\n        {UPDATE}",
