@@ -301,6 +301,10 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("burst",),
     only_where=(
+        Fact("subtracted", ("agent", "pi_loss", "entropy_coef")),
+        Fact("plain_value", ("RunningScale", "self.value")),
+        Fact("computes_plainly", ("world_model", "Q")),
+        Fact("independent", ("agent", "update_pi", "_pi_loss", "pi_loss")),
         Fact("only_called", ("world_model", "self._pi")),
         Fact("set_plainly", ("constrained_planning",)),
         Fact("asked_once", ("agent", "pi_loss", "self.model.Q", "self.model.pi")),

@@ -118,6 +118,10 @@ PATCH = Patch(
     measured="burst_updates",
     after=("mu-std",),
     only_where=(
+        Fact("independent", ("agent", "update")),
+        Fact("independent", ("buffer", "sample")),
+        Fact("read_by_none", ("burst_updates", "_burst", "_burst_due")),
+        Fact("counts_all", ("trainer", "self._step", "num_envs", "world_size")),
         Fact("not_compared", ("burst_updates",)),
         Fact("not_read_in", ("utd", "agent")),
         Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),

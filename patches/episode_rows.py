@@ -44,6 +44,7 @@ PATCH = Patch(
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
     only_where=(
+        Fact("made_by_library", ("trainer", "self._tds")),
         Fact("columns_in_order", ("trainer", "self._tds")),
         Fact("begins_anew", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),

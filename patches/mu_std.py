@@ -185,6 +185,7 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("not_a_logarithm", ("world_model", "log_std")),
         Fact("no_logarithm", ("agent", "forward", "plan")),
         Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
         Fact("not_asserted", ("trainer", "mpc")),

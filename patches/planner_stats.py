@@ -806,6 +806,8 @@ PATCH = Patch(
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
     only_where=(
+        Fact("keeps_first", ("world_model", "squash")),
+        Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
         Fact("only_called_by", ("agent", "forward", "plan")),
         Fact("unchanged", ("agent", "elite actions", "explored from")),
         Fact("unchanged", ("trainer", "the agent's actions", "stored")),

@@ -49,6 +49,7 @@ PATCH = Patch(
     measured="prior_coef",
     after=("prior-norm",),
     only_where=(
+        Fact("never_divides", ("agent", "prior_coef")),
         Fact("set_nowhere_else", ("prior_coef", "1")),
         Fact("not_compared", ("prior_coef",)),
         Fact("weighs_plainly", ("agent", "prior_coef")),

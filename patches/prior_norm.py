@@ -49,7 +49,11 @@ DIMS = "self.model._action_masks[task.long()].sum(-1{}) / 61"
 # The factor with the width that actions are padded to, in trees that pad.
 WIDTH = "self.cfg.prior_coef * self.cfg.action_dim / 61"
 WIDTHS = (WIDTH, "self.cfg.action_dim / 61")
-PADDED = ('self.register_buffer("_action_masks", torch.zeros($*_))', "self._action_masks = torch.zeros($*_)")
+PADDED = (
+    'self.register_buffer("_action_masks", torch.zeros($*_))',
+    'self.register_buffer("_action_masks", $variable)',
+    "self._action_masks = torch.zeros($*_)",
+)
 BY_WIDTH = Where("agent", "def $_(self, $_, $_, $_, $_, $task):\n    $$_", "TDMPC2", near=WIDTHS)
 PER_SAMPLE = Where("agent", "$log_prior = math.gaussian_logprob_constrained($*_).mean(dim=-1)", "TDMPC2", near=WIDTHS)
 

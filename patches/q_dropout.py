@@ -66,6 +66,7 @@ PATCH = Patch(
     changes="dropout 0.01 behind the first linear layer of each Q network, in front of its LayerNorm",
     after=("scale-order",),
     only_where=(
+        Fact("holds_only", ("layers", "QEnsemble", "self._Qs")),
         Fact("passes_mode", ("layers", "self.online")),
         Fact("drops_nothing", ("layers", "NormedLinear")),
         Fact("only_named_in", ("QEnsemble", "layers")),

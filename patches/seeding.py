@@ -193,6 +193,8 @@ PATCH = Patch(
     holds_back=True,
     after=("planner-stats",),
     only_where=(
+        Fact("counts_all", ("trainer", "self._step", "num_envs", "world_size")),
+        Fact("made_by_library", ("trainer", "self._tds")),
         Fact("columns_in_order", ("trainer", "self._tds")),
         Fact("not_counted", ("buffer", "add")),
         Fact("not_asked_before", ("trainer", "self._update_tokens", "self.buffer")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from newtfix.code.names import targets
+from newtfix.code.names import Names, targets
 from newtfix.code.paths import conditions, names_in, path_to
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
@@ -44,7 +44,7 @@ def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
                     return tree.broken(method, node, f"this counts something else than {rows}")
                 added = value.right if isinstance(value.op, ast.Add) else None
             is_one = isinstance(added, ast.Constant) and added.value == 1
-            if isinstance(added, (ast.Call, ast.Constant)) and not is_one and "one" not in ast.unparse(added):
+            if added is not None and not is_one and "one" not in ast.unparse(added):
                 return tree.broken(method, node, f"this counts something else than {rows}")
     return None
 
@@ -178,7 +178,12 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
             continue
         mode = method.args.args[1].arg
         for node in walk(method):
-            if isinstance(node, ast.Call) and dotted(node.func) in {f"{part}.train" for part in parts}:
+            owner = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+            if owner is None or not isinstance(node, ast.Call) or _called(node) != "train":
+                continue
+            if Names(method).is_of(owner, "self.target") and mode in {n for one in node.args for n in names_in(one)}:
+                return tree.broken_in(found.file, node, "this trains what is never trained")
+            if dotted(owner) in parts:
                 given = [*node.args, *(one.value for one in node.keywords)]
                 if mode not in {name for one in given for name in names_in(one)}:
                     return tree.broken_in(found.file, node, "this trains whatever the mode")

@@ -55,7 +55,9 @@ def _times(
                 isinstance(node.func, ast.Attribute) and node.func.attr == called
             ):
                 yield method, node, looped
-            elif (helper := tree.called(role, node, names)) is not None:
+            elif (helper := tree.called(role, node, names)) is not None and helper.name in (*inside, method.name):
+                yield method, node, True  # by way of itself
+            elif helper is not None:
                 yield from _times(tree, role, helper, called, (*inside, method.name), looped)
 
 

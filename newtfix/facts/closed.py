@@ -90,12 +90,12 @@ def no_logarithm(tree: NewtTree, role: str, *methods: str) -> Broken | None:
             name
             for _, targets, value in assignments(method)
             for target, part in _pairs(targets, value)
-            if _is_logarithm(part) and (name := dotted(target)) and "log" not in name
+            if is_logarithm(part) and (name := dotted(target)) and "log" not in name
         }
         for node in nodes:
             value = node.value if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) else None
             for part in value.elts if value is not None else ():
-                if _is_logarithm(part) or (dotted(_moved(part)) in logs):
+                if is_logarithm(part) or (dotted(_moved(part)) in logs):
                     return tree.broken(method, node, f"{method.name} returns a logarithm")
     return None
 
@@ -118,7 +118,7 @@ def _moved(node: ast.expr) -> ast.expr:
     return node
 
 
-def _is_logarithm(node: ast.expr) -> bool:
+def is_logarithm(node: ast.expr) -> bool:
     node = _moved(node)
     match node:
         case ast.Call(func=ast.Attribute(attr="log")):
@@ -137,6 +137,8 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
                     given = [(k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting]
                 case ast.keyword(arg=name, value=value) if name == setting:
                     given = [(value, value)]
+                    if isinstance(value, (ast.Subscript, ast.IfExp, ast.BinOp)):
+                        return tree.broken_in(file, value, f"{setting} is set here as well")
                 case _:
                     continue
             for place, value in given:
@@ -163,7 +165,7 @@ def not_compared(tree: NewtTree, setting: str) -> Broken | None:
                 continue
             sides = [node.left, *node.comparators]
             others = [one for one in sides if not (isinstance(one, ast.Attribute) and one.attr == setting)]
-            if len(others) < len(sides) and not any(map(_is_nothing, others)):
+            if len(others) < len(sides) and not any(map(is_nothing, others)):
                 return tree.broken_in(file, node, f"{setting} is a bound, or has one")
     return None
 
@@ -193,7 +195,7 @@ def not_counted(tree: NewtTree, role: str, method: str) -> Broken | None:
     nodes = walk(found.node) if found is not None else []
     counted = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)} - {""}
     tests = [part for node in nodes if isinstance(node, (ast.If, ast.IfExp)) for part in walk(node.test)]
-    first = [one for one in tests if isinstance(one, ast.Compare) and _is_nothing(one.comparators[0])]
+    first = [one for one in tests if isinstance(one, ast.Compare) and is_nothing(one.comparators[0])]
     asked = {one.left for one in first if dotted(one.left) in counted}
     for part in tests:
         known = isinstance(part, (ast.Name, ast.Attribute)) and part in asked
@@ -202,7 +204,7 @@ def not_counted(tree: NewtTree, role: str, method: str) -> Broken | None:
     return None
 
 
-def _is_nothing(node: ast.expr) -> bool:
+def is_nothing(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value == 0
 
 

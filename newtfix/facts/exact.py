@@ -174,8 +174,9 @@ def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken |
 
 def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
     """Outside of a class nobody takes the parameters of single parts in a list of that name, or gives them others."""
+    homes = {tree.roles[role].file for role in ("layers", "world_model") if role in tree.roles}
     for file in tree.python:
-        if name not in tree.sources[file]:
+        if not any(f"{mark}{name}" in tree.sources[file] for mark in (".", "'", '"')):
             continue
         module = tree.module(file)
         own = {
@@ -184,19 +185,23 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
         if any(_makes_list(node, name) for node in walk(module) if node not in own):
             continue  # a list of its own
         for names in tree.scopes(file):
-            for node in names.nodes:
-                if node in own:
-                    continue
-                match node:
-                    case ast.Attribute(value=taken, attr=attr) if attr in _OF_NETWORKS:
-                        if _is_one_of(names, taken, name):
-                            return tree.broken_in(file, node, f"one of {name} is taken by itself")
-                for target in targets(node):
-                    if isinstance(target, ast.Subscript) and _is_last(names.of(target.value), name):
-                        return tree.broken_in(file, node, f"one of {name} is replaced")
-                if isinstance(node, (ast.For, ast.comprehension)) and _is_one_of(names, node.iter, name):
-                    return tree.broken_in(file, node.iter, f"one of {name} is taken apart")
+            for node in (node for node in names.nodes if node not in own):
+                if said := _taken_apart(names, node, name, file in homes):
+                    return tree.broken_in(file, node, f"one of {name} is {said}")
     return None
+
+
+def _taken_apart(names: Names, node: ast.AST, name: str, at_home: bool) -> str:
+    """What a node does to a part of a list of that name, in words; "": nothing."""
+    match node:
+        case ast.Attribute(value=ast.Attribute(attr="online" | "target"), attr=attr) if attr == name and not at_home:
+            return "taken apart"
+        case ast.Attribute(value=taken, attr=attr) if attr in _OF_NETWORKS and _is_one_of(names, taken, name):
+            return "taken by itself"
+        case ast.For(iter=each) | ast.comprehension(iter=each) if _is_one_of(names, each, name):
+            return "taken apart"
+    parts = [one.value for one in targets(node) if isinstance(one, ast.Subscript)]
+    return "replaced" if any(_is_last(names.of(one), name) for one in parts) else ""
 
 
 def _is_last(names: set[str], name: str) -> bool:
@@ -284,6 +289,8 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
         for node in names.nodes:
             for target, value, _ in bindings(node):
                 asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
+                if dotted(target) in holders and not asked and value is not None:
+                    return tree.broken_in(found.file, node, f"{dotted(target)} is something else than {method}")
                 if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
                     holders.setdefault(dotted(target), node)
     if len(holders) > 1:

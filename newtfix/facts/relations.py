@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from newtfix.errors import PatchError
-from newtfix.facts import around, calls, closed, exact, parameters, reads, settings
+from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
@@ -170,6 +170,24 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_counted": _about(closed.not_counted),
     "not_given_by_hand": _about(closed.not_given_by_hand),
     "runs_once": _about(closed.runs_once),
+    "independent": _about(beside.independent),
+    "subtracted": _about(beside.subtracted),
+    "plain_value": _about(beside.plain_value),
+    "read_by_none": _about(beside.read_by_none),
+    "made_by_library": _about(beside.made_by_library),
+    "leaves_no_trace": _about(beside.leaves_no_trace),
+    "never_divides": _about(beside.never_divides),
+    "counts_all": _about(beside.counts_all),
+    "holds_only": _about(beside.holds_only),
+    "not_set_by_name": _about(beside.not_set_by_name),
+    "asks_for_none": _about(beside.asks_for_none),
+    "stepped_at_one_place": _about(beside.stepped_at_one_place),
+    "undecorated": _about(beside.undecorated),
+    "never_added": _about(beside.never_added),
+    "keeps_first": _about(beside.keeps_first),
+    "not_spread": _about(beside.not_spread),
+    "computes_plainly": _about(beside.computes_plainly),
+    "not_a_logarithm": _about(beside.not_a_logarithm),
     "begun_only": lambda tree, f: calls.begun_only(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

@@ -114,9 +114,9 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         if reads and (of_model or word not in method.name) and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
         factors_of = {one for node in nodes for one in product(node)}
-        stored = {value for node in nodes for _, value, _ in bindings(node)}
+        stored: set[ast.AST | None] = {value for node in nodes for _, value, _ in bindings(node)}
         stored |= {node.value for node in nodes if isinstance(node, ast.keyword)}
-        stored |= {value for n in nodes if isinstance(n, ast.Dict) for value in n.values}
+        stored |= {part for n in nodes if isinstance(n, ast.Dict) for value in n.values for part in walk(value)}
         for node in reads:
             if node not in factors_of and node not in stored:
                 return tree.broken(method, node, f"{setting} is no weight here")

@@ -1,0 +1,258 @@
+"""What methods do beside what a patch knows of them: count, keep, wrap, scale, and read what it brings."""
+
+from __future__ import annotations
+
+import ast
+from itertools import pairwise
+
+from newtfix.code.names import targets
+from newtfix.code.paths import path_to
+from newtfix.code.syntax import dotted, walk
+from newtfix.facts.closed import is_logarithm, is_nothing
+from newtfix.newt.places import assignments
+from newtfix.newt.tree import Broken, NewtTree
+
+_FUNCTIONS = frozenset("exp log log2 log10 pow sqrt square reciprocal sigmoid softplus".split())
+_NETWORKS = frozenset("Linear NormedLinear mlp Sequential ModuleList LayerNorm".split())
+
+
+def independent(tree: NewtTree, role: str, *methods: str) -> Broken | None:
+    """What these methods do does not go by a number that the class counts up, nor by what an earlier call left."""
+    counted = {
+        dotted(node.target)
+        for method in tree.methods(role).values()
+        for node in walk(method.node)
+        if isinstance(node, ast.AugAssign)
+        if isinstance(node.target, ast.Attribute) and dotted(node.target.value) == "self"
+    }
+    for method in (one for name, one in tree.methods(role).items() if name in methods):
+        nodes = walk(method.node)
+        own = {dotted(target) for node in nodes for target in targets(node)}
+        for node in nodes:
+            match node:
+                case ast.If(test=test) | ast.IfExp(test=test):
+                    known = counted | {name for name in own if name.startswith("self.")}
+                case ast.BinOp(op=ast.Mod() | ast.FloorDiv() | ast.Div(), left=test):
+                    known = counted
+                case ast.Call(func=ast.Name(id="min" | "max"), args=[*_]):
+                    known, test = counted, node
+                case _:
+                    continue
+            first = {
+                part.left for part in walk(test) if isinstance(part, ast.Compare) and is_nothing(part.comparators[0])
+            }
+            for part in walk(test):
+                if isinstance(part, ast.Attribute) and dotted(part) in known and part not in first:
+                    return tree.broken(method, part, f"{method.name} goes by how often it was called")
+    return None
+
+
+def subtracted(tree: NewtTree, role: str, methods: str, setting: str) -> Broken | None:
+    """Methods with this in their names take an entropy that a setting weighs away, and do not add it."""
+    for method in (one for name, one in tree.methods(role).items() if methods in name):
+        for node in walk(method.node):
+            if isinstance(node, ast.Attribute) and node.attr == setting and isinstance(node.ctx, ast.Load):
+                path = path_to(method.node, node)
+                signs = [
+                    one
+                    for one, inner in pairwise(path)
+                    if (isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub))
+                    or (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) and one.right is inner)
+                ]
+                products = [one for one in path if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Mult)]
+                weighs = any("entropy" in ast.unparse(one).replace(setting, "") for one in products[-1:])
+                if weighs and len(signs) % 2 == 0:
+                    return tree.broken(method, node, f"{setting} has the other sign here")
+    return None
+
+
+def plain_value(tree: NewtTree, cls: str, attribute: str) -> Broken | None:
+    """A class reads one of its attributes as it is, and not through a function."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if f"class {cls}" in tree.sources[file] else ():
+            if isinstance(node, ast.ClassDef) and node.name == cls:
+                for part in walk(node):
+                    func = part.func if isinstance(part, ast.Call) else None
+                    if isinstance(func, ast.Attribute) and func.attr in _FUNCTIONS and dotted(func.value) == attribute:
+                        return tree.broken_in(file, part, f"{attribute} of {cls} is something else")
+    return None
+
+
+def read_by_none(tree: NewtTree, setting: str, *but: str) -> Broken | None:
+    """Nothing reads a setting that the patch brings, but its own methods and what is given to attributes of it."""
+    for file in tree.python:
+        module = tree.module(file) if f".{setting}" in tree.sources[file] else ast.Module([], [])
+        own = {
+            part
+            for node in walk(module)
+            if (isinstance(node, ast.FunctionDef) and node.name in but)
+            or (isinstance(node, ast.Assign) and any(dotted(one).rpartition(".")[2] in but for one in node.targets))
+            for part in walk(node)
+        }
+        for node in walk(module):
+            if isinstance(node, ast.Attribute) and node.attr == setting and node not in own:
+                return tree.broken_in(file, node, f"{setting} means something here already")
+    return None
+
+
+def made_by_library(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """An attribute holds nothing of a class of the tree's own."""
+    own = {node.name for file in tree.python for node in tree.module(file).body if isinstance(node, ast.ClassDef)}
+    for method in tree.methods(role).values():
+        for _, given, value in assignments(method):
+            if (
+                name in map(dotted, given)
+                and isinstance(value, ast.Call)
+                and dotted(value.func).rpartition(".")[2] in own
+            ):
+                return tree.broken(method, value, f"{name} is of a class of the tree's own")
+    return None
+
+
+def leaves_no_trace(tree: NewtTree, role: str, method: str) -> Broken | None:
+    """A method changes no attribute: it can be called once more."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        for target in targets(node):
+            name = dotted(target.value) if isinstance(target, ast.Subscript) else dotted(target)
+            if found is not None and name.startswith("self."):
+                return tree.broken(found, node, f"{method} changes {name} each time")
+    return None
+
+
+def never_divides(tree: NewtTree, role: str, setting: str) -> Broken | None:
+    """Nothing is divided by a setting."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
+                divisor = node.right if isinstance(node, ast.BinOp) else node.value
+                if any(isinstance(one, ast.Attribute) and one.attr == setting for one in walk(divisor)):
+                    return tree.broken(method, node, f"{setting} divides here")
+    return None
+
+
+def counts_all(tree: NewtTree, role: str, name: str, *settings: str) -> Broken | None:
+    """What counts environment steps goes up by these settings multiplied, and nothing else."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            value = node.value if isinstance(node, ast.AugAssign) and dotted(node.target) == name else None
+            for part in walk(value) if value is not None else ():
+                if isinstance(part, ast.Attribute) and dotted(part.value).endswith("cfg") and part.attr not in settings:
+                    return tree.broken(method, node, f"{name} counts something else")
+    return None
+
+
+def holds_only(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
+    """A class makes no networks but those in one list."""
+    for method in tree.of_class(role, cls):
+        for _, given, value in assignments(method):
+            made = dotted(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
+            attributes = [one for one in map(dotted, given) if one.startswith("self.") and one != name]
+            if attributes and made in _NETWORKS:
+                return tree.broken(method, value, f"{cls} has {attributes[0]} beside {name}")
+    return None
+
+
+def not_set_by_name(tree: NewtTree, role: str, cls: str, method: str) -> Broken | None:
+    """A method of a class is defined there, and nothing puts another function in its place; nothing else names it."""
+    found = tree.roles.get(role)
+    for file in tree.python if found is not None else ():
+        if method not in tree.sources[file]:
+            continue
+        module = tree.module(file)
+        own = {
+            part
+            for node in walk(module)
+            if isinstance(node, ast.ClassDef) and node.name == cls and found is not None and file == found.file
+            for part in walk(node)
+        }
+        for node in walk(module):
+            if any(dotted(one) == f"self.{method}" for one in targets(node)):
+                return tree.broken_in(file, node, f"{method} is set here")
+            named = isinstance(node, ast.Attribute) and node.attr == method and dotted(node.value) != "self"
+            if node not in own and (named or (isinstance(node, ast.Constant) and node.value == method)):
+                return tree.broken_in(file, node, f"{method} is used here as well")
+    return None
+
+
+def asks_for_none(tree: NewtTree, role: str, method: str, *names: str) -> Broken | None:
+    """A method calls none of these."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        if found is not None and isinstance(node, ast.Call) and dotted(node.func) in names:
+            return tree.broken(found, node, f"{method} asks {dotted(node.func)}")
+    return None
+
+
+def stepped_at_one_place(tree: NewtTree, role: str, called: str, *but: str) -> Broken | None:
+    """Something is called at one place of a class, beside methods with such words in their names."""
+    found = [(m, call) for m, call in tree.calls(role, called) if not any(word in m.name for word in but)]
+    if len(found) > 1:
+        method, call = found[-1]
+        return tree.broken(method, call, f"{called} is called here as well")
+    return None
+
+
+def undecorated(tree: NewtTree, role: str, function: str) -> Broken | None:
+    """A function has no decorator of the tree's own."""
+    found = tree.roles.get(role)
+    own = {node.name for node in tree.module(found.file).body if isinstance(node, ast.FunctionDef)} if found else set()
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == function and found is not None:
+            for one in node.decorator_list:
+                if dotted(one.func if isinstance(one, ast.Call) else one) in own:
+                    return tree.broken_in(found.file, one, f"{function} is wrapped")
+    return None
+
+
+def never_added(tree: NewtTree, one: str, other: str) -> Broken | None:
+    """Two settings are not added up: the second is no duration."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if one in tree.sources[file] and other in tree.sources[file] else ():
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+                names = {dotted(side).rpartition(".")[2] for side in (node.left, node.right)}
+                if {one, other} <= names:
+                    return tree.broken_in(file, node, f"{other} is how long it takes")
+    return None
+
+
+def keeps_first(tree: NewtTree, role: str, called: str) -> Broken | None:
+    """Of several things that a function returns, the first is kept."""
+    for method in tree.methods(role).values():
+        for _, given, value in assignments(method):
+            if isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2] == called:
+                for target in given:
+                    if isinstance(target, ast.Tuple) and target.elts and dotted(target.elts[0]).startswith("_"):
+                        return tree.broken(method, value, f"what {called} makes of the first is not used")
+    return None
+
+
+def not_spread(tree: NewtTree, called: str, *roles: str) -> Broken | None:
+    """What a method returns is unpacked by name, and not handed on with a star, but in the files of these roles."""
+    known = {tree.roles[role].file for role in roles if role in tree.roles}
+    for file in tree.python:
+        for node in walk(tree.module(file)) if f"{called}(" in tree.sources[file] and file not in known else ():
+            inner = node.value if isinstance(node, ast.Starred) else None
+            if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == called:
+                return tree.broken_in(file, node, f"all that {called} returns is handed on here")
+    return None
+
+
+def computes_plainly(tree: NewtTree, role: str, method: str) -> Broken | None:
+    """A method multiplies and divides by no attribute of the object."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)) and found is not None:
+            sides = [node.right] if isinstance(node.op, ast.Div) else [node.left, node.right]
+            if any(dotted(side).startswith("self.") and ".cfg" not in dotted(side) for side in sides):
+                return tree.broken(found, node, f"{method} scales what it returns")
+    return None
+
+
+def not_a_logarithm(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """A variable of this name is nowhere made by taking a logarithm."""
+    for method in tree.methods(role).values():
+        for _, given, value in assignments(method):
+            if name in map(dotted, given) and is_logarithm(value) and isinstance(value, ast.Call):
+                return tree.broken(method, value, f"{name} is bounded in another way")
+    return None
