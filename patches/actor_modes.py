@@ -284,6 +284,9 @@ SCALE_FIRST = """with torch.no_grad():
 """
 
 # What a policy's loss is made of, in whatever way it is written down.
+LOSS_SETTINGS = tuple(
+    "entropy_coef prior_coef constrained_planning scale_threshold horizon action_dim min_std log_std_max".split()
+)
 LOSS_CALLS = (
     *"pi Q scale sum mean exp log pow square abs clamp clip min max where zeros_like ones_like unsqueeze".split(),
     *"squeeze view reshape expand flatten size dim detach item float update get items no_grad len range type".split(),
@@ -298,6 +301,10 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("burst",),
     only_where=(
+        Fact("only_called", ("world_model", "self._pi")),
+        Fact("set_plainly", ("constrained_planning",)),
+        Fact("asked_once", ("agent", "pi_loss", "self.model.Q", "self.model.pi")),
+        Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
         Fact("split_at_once", ("world_model", "self._pi")),
         Fact("reaches", ("world_model", "latents", "given to the policy's network")),
         Fact("plain", ("world_model", "pi", "gaussian_logprob", "randn_like", "randn")),

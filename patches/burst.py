@@ -118,6 +118,8 @@ PATCH = Patch(
     measured="burst_updates",
     after=("mu-std",),
     only_where=(
+        Fact("not_compared", ("burst_updates",)),
+        Fact("not_read_in", ("utd", "agent")),
         Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),
         Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),

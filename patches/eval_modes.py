@@ -206,6 +206,8 @@ PATCH = Patch(
         Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
     ),
     only_where=(
+        Fact("not_selected", ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")),
+        Fact("reads", ("agent", "_td_target", "self.discount")),
         Fact("adds_nothing", ("agent", "_td_target", "self.model.Q")),
         Fact("unchanged", ("trainer", "rewards", "put into rows")),
         Fact("unchanged", ("trainer", "rewards of rows", "put into a row as reward")),

@@ -112,6 +112,7 @@ PATCH = Patch(
     changes="the observation of an automatic reset goes to row 0 of the episode that it starts",
     after=("episode-rows",),
     only_where=(
+        Fact("cut_from_first", ("trainer", "self._tds")),
         Fact("never_changed", ("trainer", "first rows")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("unchanged", ("trainer", "what environments show", "acted on")),

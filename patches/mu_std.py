@@ -185,6 +185,8 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
+        Fact("no_logarithm", ("agent", "forward", "plan")),
+        Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
         Fact("not_asserted", ("trainer", "mpc")),
         Fact("is_number", ("log_std_max",)),
         Fact("unchanged", ("trainer", "means of actions", "put into a row as mu")),

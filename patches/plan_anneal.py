@@ -79,6 +79,7 @@ PATCH = Patch(
     changes="the planner's mix with the policy ends at constraint_final_step, not constraint_start_step later",
     after=("first-obs",),
     only_where=(
+        Fact("at_one_place", ("agent", "constraint_final_step")),
         Fact("set_plainly", ("constraint_start_step", "constraint_final_step")),
         Fact("read_once", ("math", "interp_dist", "end")),
         Fact("ends_by_setting", ("interp_dist",)),

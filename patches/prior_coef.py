@@ -49,6 +49,9 @@ PATCH = Patch(
     measured="prior_coef",
     after=("prior-norm",),
     only_where=(
+        Fact("set_nowhere_else", ("prior_coef", "1")),
+        Fact("not_compared", ("prior_coef",)),
+        Fact("weighs_plainly", ("agent", "prior_coef")),
         Fact("read_only_in", ("prior_coef", "agent", "trainer", "config")),
         Fact("set_plainly", ("prior_coef",)),
         Fact("is_number", ("prior_coef",)),

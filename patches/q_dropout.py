@@ -66,6 +66,7 @@ PATCH = Patch(
     changes="dropout 0.01 behind the first linear layer of each Q network, in front of its LayerNorm",
     after=("scale-order",),
     only_where=(
+        Fact("passes_mode", ("layers", "self.online")),
         Fact("drops_nothing", ("layers", "NormedLinear")),
         Fact("only_named_in", ("QEnsemble", "layers")),
         Fact("unchanged", ("layers", "inputs", "evaluated")),

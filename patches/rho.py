@@ -149,6 +149,7 @@ PATCH = Patch(
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
     only_where=(
+        Fact("set_plainly", ("consistency_coef", "reward_coef", "value_coef")),
         Fact("not_asserted", ("agent", "rho")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
         Fact("attribute_only_in", ("rho", "agent")),

@@ -82,6 +82,8 @@ PATCH = Patch(
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
     only_where=(
+        Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
+        Fact("updated_only_in", ("agent", "scale.update")),
         Fact(
             "called_only_in",
             ("agent", "self.scale", "pi_loss", "update_pi", "sac_loss", "residual_loss", "awac_loss", "bc_loss"),

@@ -193,6 +193,10 @@ PATCH = Patch(
     holds_back=True,
     after=("planner-stats",),
     only_where=(
+        Fact("columns_in_order", ("trainer", "self._tds")),
+        Fact("not_counted", ("buffer", "add")),
+        Fact("not_asked_before", ("trainer", "self._update_tokens", "self.buffer")),
+        Fact("counts_rows", ("trainer", "self._tds")),
         Fact("goes_only_to", ("trainer", "episodes", "self.buffer.add")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("begun_only", ("trainer", "self._tds", "an episode is over")),

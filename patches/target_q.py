@@ -62,6 +62,7 @@ PATCH = Patch(
         ),
     ),
     only_where=(
+        Fact("not_given_by_hand", ("target", "online")),
         Fact("made_once", ("layers", "deepcopy", "online", "agent", "world_model")),
         Fact("one_name_for", ("layers", "QEnsemble", "_forward_impl")),
     ),

@@ -250,6 +250,10 @@ class Names:
         owner = self.roots(func.value) if isinstance(func, ast.Attribute) else set()
         return owner.union(*map(self.roots, args)) if gives is Gives.CONTAINER or not owner else owner
 
+    def parts_of(self, node: ast.AST) -> set[str]:
+        """The names of all that occurs in an expression."""
+        return {name for part in walk(node) for name in self.of(part)}
+
     def is_(self, node: ast.AST, name: str) -> bool:
         return name in self.of(node)
 

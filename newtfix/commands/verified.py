@@ -40,9 +40,12 @@ class Verified:
 
     @property
     def lines(self) -> Iterator[str]:
-        """One line per patch that is not as it should be, and how to take them out."""
+        """One line per way not to be as it should be, and how to take such patches out."""
+        ways: dict[str, list[str]] = {}
         for name, seen in self.wrong.items():
-            yield f"{name}: {'; '.join(seen)}"
+            ways.setdefault("; ".join(dict.fromkeys(seen)), []).append(name)
+        for way, names in ways.items():
+            yield f"{', '.join(names)}: {way}"
         yield f"{len(self.looked_at) - len(self.wrong)} of {len(self.looked_at)} patches behave as they should."
         if self.wrong:
             yield f"To take the others out again: newtfix revert {' '.join(self.wrong)}{self.target.option}"

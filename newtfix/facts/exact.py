@@ -16,7 +16,9 @@ from newtfix.newt.tree import Broken, NewtTree
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
 _SUMS = (ast.Add, ast.Sub, ast.Mod)
 _EXITS = ("exit", "quit", "sys.exit", "os._exit", "os.abort")
-_OF_NETWORKS = frozenset("parameters named_parameters state_dict load_state_dict register_forward_hook".split())
+_OF_NETWORKS = frozenset(
+    "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
+)
 
 
 def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
@@ -192,6 +194,8 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
                 for target in targets(node):
                     if isinstance(target, ast.Subscript) and _is_last(names.of(target.value), name):
                         return tree.broken_in(file, node, f"one of {name} is replaced")
+                if isinstance(node, (ast.For, ast.comprehension)) and _is_one_of(names, node.iter, name):
+                    return tree.broken_in(file, node.iter, f"one of {name} is taken apart")
     return None
 
 
@@ -285,13 +289,15 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
 
 
 def undisturbed(tree: NewtTree, role: str, name: str, owner: str) -> Broken | None:
-    """Nothing is done to `owner` around a call, and nothing has to be put right after it."""
+    """A call in a loop is in no context, nothing is done to `owner` around it, and nothing to put right after it."""
     for method, call in tree.calls(role, name):
         for path in tree.ways(role, method, call):
             loops = [number for number, node in enumerate(path) if isinstance(node, ast.While)]
             for node in path[loops[0] + 1 :] if loops else path[path.index(method.node) + 1 :]:
                 if isinstance(node, ast.Try) and node.finalbody:
                     return tree.broken_on(role, method, node, f"something is done behind {name} whatever happens")
+                if isinstance(node, ast.With) and loops:
+                    return tree.broken_on(role, method, node, f"{name} is called within this")
                 blocks = [getattr(node, part, None) for part in ("body", "orelse", "items")]
                 for one in (one for block in blocks if isinstance(block, list) for one in block):
                     if _disturbs(tree.names(role, method), one, owner):
@@ -330,7 +336,7 @@ def not_asserted(tree: NewtTree, role: str, name: str) -> Broken | None:
 
     Checks are hidden from patterns, so the files are looked at as they are written.
     """
-    names = {name}
+    names = {f"self.{name}", name}
     for method in tree.methods(role).values():
         given = [n.value for n in walk(method.node) if isinstance(n, ast.keyword) and n.arg == name]
         names |= {dotted(value) for value in given} - {""}
@@ -378,6 +384,7 @@ def _reads_any(node: ast.expr, names: set[str]) -> bool:
         isinstance(asked, (ast.Name, ast.Attribute)) and (dotted(asked) in names or getattr(asked, "attr", "") in names)
         for part in walk(node)
         for asked in (as_attribute(part) or part,)
+        if not (isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg")
     )
 
 

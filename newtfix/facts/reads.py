@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SETS_UP = frozenset("train eval to half double bfloat16 register_forward_hook register_full_backward_hook".split())
+_OPTION = re.compile(r"--\w+|(?:--)?\w+=[-+]?\d[\d.e+-]*")  # as a command line gives a setting
 _NORMALISES = frozenset("sum mean norm softmax normalize amax max log_softmax".split())
 
 
@@ -82,8 +84,8 @@ def _mentions(node: ast.AST, setting: str) -> bool:
     match node:
         case ast.Attribute(attr=attr, ctx=ast.Load()) | ast.AugAssign(target=ast.Attribute(attr=attr)):
             return attr == setting
-        case ast.Constant(value=value):
-            return value == setting
+        case ast.Constant(value=str(text)):
+            return text == setting or (_OPTION.fullmatch(text) is not None and text.strip("-").startswith(setting))
         case ast.MatchClass(kwd_attrs=names):
             return setting in names
     return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from newtfix.errors import PatchError
-from newtfix.facts import calls, exact, parameters, reads, settings
+from newtfix.facts import around, calls, closed, exact, parameters, reads, settings
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
@@ -147,6 +147,28 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "called_only_in": _about(exact.called_only_in),
     "reached": _about(exact.reached),
     "one_name_for": _about(exact.one_name_for),
+    "not_asked_before": _about(around.not_asked_before),
+    "counts_rows": _about(around.counts_rows),
+    "cut_from_first": _about(around.cut_from_first),
+    "not_selected": _about(around.not_selected),
+    "reads": _about(around.reads),
+    "loaded_only_for": _about(around.loaded_only_for),
+    "at_one_place": _about(around.at_one_place),
+    "passes_mode": _about(around.passes_mode),
+    "updated_only_in": _about(around.updated_only_in),
+    "scaled_by": _about(around.scaled_by),
+    "asked_once": _about(around.asked_once),
+    "reads_only": _about(around.reads_only),
+    "columns_in_order": _about(closed.columns_in_order),
+    "not_read_in": _about(closed.not_read_in),
+    "only_called": _about(closed.only_called),
+    "begins_anew": _about(closed.begins_anew),
+    "no_logarithm": _about(closed.no_logarithm),
+    "set_nowhere_else": _about(closed.set_nowhere_else),
+    "not_compared": _about(closed.not_compared),
+    "weighs_plainly": _about(closed.weighs_plainly),
+    "not_counted": _about(closed.not_counted),
+    "not_given_by_hand": _about(closed.not_given_by_hand),
     "begun_only": lambda tree, f: calls.begun_only(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

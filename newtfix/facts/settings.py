@@ -37,7 +37,8 @@ def set_plainly(tree: NewtTree, *settings: str) -> Broken | None:
                 )
                 given = [one for one in writes(node) if any(_is_setting(part, setting) for part in walk(one.target))]
                 handed = isinstance(node, ast.keyword) and node.arg == setting and _computes(node.value)
-                if by_name or handed or any(not _is_plain(one.value, setting) for one in given):
+                in_turn = isinstance(node, ast.For) and _sets_in_turn(node, setting)
+                if by_name or in_turn or handed or any(not _is_plain(one.value, setting) for one in given):
                     return tree.broken_in(file, node, f"{setting} is computed anew")
     return None
 
@@ -50,6 +51,12 @@ def _sets(call: ast.Call) -> bool:
 
 def _computes(value: ast.expr) -> bool:
     return any(isinstance(part, (ast.BinOp, ast.IfExp)) for part in walk(value))
+
+
+def _sets_in_turn(loop: ast.For, setting: str) -> bool:
+    """Whether a loop over names sets each of these."""
+    names = [part.value for part in walk(loop.iter) if isinstance(part, ast.Constant)]
+    return setting in names and any(isinstance(one, ast.Call) and dotted(one.func) == "setattr" for one in walk(loop))
 
 
 def _is_plain(value: ast.AST | None, setting: str) -> bool:
@@ -103,7 +110,8 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
     for method in tree.methods(role).values():
         nodes = walk(method.node)
         reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)]
-        if reads and word not in method.name and not elsewhere and not _is_pretraining(method):
+        others = word not in method.name or any(tree.names(role, method).calls("self.model.reward"))
+        if reads and others and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
         factors_of = {one for node in nodes for one in product(node)}
         stored = {value for node in nodes for _, value, _ in bindings(node)}
@@ -115,8 +123,8 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         names = tree.names(role, method)
         for node in nodes:
             factors = product(node)
-            others = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
-            if len(others) < len(factors) and any(_made_of(one, unlike, nodes) for one in others):
+            terms = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
+            if len(terms) < len(factors) and any(_made_of(one, unlike, nodes) for one in terms):
                 return tree.broken(method, node, f"{setting} weighs another term here")
     return None
 

@@ -232,7 +232,10 @@ class NewtTree:
 
 @lru_cache(maxsize=512)
 def _syntax(text: str) -> ast.Module:
-    return parsed(view(text).code)
+    try:
+        return parsed(view(text).code)
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -14,10 +14,11 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 _INDISPENSABLE = {"torch", "numpy", "tensordict"}
+_FOLDER = Path("written")  # in the scratch folder that a tree is run in
 
 
 class Anything:
-    """Can be called, subclassed, and asked for any attribute; gives more of its kind."""
+    """Can be called, subclassed, and asked for any attribute; gives more of its kind; as a path, a folder."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -29,6 +30,10 @@ class Anything:
         if name.startswith("__"):
             raise AttributeError(name)
         return Anything()
+
+    def __fspath__(self) -> str:
+        _FOLDER.mkdir(exist_ok=True)
+        return str(_FOLDER.resolve())
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         return ()

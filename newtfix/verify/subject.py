@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -143,6 +144,7 @@ class Subject:
             "discounts": [DISCOUNT] * count,
             "episode_length": max(lengths),
             "episode_lengths": list(lengths),
+            "work_dir": Path(tempfile.mkdtemp(prefix="work-", dir=".")).resolve(),
         }
         there = {name: value for name, value in _IF_THERE.items() if hasattr(cfg, name)}
         for name, value in {**_SIZES, **per_env, **there, **settings}.items():

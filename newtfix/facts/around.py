@@ -1,0 +1,258 @@
+"""What goes on around the places that a patch changes: before them, beside them, and in other files."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from newtfix.code import arithmetic
+from newtfix.code.names import bindings, is_read
+from newtfix.code.paths import conditions, names_in, path_to
+from newtfix.code.syntax import dotted, walk
+from newtfix.facts.calls import counted
+from newtfix.newt.tree import Broken, Method, NewtTree
+
+_SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
+_TEXT = re.compile(r"""["'](\w+)["']""")
+_LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretrained".split())
+
+
+def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Broken | None:
+    """No variable that decides whether `tokens` are earned was made by asking `owner` before."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        earned = [write.node for write in names.writes(tokens) if isinstance(write.node, ast.AugAssign)]
+        tests = [test for node in earned for test, _ in conditions(path_to(method.node, node))]
+        asked = {name for test in tests for name in names_in(test)}
+        for node in names.nodes:
+            for target, value, _ in bindings(node):
+                read = names.parts_of(value) if value is not None and dotted(target) in asked else set[str]()
+                if any(one == owner or one.startswith(f"{owner}.") for one in read):
+                    return tree.broken(method, node, f"{owner} is asked before the last rows are handed over")
+    return None
+
+
+def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
+    """What `rows` are cut up to, environment by environment, counts them: it goes up by one, and is made of nothing."""
+    counters = counted(tree, role, rows)
+    for method in tree.methods(role).values():
+        for write in tree.names(role, method).writes(*counters):
+            node, value = write.node, write.value
+            added = node.value if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else None
+            if isinstance(value, ast.BinOp):
+                if isinstance(value.op, (ast.FloorDiv, ast.Div)):
+                    return tree.broken(method, node, f"this counts something else than {rows}")
+                added = value.right if isinstance(value.op, ast.Add) else None
+            elif isinstance(node, ast.Call) and arithmetic.called(node) == "add":
+                added = node.args[-1] if node.args else None
+            is_one = isinstance(added, ast.Constant) and added.value == 1
+            if isinstance(added, (ast.Call, ast.Constant)) and not is_one and "one" not in ast.unparse(added):
+                return tree.broken(method, node, f"this counts something else than {rows}")
+    return None
+
+
+def cut_from_first(tree: NewtTree, role: str, rows: str) -> Broken | None:
+    """Slices of `rows` begin with the first one, or where a variable says."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for node in names.nodes:
+            if isinstance(node, ast.Subscript) and names.is_(node.value, rows) and isinstance(node.ctx, ast.Load):
+                index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
+                begin = index.lower if isinstance(index, ast.Slice) else None
+                begin = begin.operand if isinstance(begin, ast.UnaryOp) else begin
+                if isinstance(begin, ast.Constant) and begin.value != 0:
+                    return tree.broken(method, node, f"the first of {rows} is left out")
+    return None
+
+
+def not_selected(tree: NewtTree, *names: str) -> Broken | None:
+    """Nothing picks things by a part of their names that is also a part of these."""
+    for file in tree.python:
+        if not any(_is_part_of(text, names) for text in _TEXT.findall(tree.sources[file])):
+            continue
+        nodes = walk(tree.module(file))
+        others = _of_other_dictionaries(nodes)
+        for node in nodes:
+            if node not in others and isinstance(node, ast.Call) and _called(node) in _SELECTS:
+                asked = [part for one in node.args for part in walk(one) if isinstance(part, ast.Constant)]
+                picked = [
+                    n for n in names for one in asked if isinstance(one.value, str) and _is_part_of(one.value, (n,))
+                ]
+                if picked:
+                    return tree.broken_in(file, node, f"this would pick {' and '.join(dict.fromkeys(picked))} as well")
+    return None
+
+
+def _of_other_dictionaries(nodes: list[ast.AST]) -> set[ast.AST]:
+    """What loops over the items of dictionaries that are about training by their names."""
+    return {
+        part
+        for node in nodes
+        if isinstance(node, (ast.For, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp))
+        if any("train" in name for one in _iterated(node) for name in names_in(one))
+        for part in walk(node)
+    }
+
+
+def _iterated(node: ast.AST) -> list[ast.expr]:
+    return [node.iter] if isinstance(node, ast.For) else [one.iter for one in getattr(node, "generators", ())]
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _is_part_of(text: str, names: tuple[str, ...]) -> bool:
+    return any(text and text != name and text in name for name in names)
+
+
+def reads(tree: NewtTree, role: str, method: str, attribute: str) -> Broken | None:
+    """A method reads an attribute of `self`, or by way of a method of its class that it calls."""
+    found = tree.methods(role).get(method)
+    if found is None:
+        return None
+    pending, seen = [found], {found.name}
+    while pending:
+        names = tree.names(role, pending.pop())
+        if any(names.reads(attribute)):
+            return None
+        for node in names.nodes:
+            called = tree.called(role, node, names) if isinstance(node, ast.Call) else None
+            if called is not None and called.name not in seen:
+                seen.add(called.name)
+                pending.append(called)
+    return tree.broken(found, found.node, f"{method} does not use {attribute}")
+
+
+def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
+    """Scripts load weights only where a name with one of these words says so, or into the object that loads itself."""
+    known = {found.file for found in tree.roles.values()}
+    for file in tree.python:
+        if file in known - {getattr(tree.roles.get("trainer"), "file", "")}:
+            continue
+        for names in tree.scopes(file):
+            function = names.nodes[0]
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for node in names.nodes:
+                if isinstance(node, ast.Call) and any(map(_loads_weights, names.of(node.func))):
+                    tests = [test for test, _ in conditions(path_to(function, node))]
+                    given = [*node.args, *(one.value for one in node.keywords)]
+                    said = {name for one in (*tests, *given) for name in names_in(one)} | {function.name}
+                    if tests and not any(word in name for name in said for word in words):
+                        return tree.broken_in(file, node, "weights are loaded here, so the agent has learned before")
+    return None
+
+
+def _loads_weights(name: str) -> bool:
+    owner, _, last = name.rpartition(".")
+    return last in _LOADS and any(one in ("agent", "model") for one in owner.split("."))
+
+
+def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
+    """A class reads a setting in one statement, beside those that give it to an attribute."""
+    places = [
+        (method, node)
+        for method in tree.methods(role).values()
+        for names in (tree.names(role, method),)
+        for node in names.nodes
+        if is_read(node) and any(one.endswith(f".{setting}") for one in names.of(node))
+    ]
+    used = ((method, _statement(method, node)) for method, node in places)
+    statements = dict.fromkeys((method, one) for method, one in used if not _names_settings(one))
+    if len(statements) > 1:
+        method, statement = list(statements)[-1]
+        return tree.broken(method, statement, f"{setting} is used here once more")
+    return None
+
+
+def _names_settings(statement: ast.AST) -> bool:
+    """Whether it only gives settings other names."""
+    value = statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
+    return bool(value is not None and all(map(dotted, value.elts if isinstance(value, ast.Tuple) else [value])))
+
+
+def _statement(method: Method, node: ast.AST) -> ast.AST:
+    return [one for one in path_to(method.node, node) if isinstance(one, ast.stmt)][-1]
+
+
+def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
+    """Classes that set the mode of their parts themselves give these what they are given."""
+    found = tree.roles.get(role)
+    for names in tree.scopes(found.file) if found is not None else ():
+        method = names.nodes[0]
+        if not isinstance(method, ast.FunctionDef) or method.name != "train" or len(method.args.args) < 2:
+            continue
+        mode = method.args.args[1].arg
+        for node in names.calls(*(f"{part}.train" for part in parts)):
+            given = [*node.args, *(one.value for one in node.keywords)]
+            if found is not None and mode not in {name for one in given for name in names.parts_of(one)}:
+                return tree.broken_in(found.file, node, "this trains whatever the mode")
+    return None
+
+
+def updated_only_in(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """Only the class of a role calls something by this name, of its own."""
+    found = tree.roles.get(role)
+    for file in tree.python:
+        if found is None or name.rpartition(".")[2] not in tree.sources[file]:
+            continue
+        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
+            if (file, cls.name) == (found.file, found.cls):
+                continue
+            for names in (one for one in tree.scopes(file) if one.nodes[0] in cls.body):
+                for node in names.calls(f"self.{name}"):
+                    return tree.broken_in(file, node, f"{cls.name} does this on its own")
+    return None
+
+
+def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
+    """What `made` returns goes through no object of `self` but `by`."""
+    own = set(tree.methods(role))
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        bound = [(target, value) for n in names.nodes for target, value, _ in bindings(n) if value is not None]
+        known = {dotted(target) for target, value in bound if any(_calls(part, made) for part in walk(value))}
+        for node in names.nodes:
+            if not isinstance(node, ast.Call) or not any(_is_own_object(one, own, by) for one in names.of(node.func)):
+                continue
+            given = [*node.args, *(one.value for one in node.keywords)]
+            if any(not names.of(one).isdisjoint(known) or _calls(one, made) for one in given):
+                return tree.broken(method, node, f"what {made} returns is scaled in another way")
+    return None
+
+
+def _calls(node: ast.AST, made: str) -> bool:
+    return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == made
+
+
+def _is_own_object(name: str, own: set[str], but: str) -> bool:
+    return name.startswith("self.") and name.count(".") == 1 and name.removeprefix("self.") not in own and name != but
+
+
+def asked_once(tree: NewtTree, role: str, methods: str, *called: str) -> Broken | None:
+    """Methods with this in their names, which are replaced whole, call each of these once at most."""
+    for method in _named(tree, role, methods):
+        for name in called:
+            its = list(tree.names(role, method).calls(name))
+            if len(its) > 1:
+                return tree.broken(method, its[-1], f"{method.name} has a term of its own, which would be lost")
+    return None
+
+
+def reads_only(tree: NewtTree, role: str, methods: str, *settings: str) -> Broken | None:
+    """Methods with this in their names, which are replaced whole, read no settings but these."""
+    for method in _named(tree, role, methods):
+        names = tree.names(role, method)
+        for node in names.nodes:
+            read = {one.rpartition(".")[2] for one in names.of(node) if one.split(".")[-2:-1] == ["cfg"]}
+            match node:
+                case ast.Call(func=ast.Attribute(value=owner, attr="get"), args=[ast.Constant(value=str(name)), *_]):
+                    read |= {name} if any(one.endswith("cfg") for one in names.of(owner)) else set()
+            if other := sorted(read - {*settings, "get"}):
+                return tree.broken(method, node, f"{method.name} goes by {other[0]}, which would be lost")
+    return None
+
+
+def _named(tree: NewtTree, role: str, part: str) -> list[Method]:
+    return [method for method in tree.methods(role).values() if part in method.name]

@@ -1,0 +1,245 @@
+"""Whether a name occurs only where a patch knows it: what else is done with it may rely on what the patch changes."""
+
+from __future__ import annotations
+
+import ast
+from itertools import pairwise
+
+from newtfix.code.arithmetic import called, product
+from newtfix.code.names import as_attribute, bindings, is_read, targets, writes
+from newtfix.code.paths import path_to
+from newtfix.code.syntax import dotted, walk
+from newtfix.newt.tree import Broken, Method, NewtTree
+
+_ABOUT_NETWORKS = frozenset(
+    "parameters named_parameters buffers modules children train eval apply state_dict load_state_dict training "
+    "requires_grad_ to zero_grad register_forward_hook named_children named_modules compile".split()
+)
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+
+
+def only_called(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """A network that is an attribute is called, and asked for what all networks have; it holds nothing of its own."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for node in names.nodes:
+            asked = as_attribute(node) or node
+            own = isinstance(asked, ast.Attribute) and names.is_(asked.value, name)
+            if isinstance(asked, ast.Attribute) and own and asked.attr not in _ABOUT_NETWORKS:
+                return tree.broken(method, node, f"{name} is more than a network")
+            if any(isinstance(one, ast.Attribute) and names.is_(one.value, name) for one in targets(node)):
+                return tree.broken(method, node, f"{name} is more than a network")
+    return None
+
+
+def begins_anew(tree: NewtTree, role: str, rows: str) -> Broken | None:
+    """First rows are written for all environments only where all begin: behind counters that are set to 0."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for write in names.writes(rows):
+            target = write.target
+            indexes = {dotted(target.slice)} - {""} if isinstance(target, ast.Subscript) else set[str]()
+            if not indexes or write.value is None or not _is_first(write.value):
+                continue
+            statement = next(one for one in reversed(path_to(method.node, write.node)) if isinstance(one, ast.stmt))
+            if not indexes & _set_before(method, statement):
+                return tree.broken(method, statement, f"{rows} of running episodes are written over")
+    return None
+
+
+def _set_before(method: Method, statement: ast.stmt) -> set[str]:
+    """What gets a value in a statement before another one, in its block or around it, in the same turn of a loop."""
+    names: set[str] = set()
+    for around, inner in reversed(list(pairwise(path_to(method.node, statement)))):
+        for block in (getattr(around, name, None) for name in ("body", "orelse", "finalbody")):
+            if isinstance(block, list) and any(one is inner for one in block):
+                before = block[: next(number for number, one in enumerate(block) if one is inner)]
+                names |= {dotted(part) for one in before for target in targets(one) for part in _flat(target)}
+        if isinstance(around, ast.While):
+            break
+    return names
+
+
+def _flat(target: ast.expr) -> list[ast.expr]:
+    return target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def _is_first(value: ast.expr) -> bool:
+    """Whether it is a row of an observation alone."""
+    return isinstance(value, ast.Call) and dotted(value.func) == "self.to_td" and len(value.args + value.keywords) == 1
+
+
+def columns_in_order(tree: NewtTree, role: str, rows: str) -> Broken | None:
+    """Column i of `rows` is environment i: rows are written as they are made, and cut out by that number."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        made = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if _is_row(value)} - {""}
+        for node in names.nodes:
+            if not isinstance(node, ast.Subscript):
+                continue
+            if _is_row(node.value) or (dotted(node.value) in made and isinstance(node.slice, (ast.Name, ast.Call))):
+                return tree.broken(method, node, "rows are put into another order")
+            cut = node.slice.elts[1:2] if names.is_(node.value, rows) and isinstance(node.slice, ast.Tuple) else []
+            if isinstance(node.ctx, ast.Load) and any(isinstance(one, ast.Subscript) for one in cut):
+                return tree.broken(method, node, f"columns of {rows} are in another order")
+    return None
+
+
+def _is_row(node: ast.AST | None) -> bool:
+    """Whether it makes rows of what a step did."""
+    return isinstance(node, ast.Call) and dotted(node.func) == "self.to_td" and len([*node.args, *node.keywords]) > 1
+
+
+def no_logarithm(tree: NewtTree, role: str, *methods: str) -> Broken | None:
+    """None of several things that these methods return together is a logarithm: a deviation, and not its log."""
+    for method in (tree.methods(role)[one] for one in methods if one in tree.methods(role)):
+        names = tree.names(role, method)
+        logs = {
+            name
+            for node in names.nodes
+            for target, value, _ in bindings(node)
+            if value is not None and _is_logarithm(value) and (name := dotted(target)) and "log" not in name
+        }
+        for node in names.nodes:
+            value = node.value if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) else None
+            for part in value.elts if value is not None else ():
+                if _is_logarithm(part) or not names.of(_moved(part)).isdisjoint(logs):
+                    return tree.broken(method, node, f"{method.name} returns a logarithm")
+    return None
+
+
+def _moved(node: ast.expr) -> ast.expr:
+    while (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("cpu", "to", "detach")
+    ):
+        node = node.func.value
+    return node
+
+
+def _is_logarithm(node: ast.expr) -> bool:
+    node = _moved(node)
+    match node:
+        case ast.Call() if called(node) == "log":
+            return True
+        case ast.Subscript(slice=ast.Constant(value=str(key))):
+            return key.startswith("log_") and key != "log_pi"
+    return False
+
+
+def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
+    """Nothing but its default gives a setting a number other than `but`: no preset, no argument of a call."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if setting in tree.sources[file] else ():
+            match node:
+                case ast.Dict(keys=keys, values=values):
+                    given: list[tuple[ast.expr | None, ast.expr]] = [
+                        (k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting
+                    ]
+                case ast.keyword(arg=name, value=value) if name == setting:
+                    given = [(value, value)]
+                case _:
+                    given = [
+                        (v, v) for target, v, _ in bindings(node) if v is not None and _is_entry(target, setting)
+                    ]
+            for place, value in given:
+                number = value.value if isinstance(value, ast.Constant) else None
+                if place is not None and isinstance(number, (int, float)) and number != float(but):
+                    return tree.broken_in(file, place, f"{setting} is set here as well")
+    return None
+
+
+def _is_entry(target: ast.expr, setting: str) -> bool:
+    match target:
+        case ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=name)):
+            return bool(name == setting)
+    return False
+
+
+def not_read_in(tree: NewtTree, setting: str, role: str) -> Broken | None:
+    """The class of a role does not ask for a setting."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            asked = as_attribute(node) or node
+            match node:
+                case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=name), *_]) if name == setting:
+                    return tree.broken(method, node, f"{method.name} counts on {setting}")
+                case ast.AugAssign(target=ast.Attribute(attr=name)) if name == setting:
+                    return tree.broken(method, node, f"{method.name} counts on {setting}")
+            if isinstance(asked, ast.Attribute) and asked.attr == setting and is_read(node):
+                return tree.broken(method, node, f"{method.name} counts on {setting}")
+    return None
+
+
+def not_compared(tree: NewtTree, setting: str) -> Broken | None:
+    """Nothing asks whether a setting is more or less than something, other than 0."""
+    for file in tree.python:
+        for names in tree.scopes(file) if setting in tree.sources[file] else ():
+            for node in names.nodes:
+                if not isinstance(node, ast.Compare) or not any(isinstance(one, _ORDERS) for one in node.ops):
+                    continue
+                sides = [node.left, *node.comparators]
+                others = [one for one in sides if not any(name.endswith(f".{setting}") for name in names.of(one))]
+                if len(others) < len(sides) and not any(map(_is_nothing, others)):
+                    return tree.broken_in(file, node, f"{setting} is a bound, or has one")
+    return None
+
+
+def weighs_plainly(tree: NewtTree, role: str, setting: str) -> Broken | None:
+    """What a setting is multiplied by is not computed from a count, a choice or a bound."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for node in names.nodes:
+            factors = product(node)
+            own = [one for one in factors if any(name.endswith(f".{setting}") for name in names.of(one))]
+            if own and any(_is_schedule(one) for one in factors if one not in own):
+                return tree.broken(method, node, f"{setting} changes in the course of a run")
+    return None
+
+
+def _is_schedule(node: ast.expr) -> bool:
+    if isinstance(node, ast.IfExp):
+        return True
+    name = dotted(node.func) if isinstance(node, ast.Call) else ""
+    return name in ("max", "min", "float", "int", "pow") or name.startswith("math.")
+
+
+def not_counted(tree: NewtTree, role: str, method: str) -> Broken | None:
+    """What a method counts decides nothing in it, but whether it is the first time."""
+    found = tree.methods(role).get(method)
+    if found is None:
+        return None
+    names = tree.names(role, found)
+    counted = {dotted(node.target) for node in names.nodes if isinstance(node, ast.AugAssign)} | {
+        dotted(target)
+        for node in names.nodes
+        for target, value, _ in bindings(node)
+        if isinstance(target, ast.Attribute) and value is not None and dotted(target) in names.parts_of(value)
+    } - {""}
+    for test in (node.test for node in names.nodes if isinstance(node, (ast.If, ast.IfExp, ast.While))):
+        first = {
+            part.left
+            for part in walk(test)
+            if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Eq) and _is_nothing(part.comparators[0])
+        }
+        asked = [part for part in walk(test) if not names.of(part).isdisjoint(counted)]
+        if any(part not in first for part in asked):
+            return tree.broken(found, test, f"{method} goes by how often it was called")
+    return None
+
+
+def _is_nothing(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 0
+
+
+def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
+    """Nothing outside of its class gives an object whose name is one of these another attribute."""
+    for file in tree.python:
+        for names in tree.scopes(file) if any(f".{word}" in tree.sources[file] for word in words) else ():
+            for write in (one for node in names.nodes for one in writes(node)):
+                owners = names.of(write.target.value) if isinstance(write.target, ast.Attribute) else set[str]()
+                for owner in sorted(owners):
+                    if owner.count(".") > 1 and owner.rpartition(".")[2] in words:
+                        return tree.broken_in(file, write.node, f"{owner} is changed here")
+    return None
