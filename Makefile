@@ -54,6 +54,7 @@ bench: $(STAMP)
 pages: $(STAMP)
 	$(BIN)/python tools/pages.py
 	$(BIN)/python tools/session.py
+	$(BIN)/python tools/evidence.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from . import endtoend, engine, kernels, memory, replay, report, trainer
+from . import endtoend, engine, kernels, memory, replay, report, study, trainer
 from .figures import Figure, document
 from .machine import machine
 from .timing import Effort
@@ -37,6 +37,7 @@ GROUPS: dict[str, Group] = {
     "scaling": _scaling,
     "engine": engine.engine,
     "memory": memory.memory,
+    "ablate": study.study,
 }
 QUICK = Effort(rounds=2, turn=0.01, limit=5.0)
 

@@ -46,7 +46,6 @@ PATCH = Patch(
     only_where=(
         Fact("columns_in_order", ("trainer", "self._tds")),
         Fact("begins_anew", ("trainer", "self._tds")),
-        Fact("reaches", ("trainer", "rows", "kept")),
         Fact("counts_rows", ("trainer", "self._tds")),
         Fact("indexes_alone", ("trainer", "self._tds")),
         Fact("only_checks", ("trainer", "_check_in_step")),

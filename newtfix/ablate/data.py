@@ -17,6 +17,7 @@ def as_data(found: Findings) -> dict[str, Any]:
         "answer": answer(found),
         "verdicts": [_plain(asdict(one)) for one in found.verdicts],
         "gap": _plain(asdict(found.gap)) if found.gap else None,
+        "along": [_plain(asdict(one)) for one in found.along],
         "pairs": [{**_plain(asdict(one)), "decided": one.decided} for one in found.pairs],
         "arms": [_plain(asdict(one)) for one in found.arms],
         "smallest_that_matters": found.delta,

@@ -11,7 +11,7 @@ import numpy as np
 
 from newtfix.ablate import conduct, stages
 from newtfix.ablate.comparisons import Arm, Pair, find_arms, find_pairs
-from newtfix.ablate.fits import deviation, fit_factors
+from newtfix.ablate.fits import Moment, along, deviation, fit_factors
 from newtfix.ablate.inertness import same
 from newtfix.ablate.runs import Folder
 from newtfix.ablate.study import Plan, Run, label
@@ -27,6 +27,7 @@ class Findings:
     pairs: tuple[Pair, ...]
     arms: tuple[Arm, ...]
     gap: Verdict | None
+    along: tuple[Moment, ...]
     runs: tuple[Mapping[str, Any], ...]
     failed: tuple[Mapping[str, Any], ...]
     needed: int
@@ -53,6 +54,7 @@ def find(study: Path, plan: Plan) -> Findings:
         pairs=tuple(pairs),
         arms=tuple(find_arms(study, plan, schedule.runs, scores)),
         gap=gap,
+        along=tuple(along(plan, schedule.runs, {row["id"]: row["training"] for row in done})),
         runs=tuple(runs),
         failed=tuple(row for row in runs if row["state"] in ("failed", "machine", "damaged")),
         needed=len(schedule.needed),
@@ -67,7 +69,6 @@ def _row(study: Path, plan: Plan, run: Run) -> dict[str, Any]:
     folder = Folder(study, run)
     done = folder.done
     state = done["state"] if done else "damaged" if folder.damaged else "machine" if folder.attempts else "open"
-    tries = folder.attempts
     return {
         "id": run.id,
         "stage": run.stage,
@@ -77,8 +78,9 @@ def _row(study: Path, plan: Plan, run: Run) -> dict[str, Any]:
         "state": state,
         "score": done["scores"].get(plan.outcome) if done else None,
         "scores": done["scores"] if done else {},
+        "training": done["training"] if done else [],
         "steps": done["steps"] if done else folder.size(),
-        "reason": done["reason"] if done else (tries[-1]["why"] if tries else ""),
+        "reason": done["reason"] if done else folder.unfinished,
         "seconds": done["seconds"] if done else None,
     }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from newtfix.ablate import power, stages
+from newtfix.ablate.comparisons import LEVEL
 from newtfix.ablate.design import subsets
 from newtfix.ablate.effects import Fit, of_arms, of_screen
+from newtfix.ablate.scores import Curve
+from newtfix.ablate.statistics import t_quantile
 from newtfix.ablate.study import Plan, Run
 
 
@@ -49,6 +53,34 @@ def _fit_full(plan: Plan, scores: stages.Scores) -> Fit | None:
 
 def _rest(plan: Plan, some: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in plan.factors if name not in some)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The effects of the factors on the return at one step, by patch; `half` of the 95% interval that all have."""
+
+    step: int
+    effects: Mapping[str, float]
+    half: float
+
+
+def along(plan: Plan, runs: Sequence[Run], curves: Mapping[str, Curve], most: int = 5) -> list[Moment]:
+    """The factors' effects at up to `most` steps of a run: they tell when a patch matters, and decide nothing."""
+    known = {name: curve for name, curve in curves.items() if curve}
+    steps = [step for step, _ in max(known.values(), key=len, default=[])]
+    chosen = [steps[(number + 1) * len(steps) // most - 1] for number in range(most)] if len(steps) > most else steps
+    found = []
+    for step in chosen:
+        fit = fit_factors(plan, runs, {name: _at(step, curve) for name, curve in known.items()})
+        if fit is not None and fit.freedom > 0:
+            effects = dict(zip(plan.factors, map(float, fit.effects), strict=True))
+            found.append(Moment(step, effects, t_quantile(LEVEL, fit.freedom) * float(fit.error)))
+    return found
+
+
+def _at(step: int, curve: Curve) -> float:
+    """The return at a step; a run that ended before keeps its last."""
+    return float(np.interp(step, [one for one, _ in curve], [value for _, value in curve]))
 
 
 def deviation(fit: Fit | None, plan: Plan, scores: stages.Scores) -> float | None:

@@ -18,7 +18,7 @@ from newtfix.errors import NewtfixError
 
 TRIES = 2  # of a run that the machine ends
 EMPTY = 2  # runs that may end without a line before all is stopped
-_PAUSE, _LOOK = 0.1, 2.0  # seconds between two looks at the trainers, and at the folder
+_PAUSE, _LOOK, _FULL = 0.1, 2.0, 20.0  # seconds between two looks at the trainers, at the folder, and where all is busy
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Pool:
 
     def _wait(self) -> None:
         """Until a trainer has ended, or for a while: others may work on the same study."""
-        until = time.monotonic() + _LOOK
+        until = time.monotonic() + (_LOOK if len(self._workers) < self._machine.jobs else _FULL)
         while time.monotonic() < until:
             time.sleep(_PAUSE)
             ended = [slot for slot, worker in self._workers.items() if worker.poll()]

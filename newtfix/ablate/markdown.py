@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newtfix.ablate.findings import Findings
 from newtfix.ablate.sentences import answer, notes
-from newtfix.ablate.tables import Table, arm_table, facts, failed_table, filled, pair_table, verdict_table
+from newtfix.ablate.tables import Table, along_table, arm_table, facts, failed_table, filled, pair_table, verdict_table
 from newtfix.ablate.words import power_lines
 
 
@@ -21,7 +21,8 @@ def _lines(found: Findings, folder: Path) -> Iterator[str]:
     for line in notes(found):
         yield f"- {line}"
     yield ""
-    for table in filled([verdict_table(found), pair_table(found), arm_table(found), failed_table(found)]):
+    tables = [verdict_table, along_table, pair_table, arm_table, failed_table]
+    for table in filled([one(found) for one in tables]):
         yield from (f"## {table.title}", "", *rows(table), "")
     yield from ("## Power", "", *(f"- {line}" for line in power_lines(found.plan)), "")
     yield from ("## Settings", "", *rows(Table("", ("what", "value"), tuple(facts(found, folder)))))

@@ -14,7 +14,7 @@ from newtfix.ablate.runs import Folder
 from newtfix.ablate.scores import Curve, curve, read_metrics
 from newtfix.ablate.sentences import answer, notes
 from newtfix.ablate.stages import screen_runs
-from newtfix.ablate.tables import Table, arm_table, facts, failed_table, pair_table, verdict_table
+from newtfix.ablate.tables import Table, along_table, arm_table, facts, failed_table, pair_table, verdict_table
 from newtfix.ablate.words import power_lines
 
 _STYLE = """
@@ -25,7 +25,8 @@ h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.1rem; margin-top:
 .answer { border-left: 4px solid #111; padding: .2rem 0 .2rem .9rem; font-size: 1.1rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
 th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #ccc; vertical-align: top; }
-th { border-bottom: 2px solid #111; } td.n { white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { border-bottom: 2px solid #111; } td:first-child { min-width: 6.5rem; }
+td.n { white-space: nowrap; font-variant-numeric: tabular-nums; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: #333; } svg { width: 100%; height: auto; }
 .facts th { border: 0; white-space: nowrap; font-weight: 600; } .facts td { border: 0; }
 @media (max-width: 30rem) { body { font-size: 15px; padding: .7rem; } .facts th { white-space: normal; }
@@ -64,6 +65,7 @@ def _body(found: Findings, folder: Path, title: str) -> Iterator[str]:
         figures.by_factor(found, _by_factor(found, folder)),
         "Every patch of the screen: IQM of all runs that have it (solid) and all that don't (dashed).",
     )
+    yield _table(along_table(found), "When in a run a patch matters. One look among many: it decides nothing.")
     yield from _interactions(found)
     yield _table(
         pair_table(found),

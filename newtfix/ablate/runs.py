@@ -28,7 +28,10 @@ from newtfix.ablate.warm import Trainer, end_with_parent
 from newtfix.errors import NewtfixError
 
 DONE, LOG, ATTEMPTS = "done.json", "log.txt", "attempts.jsonl"
-_MACHINE = re.compile(r"out of memory|MemoryError|can't allocate memory|Cannot allocate memory|No space left on device")
+_MACHINE = re.compile(  # in the words of libraries and of newt_base
+    r"out of memory|MemoryError|can't allocate memory|Cannot allocate memory|"
+    r"No space left on device|Disk quota exceeded|no room left on the disk"
+)
 _TAIL = 20_000  # characters of a log in which the end is looked for
 
 
@@ -55,6 +58,14 @@ class Folder:
     @property
     def attempts(self) -> list[dict[str, Any]]:
         return read_lines(self.path / ATTEMPTS)[0]
+
+    @property
+    def unfinished(self) -> str:
+        """Why there is no result, as far as it is known."""
+        if self.damaged:
+            return "its done-file cannot be read; run the same again"
+        tries = self.attempts
+        return tries[-1]["why"] if tries else ""
 
     def lock(self) -> IO[bytes] | None:
         """The run's lock, which the trainer inherits and holds as long as it lives; None: another one is at it."""
@@ -124,7 +135,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,
                 pass_fds=(self._lock.fileno(),),
                 preexec_fn=end_with_parent,
             )
@@ -262,9 +273,10 @@ def write_done(folder: Folder, plan: Plan, state: str, code: int, seconds: float
 
 
 def reason(folder: Folder) -> str:
-    """The last line of a log that says something."""
-    lines = [line.strip() for line in re.split(r"[\r\n]", _tail(folder.path / LOG)) if line.strip()]
-    return next((line for line in reversed(lines) if "diverged" in line or "Error" in line or "error:" in line), "")
+    """The last line of a log that tells of an error; where none does, the last line."""
+    lines = ["", *(line.strip() for line in re.split(r"[\r\n]", _tail(folder.path / LOG)) if line.strip())]
+    told = (line for line in reversed(lines) if "diverged" in line or "Error" in line or "error:" in line)
+    return next(told, lines[-1])
 
 
 def _tail(path: Path) -> str:

@@ -88,7 +88,7 @@ def notes(found: Findings) -> list[str]:
     if failed:
         said.append(f"{_runs(failed)} failed; what they had reached counts: {_named(failed)}.")
     if lost:
-        said.append(f"{_runs(lost)} ended by the machine, without a score: {_named(lost)}.")
+        said.append(f"{_runs(lost)} ended by the machine or damaged, without a score: {_named(lost)}.")
     if plan.extended:
         before = ", ".join(map(str, plan.extended))
         said.append(f"The budget was enlarged after looking (from {before} runs): p-values are a little too small.")

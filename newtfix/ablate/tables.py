@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shlex
 from collections.abc import Sequence
@@ -40,6 +41,14 @@ def pair_table(found: Findings) -> Table:
 def arm_table(found: Findings) -> Table:
     head = ("patches", "seeds", "mean", "IQM", "95% interval of the IQM", "better than base")
     return Table("Sets of patches", head, tuple(map(_arm, found.arms)))
+
+
+def along_table(found: Findings) -> Table:
+    """Effects at single steps, in the order of the verdicts."""
+    head = ("patch", *(f"step {moment.step:,}" for moment in found.along))
+    names = [one.patch for one in found.verdicts if one.patch in found.plan.factors]
+    rows = [(name, *(_around(one.effects[name], one.half) for one in found.along)) for name in names if found.along]
+    return Table("Effect on the training return along the run, with 95% intervals", head, tuple(rows))
 
 
 def failed_table(found: Findings) -> Table:
@@ -117,6 +126,11 @@ def _arm(one: Arm) -> tuple[str, ...]:
 
 def _ends(low: float, high: float) -> str:
     return f"{low:+.3g} to {high:+.3g}"
+
+
+def _around(value: float, half: float) -> str:
+    places = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 1
+    return f"{round(value, places) + 0.0:+.{places}f} ± {half:.{places}f}"
 
 
 def filled(tables: Sequence[Table]) -> list[Table]:

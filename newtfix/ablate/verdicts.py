@@ -140,7 +140,10 @@ def _gate(plan: Plan, name: str, pairs: Sequence[Pair], scores: stages.Scores) -
     alone, left_out = (next((p for p in pairs if p.name == f"{name} {how}"), None) for how in ("alone", "left out"))
     whole = next((p for p in pairs if p.name == "all"), None)
     if alone is None or left_out is None or min(alone.seeds, left_out.seeds) == 0:
-        return Verdict(name, "undecided", "undecided: no pairs of its own yet; a larger budget has some")
+        pairs_are = (
+            "its pairs are still to come" if plan.pairs else "it has no pairs of its own; a larger budget has some"
+        )
+        return Verdict(name, "undecided", f"undecided: {pairs_are}")
     effect = (alone.difference + left_out.difference) / 2
     half = ((alone.high - alone.low) + (left_out.high - left_out.low)) / 4
     verdict = Verdict(name, "undecided", "", effect, effect - half, effect + half)

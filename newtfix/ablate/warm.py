@@ -84,7 +84,7 @@ def _train(
     module: str, arguments: list[str], folder: str, variables: dict[str, str], log: _Lent, lock: _Lent, life: _Lent
 ) -> None:
     """In the trainer: become what `python -P -m MODULE` would be, and end with the command. `lock` is only held."""
-    os.setsid()
+    os.setpgid(0, 0)  # not setsid: Linux shares time among sessions, and there a new one is not as nice as the command
     threading.Thread(target=_end_with, args=(life.number,), daemon=True).start()
     for number in (1, 2):
         os.dup2(log.number, number)

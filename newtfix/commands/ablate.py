@@ -37,10 +37,10 @@ def run(
             report.say(line)
     if plan_only:
         return _planned(folder, plan, as_json)
-    conduct.carry_out(folder, plan, Variants.of(folder, plan), this_machine(jobs, plan.threads, runs_per_gpu))
+    lost = conduct.carry_out(folder, plan, Variants.of(folder, plan), this_machine(jobs, plan.threads, runs_per_gpu))
     from newtfix.commands.report import run as say_findings
 
-    return say_findings(folder, None, None, False, as_json)
+    return say_findings(folder, None, None, False, as_json) or int(bool(lost))
 
 
 def _checked(settings: Sequence[str]) -> Iterable[str]:

@@ -29,7 +29,6 @@ def run(folder: Path, as_json: bool) -> int:
 def _row(study: Path, plan: Plan, number: int, one: Run) -> dict[str, Any]:
     folder = Folder(study, one)
     done = folder.done
-    tries = folder.attempts
     return {
         "index": number,
         "id": one.id,
@@ -37,10 +36,10 @@ def _row(study: Path, plan: Plan, number: int, one: Run) -> dict[str, Any]:
         "seed": one.seed,
         "label": label(plan, one.patches),
         "patches": list(one.patches),
-        "state": _state(folder, done is not None, done or {}, bool(tries)),
+        "state": _state(folder, done is not None, done or {}, bool(folder.attempts)),
         "step": done["steps"] if done else folder.size(),
         "score": done["scores"].get(plan.outcome) if done else None,
-        "reason": done["reason"] if done else (tries[-1]["why"] if tries else ""),
+        "reason": done["reason"] if done else folder.unfinished,
     }
 
 

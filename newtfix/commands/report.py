@@ -24,7 +24,7 @@ def run(folder: Path, html: Path | None, pictures: Path | None, markdown: bool, 
         write_text(html, page(found, folder))
         report.say(f"{html}: the report as a page.")
     if pictures is not None:
-        _draw(found, pictures)
+        draw(found, pictures)
     if as_json:
         from newtfix.ablate.data import as_data
 
@@ -38,7 +38,7 @@ def run(folder: Path, html: Path | None, pictures: Path | None, markdown: bool, 
     return 0
 
 
-def _draw(found: Findings, folder: Path) -> None:
+def draw(found: Findings, folder: Path, prefix: str = "") -> None:
     """The pictures that a README shows."""
     from newtfix.ablate import figures
 
@@ -47,8 +47,8 @@ def _draw(found: Findings, folder: Path) -> None:
     drawn = {"curves.png": figures.curves(main, found.plan.task), "forest.png": figures.forest(found)}
     for name, figure in drawn.items():
         if figure is not None:
-            figures.save_png(figure, folder / name)
-            report.say(f"{folder / name}")
+            figures.save_png(figure, folder / f"{prefix}{name}")
+            report.say(f"{folder / f'{prefix}{name}'}")
 
 
 def _print(found: Findings) -> None:

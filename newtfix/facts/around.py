@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 
 from newtfix.code import arithmetic
-from newtfix.code.names import bindings, is_read
+from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, parsed, parts, walk
 from newtfix.facts.calls import counted
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
-_TEXT = re.compile(r"""["'](\w+)["']""")
+_SHORT = 3  # letters that say nothing of a metric
 _LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretrained".split())
 
 
@@ -66,21 +65,24 @@ def cut_from_first(tree: NewtTree, role: str, rows: str) -> Broken | None:
 
 
 def not_selected(tree: NewtTree, *names: str) -> Broken | None:
-    """Nothing picks things by a part of their names that is also a part of these."""
+    """Nothing picks things by how their names begin or end where these would be picked as well."""
     for file in tree.python:
-        if not any(_is_part_of(text, names) for text in _TEXT.findall(tree.sources[file])):
+        if not any(map(tree.sources[file].__contains__, _SELECTS)):
             continue
         nodes = walk(tree.module(file))
         others = _of_other_dictionaries(nodes)
         for node in nodes:
             if node not in others and isinstance(node, ast.Call) and _called(node) in _SELECTS:
-                asked = [part for one in node.args for part in walk(one) if isinstance(part, ast.Constant)]
-                picked = [
-                    n for n in names for one in asked if isinstance(one.value, str) and _is_part_of(one.value, (n,))
-                ]
+                asked = [one.value for part in node.args for one in walk(part) if isinstance(one, ast.Constant)]
+                texts = [text for text in asked if isinstance(text, str) and len(text) > _SHORT]
+                picked = [name for name in names for text in texts if _picks(_called(node), name, text)]
                 if picked:
                     return tree.broken_in(file, node, f"this would pick {' and '.join(dict.fromkeys(picked))} as well")
     return None
+
+
+def _picks(method: str, name: str, text: str) -> bool:
+    return text != name and (name.endswith(text) if "end" in method or "suffix" in method else name.startswith(text))
 
 
 def _of_other_dictionaries(nodes: list[ast.AST]) -> set[ast.AST]:
@@ -100,10 +102,6 @@ def _iterated(node: ast.AST) -> list[ast.expr]:
 
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ""
-
-
-def _is_part_of(text: str, names: tuple[str, ...]) -> bool:
-    return any(text and text != name and text in name for name in names)
 
 
 def reads(tree: NewtTree, role: str, method: str, attribute: str) -> Broken | None:
@@ -150,30 +148,32 @@ def _loads_weights(name: str) -> bool:
 
 
 def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
-    """A class reads a setting in one statement, beside those that give it to an attribute."""
-    places = [
-        (method, node)
-        for method in tree.methods(role).values()
-        for names in (tree.names(role, method),)
-        for node in names.nodes
-        if is_read(node) and any(one.endswith(f".{setting}") for one in names.of(node))
+    """A class reads a setting in one statement, as its file is written."""
+    found = tree.roles.get(role)
+    module = parsed(tree.sources[found.file]) if found is not None else ast.Module([], [])
+    statements = [
+        statement
+        for cls in module.body
+        if isinstance(cls, ast.ClassDef) and found is not None and cls.name == found.cls
+        for method in cls.body
+        for statement in walk(method)
+        if isinstance(statement, ast.stmt) and any(_is_named(one, setting) for one in _own(statement))
     ]
-    used = ((method, _statement(method, node)) for method, node in places)
-    statements = dict.fromkeys((method, one) for method, one in used if not _names_settings(one))
-    if len(statements) > 1:
-        method, statement = list(statements)[-1]
-        return tree.broken(method, statement, f"{setting} is used here once more")
+    if len(statements) > 1 and found is not None:
+        return tree.broken_in(found.file, statements[-1], f"{setting} is used here once more")
     return None
 
 
-def _names_settings(statement: ast.AST) -> bool:
-    """Whether it only gives settings other names."""
-    value = statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
-    return bool(value is not None and all(map(dotted, value.elts if isinstance(value, ast.Tuple) else [value])))
+def _own(statement: ast.stmt) -> list[ast.AST]:
+    """What a statement consists of, but for the statements in it."""
+    return [one for part in parts(statement) if isinstance(part, (ast.expr, ast.withitem)) for one in walk(part)]
 
 
-def _statement(method: Method, node: ast.AST) -> ast.AST:
-    return [one for one in path_to(method.node, node) if isinstance(one, ast.stmt)][-1]
+def _is_named(node: ast.AST, setting: str) -> bool:
+    match as_attribute(node) or node:
+        case ast.Attribute(attr=name) | ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=name), *_]):
+            return bool(name == setting)
+    return False
 
 
 def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:

@@ -140,9 +140,7 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
                 case ast.keyword(arg=name, value=value) if name == setting:
                     given = [(value, value)]
                 case _:
-                    given = [
-                        (v, v) for target, v, _ in bindings(node) if v is not None and _is_entry(target, setting)
-                    ]
+                    given = [(v, v) for target, v, _ in bindings(node) if v is not None and _is_entry(target, setting)]
             for place, value in given:
                 number = value.value if isinstance(value, ast.Constant) else None
                 if place is not None and isinstance(number, (int, float)) and number != float(but):

@@ -12,7 +12,7 @@ def call(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def test_a_study_is_planned_run_and_reported_in_one_command(planned, tmp_path):
+def test_a_study_is_planned_run_and_reported_in_one_command(planned, tmp_path, monkeypatch):
     words = ("task=cartpole-swingup", "preset=cpu", "--tree", planned / "fake", "--design", "pairs", "--budget", 4)
     done = call("ablate", *words, "--dir", tmp_path / "study", "--json")
     assert done.exit_code == 0, done.output
@@ -24,6 +24,10 @@ def test_a_study_is_planned_run_and_reported_in_one_command(planned, tmp_path):
     assert again.exit_code == 0 and "all without" not in again.stdout
     other = call("ablate", "task=walker-walk", *words[1:], "--dir", tmp_path / "study")
     assert other.exit_code == 3 and "another plan" in other.output
+    monkeypatch.setenv("FAKE_FAILS", "rho")
+    monkeypatch.setenv("FAKE_HOW", "memory")
+    lost = call("ablate", *words, "--dir", tmp_path / "other")
+    assert lost.exit_code == 1 and "without a score: seed 1 all (out of memory or disk)" in lost.output
 
 
 def test_a_plan_can_be_run_one_by_one(study):

@@ -52,6 +52,15 @@ def test_the_answer_is_one_sentence_that_is_true(large):
     assert "burst hurts" in said and "target-q changes nothing" in said
 
 
+def test_it_says_when_in_a_run_a_patch_matters(large):
+    found = find(*large)
+    assert [moment.step for moment in found.along] == [1_000, 2_000, 3_000, 4_000, 6_000]
+    for moment in found.along:  # returns grow with the steps, to twice their mean
+        assert moment.effects["prior-coef"] == pytest.approx(80 * moment.step / 6_000, abs=1.5 * moment.half)
+        assert moment.half < 30 * moment.step / 6_000
+    assert re.search(r"^\| rho \| \+8\.\d+ ± \d", report(large[0], "--markdown").stdout, re.MULTILINE)
+
+
 def test_three_seeds_support_no_verdict(tmp_path):
     for design, budget in (("pairs", 6), ("one-at-a-time", 33)):
         made = plan(budget, design)
@@ -107,6 +116,11 @@ def test_a_study_that_is_still_running_has_a_report(tmp_path):
     assert "7 runs so far, more to come" in answer(find(study, made))
     assert "7 runs so far" in document(find(study, made), study)
     assert {one.kind for one in find(study, made).verdicts} <= {"undecided", "inert", "aside"}
+    with_pairs = find(tmp_path / "other", plan(96, "both"))
+    gates = [
+        next(one.words for one in found.verdicts if one.patch == "seeding") for found in (find(study, made), with_pairs)
+    ]
+    assert "a larger budget has some" in gates[0] and "still to come" in gates[1]
 
 
 def test_failed_runs_count_and_are_named(tmp_path):
@@ -127,8 +141,10 @@ def test_a_done_file_that_is_cut_off_is_named_and_the_rest_counts(tmp_path):
     study = simulate(tmp_path / "study", made)
     file = study / "runs" / screen_runs(made)[0].id / "done.json"
     file.write_text(file.read_text()[:40])
+    (file.parent / "attempts.jsonl").write_text('{"why": "killed by SIGKILL"}\n')
     found = find(study, made)
-    assert [row["state"] for row in found.failed] == ["damaged"] and "damaged" in " ".join(notes(found))
+    assert [row["state"] for row in found.failed] == ["damaged"]
+    assert "its done-file cannot be read" in (said := " ".join(notes(found))) and "SIGKILL" not in said
     assert sum(row["score"] is not None for row in found.runs) == 23
 
 

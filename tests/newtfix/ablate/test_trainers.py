@@ -1,11 +1,13 @@
 """Trees of others: what is trained how, what is refused and why, and the shim that listens to a Logger."""
 
+import errno
 import json
 import subprocess
 import sys
 
 import pytest
 
+from newt_base.common.files import words
 from newtfix.ablate import shim
 from newtfix.ablate.machine import cuda_devices, this_machine
 from newtfix.ablate.runs import classify, settings_of, variables
@@ -138,6 +140,7 @@ def test_what_is_given_wins_over_what_ablations_set(tmp_path):
         (137, "", "machine"),
         (1, "torch.OutOfMemoryError: CUDA out of memory.", "machine"),
         (1, "OSError: [Errno 28] No space left on device", "machine"),
+        (1, f"Training ended at step 12: {words(OSError(errno.EDQUOT, '', 'logs/12.pt'))}.", "machine"),
     ),
 )
 def test_ends_of_runs_are_told_apart(code, log, state):

@@ -16,7 +16,7 @@ from newtfix.ablate import warm
 MODULE = """
 import json, os, sys, time
 told = {"argv": sys.argv, "name": __name__, "one": os.environ.get("ONE"), "here": os.getcwd(), "group": os.getpgrp()}
-print(json.dumps({**told, "pid": os.getpid()}), flush=True)
+print(json.dumps({**told, "pid": os.getpid(), "session": os.getsid(0)}), flush=True)
 print("said", file=sys.stderr)
 time.sleep(float(sys.argv[1]))
 sys.exit(int(sys.argv[2]))
@@ -55,6 +55,7 @@ def test_it_is_what_the_command_would_be(start, tmp_path):
     assert said["argv"][1:] == ["0", "3"] and said["name"] == "__main__" and second == "said"
     assert (said["one"], said["here"]) == ("1", str(tmp_path))
     assert said["group"] == said["pid"] == trainer.pid  # what it starts can be ended with it
+    assert said["session"] == os.getsid(0)  # and it is as nice to other sessions as the command is
 
 
 def test_it_holds_the_lock_as_long_as_it_lives(start, tmp_path):
