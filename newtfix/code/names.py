@@ -89,6 +89,8 @@ def _each(target: ast.expr, each: ast.expr) -> Iterator[tuple[ast.expr, ast.expr
         case ast.Call(func=ast.Name(id="zip"), args=several), ast.Tuple(elts=elements) if len(several) == len(elements):
             for one, inner in zip(elements, several, strict=True):
                 yield from _each(one, inner)
+        case ast.Call(func=ast.Name(id="list" | "tuple" | "reversed" | "iter" | "sorted"), args=[inner, *_]), _:
+            yield from _each(target, inner)
         case ((ast.Tuple(elts=several) | ast.List(elts=several)), _):
             for inner in several:
                 yield from _pairs(target, inner, True)

@@ -234,7 +234,7 @@ def _is_nothing(node: ast.expr) -> bool:
 def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
     """Nothing outside of its class gives an object whose name is one of these another attribute."""
     for file in tree.python:
-        for names in tree.scopes(file) if any(f".{word}" in tree.sources[file] for word in words) else ():
+        for names in tree.scopes(file) if any(word in tree.sources[file] for word in words) else ():
             for write in (one for node in names.nodes for one in writes(node)):
                 owners = names.of(write.target.value) if isinstance(write.target, ast.Attribute) else set[str]()
                 for owner in sorted(owners):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 
 import pytest
+
 from relations.table import BINDS, CALLS, SETS, Table, forms, rows, told
 
 TRAINER = """
@@ -196,24 +197,26 @@ TABLES = {
                     "ep_len = torch.where(done, 0, ep_len)",
                 )
             ),
-            tuple(
-                f"t(self._tds[: ep_len[i] + 1, i])\n{code}"
-                for code in (
-                    "ep_len[flag] = 0",
-                    "ep_len[flag], y = 0, t",
-                    "n = ep_len\nn[flag] = 0",
-                    "ep_len.masked_fill_(flag, 0)",
-                    "ep_len = torch.where(flag, 0, ep_len)",
-                    "ep_len *= flag",
-                    "ep_len[flag] *= 0",
-                    "if t:\n    ep_len[flag]: int = 0",
-                    "for j in t:\n    ep_len[j] = 0",
-                    "torch.mul(ep_len, flag, out=ep_len)",
-                    "for ep_len[flag] in t:\n    t()",
-                    "with t as ep_len[flag]:\n    t()",
-                )
-            )
-            + ("rows = self._tds\nt(rows[: ep_len[i] + 1, i])\nep_len[flag] = 0",),
+            (
+                *tuple(
+                    f"t(self._tds[: ep_len[i] + 1, i])\n{code}"
+                    for code in (
+                        "ep_len[flag] = 0",
+                        "ep_len[flag], y = 0, t",
+                        "n = ep_len\nn[flag] = 0",
+                        "ep_len.masked_fill_(flag, 0)",
+                        "ep_len = torch.where(flag, 0, ep_len)",
+                        "ep_len *= flag",
+                        "ep_len[flag] *= 0",
+                        "if t:\n    ep_len[flag]: int = 0",
+                        "for j in t:\n    ep_len[j] = 0",
+                        "torch.mul(ep_len, flag, out=ep_len)",
+                        "for ep_len[flag] in t:\n    t()",
+                        "with t as ep_len[flag]:\n    t()",
+                    )
+                ),
+                "rows = self._tds\nt(rows[: ep_len[i] + 1, i])\nep_len[flag] = 0",
+            ),
         ),
     ],
     "only_called_by": [
@@ -263,17 +266,19 @@ TABLES = {
         Table(
             ("trainer", "self.env", "eval_mode", "reset", "step"),
             TRAINER,
-            tuple(
-                f"self.agent(t, eval_mode=True)\n{code}"
-                for code in (
-                    "pass",
-                    "y = self.env.reset()",
-                    "env = self.env\nenv.step(t)",
-                    "y = self.other.seed(1)",
-                    "f = self.env.step\nf(t)",
-                )
-            )
-            + ("self.env.seed(1)",),
+            (
+                *tuple(
+                    f"self.agent(t, eval_mode=True)\n{code}"
+                    for code in (
+                        "pass",
+                        "y = self.env.reset()",
+                        "env = self.env\nenv.step(t)",
+                        "y = self.other.seed(1)",
+                        "f = self.env.step\nf(t)",
+                    )
+                ),
+                "self.env.seed(1)",
+            ),
             tuple(
                 f"self.agent(t, eval_mode=True)\n{code}"
                 for code in (
@@ -343,17 +348,21 @@ TABLES = {
         Table(
             ("trainer", "self.env.rand_act"),
             TRAINER,
-            tuple(
-                f"use = t\n{code}"
-                for code in (
-                    "if use:\n    y = self.env.rand_act()",
-                    "if not use:\n    other = 1\n    y = self.env.rand_act()",
-                    "y = self.env.rand_act()",
-                )
-            )
-            + ("if self.cfg.use:\n    self.env.rand_act()",),
-            tuple(f"x = flag\n{code}\nif x:\n    y = self.env.rand_act()" for code in forms(BINDS, "x", but=("del",)))
-            + (
+            (
+                *tuple(
+                    f"use = t\n{code}"
+                    for code in (
+                        "if use:\n    y = self.env.rand_act()",
+                        "if not use:\n    other = 1\n    y = self.env.rand_act()",
+                        "y = self.env.rand_act()",
+                    )
+                ),
+                "if self.cfg.use:\n    self.env.rand_act()",
+            ),
+            (
+                *tuple(
+                    f"x = flag\n{code}\nif x:\n    y = self.env.rand_act()" for code in forms(BINDS, "x", but=("del",))
+                ),
                 "x = t\nx &= flag\ny = self.env.rand_act() if x else 0",
                 "x = t\nx = flag\nmatch x:\n    case 1:\n        y = self.env.rand_act()",
                 "x = t\nx = flag\ny = x and self.env.rand_act()",
@@ -394,19 +403,21 @@ TABLES = {
         Table(
             ("agent", "update_pi", "self.scale", "update"),
             AGENT,
-            tuple(
-                map(
-                    SCALE.format,
-                    (
-                        "pass",
-                        "y = self.scale(t)",
-                        "y = self.scale.value.mean()",
-                        "y = self.other.reset()",
-                        "with t:\n        self.scale.update(t)",
-                    ),
-                )
-            )
-            + ("self.scale.reset()",),
+            (
+                *tuple(
+                    map(
+                        SCALE.format,
+                        (
+                            "pass",
+                            "y = self.scale(t)",
+                            "y = self.scale.value.mean()",
+                            "y = self.other.reset()",
+                            "with t:\n        self.scale.update(t)",
+                        ),
+                    )
+                ),
+                "self.scale.reset()",
+            ),
             tuple(
                 "def update_pi(self, t, flag):\n" + indent(f"{code}\nself.scale.update(t)", "    ")
                 for code in (

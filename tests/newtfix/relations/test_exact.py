@@ -5,7 +5,8 @@ from __future__ import annotations
 from textwrap import indent
 
 import pytest
-from relations.table import BINDS, CALLS, CHANGES, DIVIDES, READS, SETS, Table, forms, rows, told
+
+from relations.table import BINDS, CALLS, CHANGES, DIVIDES, SETS, Table, forms, rows, told
 
 TRAINER = """
 === trainer.py
@@ -173,19 +174,23 @@ TABLES = {
         Table(
             ("agent", "gaussian_logprob"),
             AGENT,
-            tuple(
-                f"p = math.gaussian_logprob(t)\n{code}"
-                for code in (
-                    "return p",
-                    "return p.sum(-1)",
-                    "return p.mean()",
-                    "return p / 2",
-                    "return t / flag + p",
-                    "return p * mask",
-                    "return torch.mean(p)",
-                )
-            )
-            + ("return math.gaussian_logprob(t)", "return math.gaussian_logprob(t) * mask", "return t / flag"),
+            (
+                *tuple(
+                    f"p = math.gaussian_logprob(t)\n{code}"
+                    for code in (
+                        "return p",
+                        "return p.sum(-1)",
+                        "return p.mean()",
+                        "return p / 2",
+                        "return t / flag + p",
+                        "return p * mask",
+                        "return torch.mean(p)",
+                    )
+                ),
+                "return math.gaussian_logprob(t)",
+                "return math.gaussian_logprob(t) * mask",
+                "return t / flag",
+            ),
             (
                 *(f"p = math.gaussian_logprob(t)\n{code}\nt(y, z)" for code in forms(DIVIDES, "p")),
                 "p = math.gaussian_logprob(t)\nt(p.mean(-1))",
@@ -380,10 +385,10 @@ TABLES = {
                 UPDATE,
                 "if flag:\n    y = t\n    self.agent.update(self.buffer)",
                 "self.env.reset()\n" + UPDATE,
-                "with t:\n    self.agent.update(self.buffer)",
                 "for _ in t:\n    self._spend()",
             ),
             (
+                "with t:\n    self.agent.update(self.buffer)",
                 *(
                     f"if flag:\n{indent(code, '    ')}\n    {call}"
                     for code in ENV
@@ -520,27 +525,31 @@ TABLES = {
         Table(
             ("trainer", "self._update_tokens", "self.agent.update"),
             TRAINER,
-            tuple(
-                f"self.agent.update(t)\n{code}"
-                for code in (
-                    "pass",
-                    "self._update_tokens += t",
-                    "self._update_tokens -= 1",
-                    "self._update_tokens = self._update_tokens - 1",
-                    "self._update_tokens = 0",
-                    "self._update_tokens %= 1",
-                )
-            )
-            + ("self._update_tokens = t",),
-            tuple(
-                f"self.agent.update(t)\n{code}"
-                for code in (
-                    *forms((*BINDS, *SETS), "self._update_tokens"),
-                    "self._update_tokens *= 0.5",
-                    "self._update_tokens /= 2",
-                )
-            )
-            + ("f = self.agent.update\nf(t)\nself._update_tokens = t",),
+            (
+                *tuple(
+                    f"self.agent.update(t)\n{code}"
+                    for code in (
+                        "pass",
+                        "self._update_tokens += t",
+                        "self._update_tokens -= 1",
+                        "self._update_tokens = self._update_tokens - 1",
+                        "self._update_tokens = 0",
+                        "self._update_tokens %= 1",
+                    )
+                ),
+                "self._update_tokens = t",
+            ),
+            (
+                *tuple(
+                    f"self.agent.update(t)\n{code}"
+                    for code in (
+                        *forms((*BINDS, *SETS), "self._update_tokens"),
+                        "self._update_tokens *= 0.5",
+                        "self._update_tokens /= 2",
+                    )
+                ),
+                "f = self.agent.update\nf(t)\nself._update_tokens = t",
+            ),
         ),
     ],
 }

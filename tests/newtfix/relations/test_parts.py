@@ -5,7 +5,8 @@ from __future__ import annotations
 from textwrap import indent
 
 import pytest
-from relations.table import BINDS, CALLS, CHANGES, SETS, Table, forms, rows, told
+
+from relations.table import BINDS, CALLS, CHANGES, Table, forms, rows, told
 
 ENSEMBLE = """
 === common/layers.py
@@ -322,8 +323,8 @@ TABLES = {
                 f"{Q}\nreturn self.scale(q)",
                 f"{Q}\nq = self.scale(q)\nreturn q",
                 f"{Q}\ny = self.scale(q)\nreturn y",
-                f"q: object = self.model.Q(t, return_type='avg')\nreturn self.scale(q)",
-                f"Q = self.model.Q\nq = Q(t, return_type='avg')\nreturn self.scale(q)",
+                "q: object = self.model.Q(t, return_type='avg')\nreturn self.scale(q)",
+                "Q = self.model.Q\nq = Q(t, return_type='avg')\nreturn self.scale(q)",
                 "q, y = self.model.Q(t, return_type='avg'), t\nreturn self.scale(q)",
                 f"scale = self.scale\n{Q}\nreturn scale(q)",
             ),

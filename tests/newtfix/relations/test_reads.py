@@ -273,11 +273,13 @@ TABLES = {
                 "y = self.scale(t)",
                 "f = self.model.Q\ny = f(t, return_type='avg')\nz = self.scale(y)",
             ),
-            tuple(
-                f"{read}\nq = self.model.Q(t, return_type='avg')\nreturn y, q"
-                for read in forms(READS, "self.scale", but=("return", "yield", "f'"))
-            )
-            + ("y = self.scale(t)\nf = self.model.Q\ny = f(t, return_type='avg')",),
+            (
+                *tuple(
+                    f"{read}\nq = self.model.Q(t, return_type='avg')\nreturn y, q"
+                    for read in forms(READS, "self.scale", but=("return", "yield", "f'"))
+                ),
+                "y = self.scale(t)\nf = self.model.Q\ny = f(t, return_type='avg')",
+            ),
         ),
     ],
     "flat": [
@@ -314,22 +316,24 @@ TABLES = {
                 "self._tds[i] = self.other[i]",
                 "self.other[i] = t",
             ),
-            tuple(
-                f"self._tds[i] = t\n{other}"
-                for other in (
-                    "self.other[i] = t",
-                    "self.other[i] += t",
-                    "self.other[i], y = t, 1",
-                    "y = self.other\ny[i] = t",
-                    "j = i\nself.other[j] = t",
-                    "for self.other[i] in t:\n    t()",
-                    "with t as self.other[i]:\n    pass",
-                    "self.other.index_copy_(0, i, t)",
-                    "self.other.__setitem__(i, t)",
-                    "del self.other[i]",
-                )
-            )
-            + ("rows = self._tds\nrows[i] = t\nself.other[i] = t",),
+            (
+                *tuple(
+                    f"self._tds[i] = t\n{other}"
+                    for other in (
+                        "self.other[i] = t",
+                        "self.other[i] += t",
+                        "self.other[i], y = t, 1",
+                        "y = self.other\ny[i] = t",
+                        "j = i\nself.other[j] = t",
+                        "for self.other[i] in t:\n    t()",
+                        "with t as self.other[i]:\n    pass",
+                        "self.other.index_copy_(0, i, t)",
+                        "self.other.__setitem__(i, t)",
+                        "del self.other[i]",
+                    )
+                ),
+                "rows = self._tds\nrows[i] = t\nself.other[i] = t",
+            ),
         ),
     ],
 }
