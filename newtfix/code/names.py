@@ -9,6 +9,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
@@ -317,3 +318,11 @@ def _own(names: Iterable[str]) -> frozenset[str]:
 
 def _last(func: ast.expr) -> str:
     return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+
+
+@lru_cache(maxsize=2048)
+def own_attributes_changed(function: ast.AST) -> frozenset[str]:
+    """The attributes of `self` that a function changes in place, by whatever name."""
+    names = Names(function)
+    changed = (one.target for node in names.nodes for one in writes(node) if not one.is_bound)
+    return frozenset(name for target in changed for name in names.roots(target) if name.startswith("self."))

@@ -124,7 +124,7 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         for node in nodes:
             factors = product(node)
             terms = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
-            if len(terms) < len(factors) and any(_made_of(one, unlike, nodes) for one in terms):
+            if len(terms) < len(factors) and any(_made_of(one, unlike, names) for one in terms):
                 return tree.broken(method, node, f"{setting} weighs another term here")
     return None
 
@@ -137,18 +137,18 @@ def _is_pretraining(method: Method) -> bool:
     return method.name in ("__init__", "update_pi")
 
 
-def _made_of(value: ast.expr, called: str, nodes: list[ast.AST]) -> bool:
+def _made_of(value: ast.expr, called: str, names: Names) -> bool:
     """Whether an expression, by way of the variables of its method, is made of what a method of that name returns."""
     pending, seen = [value], set[str]()
     while pending:
         for part in walk(pending.pop()):
-            if isinstance(part, ast.Call) and dotted(part.func).rpartition(".")[2] == called:
+            if isinstance(part, ast.Call) and any(one.rpartition(".")[2] == called for one in names.of(part.func)):
                 return True
             if isinstance(part, ast.Name) and part.id not in seen:
                 seen.add(part.id)
                 pending += [
                     given
-                    for node in nodes
+                    for node in names.nodes
                     for target, given, _ in (*bindings(node), *_augmented(node))
                     if given is not None and dotted(target) == part.id
                 ]
