@@ -1,10 +1,8 @@
-"""Where attributes and settings are read and written: tables."""
+"""Where attributes and settings are read and written."""
 
 from __future__ import annotations
 
-import pytest
-
-from relations.table import BINDS, CHANGES, DIVIDES, READS, SETS, Table, forms, rows, told
+from relations.table import BINDS, CHANGES, DIVIDES, READS, SETS, Table, forms
 
 AGENT = """
     === tdmpc2.py
@@ -32,7 +30,6 @@ TRAINER = """
             self.cfg = cfg
         METHODS
     """
-ELSEWHERE = "self.other = t", "y = t.rho", "y = self.other / t"
 HARMLESS = (
     "y = self.rho + 1\ny += 1",
     "y = self.rho.clone()\ny.zero_()",
@@ -67,7 +64,10 @@ TABLES = {
                     f"def step(self, t):\n    {call}\ndef help(self, t=None):\n    return self.rho"
                     for call in ("self.help()", "f = self.help; f()", "getattr(self, 'help')()", "map(self.help, t)")
                 ),
-                "def step(self, t):\n    self.made(t)\ndef set(self):\n    self.made = self._wrapped(self._made)\ndef _made(self, t):\n    return self.rho",
+                (
+                    "def step(self, t):\n    self.made(t)\ndef set(self):\n"
+                    "    self.made = self._wrapped(self._made)\ndef _made(self, t):\n    return self.rho"
+                ),
                 "def step(self, t):\n    self.w(t)\ndef set(self):\n    self.w = self.rho\n",
             ),
         ),
@@ -337,13 +337,3 @@ TABLES = {
         ),
     ],
 }
-
-
-@pytest.mark.parametrize(("relation", "table", "row"), rows(TABLES, holds=True))
-def test_it_holds(relation: str, table: Table, row: str) -> None:
-    assert told(relation, table, row) == ""
-
-
-@pytest.mark.parametrize(("relation", "table", "row"), rows(TABLES, holds=False))
-def test_it_is_broken(relation: str, table: Table, row: str) -> None:
-    assert told(relation, table, row)
