@@ -104,7 +104,9 @@ TABLES = {
         Table(
             ("agent", "forward", "plan"),
             AGENT
-            + "    def forward(self):\n        return self.plan(1)\n    def plan(self, t):\n        return t\n=== other.py\nclass Other:\n    def go(self):\n        self.plan()\n    def plan(self):\n        pass\n",
+            + "    def forward(self):\n        return self.plan(1)\n    def plan(self, t):\n"
+            + "        return t\n=== other.py\nclass Other:\n    def go(self):\n        self.plan()\n"
+            + "    def plan(self):\n        pass\n",
             (
                 "pass",
                 "y = self.forward(t)",

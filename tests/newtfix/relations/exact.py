@@ -213,7 +213,8 @@ TABLES = {
         Table(
             ("agent", "update_pi", "self.scale.update", "maxq"),
             AGENT
-            + "    def _scale(self, t):\n        self.scale.update(t)\n    def _maybe(self, t):\n        if t:\n            return\n        self.scale.update(t)\n",
+            + "    def _scale(self, t):\n        self.scale.update(t)\n    def _maybe(self, t):\n"
+            + "        if t:\n            return\n        self.scale.update(t)\n",
             _method(
                 "update_pi(self, t, flag, maxq)",
                 "self.scale.update(t)",
