@@ -64,15 +64,19 @@ def always(
     """Something is called whenever what is `given` says so, whatever else holds."""
     known = given(tree, role)
     for method, call in tree.calls(role, name):
-        for path in tree.ways(role, method, call):
-            loops = [node for node in path if isinstance(node, (ast.For, ast.AsyncFor, ast.While))]
-            inside = path[path.index(loops[0]) + 1 :] if loops else path
-            tests = [test for test, _ in conditions(inside)]
-            tests += [test for loop in loops[1:] or loops for test, _ in skipped_by(path, loop)]
-            for test in tests:
-                if not all(_is_known(one, known) for one in names_in(test)):
-                    return tree.broken_on(role, method, test, f"{name} is not called whenever {what}")
+        kept_back = [_unknown_test(path, known) for path in tree.ways(role, method, call)]
+        if kept_back and None not in kept_back:
+            return tree.broken_on(role, method, kept_back[0] or call, f"{name} is not called whenever {what}")
     return None
+
+
+def _unknown_test(path: list[ast.AST], known: set[str]) -> ast.expr | None:
+    """What else than what is known decides whether the end of a way is reached."""
+    loops = [node for node in path if isinstance(node, (ast.For, ast.AsyncFor, ast.While))]
+    inside = path[path.index(loops[0]) + 1 :] if loops else path
+    tests = [test for test, _ in conditions(inside)]
+    tests += [test for loop in loops[1:] or loops for test, _ in skipped_by(path, loop)]
+    return next((test for test in tests if not all(_is_known(one, known) for one in names_in(test))), None)
 
 
 def _is_known(name: str, known: set[str]) -> bool:
@@ -253,14 +257,13 @@ def _is_ensemble(call: ast.Call) -> bool:
 
 
 def once_a_turn(tree: NewtTree, role: str, ends: Iterable[End], what: str) -> Broken | None:
-    """Each loop that steps has one such place at most, and comes to it once."""
-    seen: set[ast.AST] = set()
+    """Each loop that steps has one such place at most."""
+    seen: dict[ast.AST, End] = {}
     for end in ends:
         for path in tree.ways(role, end.method, end.expression):
             loops = [node for node in path if isinstance(node, (ast.While, ast.For, ast.AsyncFor))]
-            if loops and loops[0] in seen:
+            if loops and seen.setdefault(loops[0], end) is not end:
                 return tree.broken(end.method, end.expression, f"{what} in another place of the same loop")
-            seen |= set(loops[:1])
     return None
 
 

@@ -266,7 +266,7 @@ def _over(node: ast.AST) -> list[ast.expr]:
 
 
 def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | None:
-    """One attribute of a class holds a method, compiled or not."""
+    """One attribute of a class holds a method, or one that calls it, compiled or not."""
     found = tree.roles.get(role)
     holders: dict[str, ast.AST] = {}
     if found is None:
@@ -276,11 +276,14 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
             its = isinstance(target, ast.Attribute) and dotted(target.value) == "self"
             if isinstance(target, ast.Attribute) and target.attr == "forward" and not its:
                 return tree.broken_in(found.file, node, "forward itself is replaced")
-    for own in tree.of_class(role, cls):
+    methods = list(tree.of_class(role, cls))
+    calling = [one.name for one in methods if any(True for _ in tree.names(role, one).calls(f"self.{method}"))]
+    held = [f"self.{one}" for one in (method, *calling) if one not in ("forward", "__init__")]
+    for own in methods:
         names = tree.names(role, own)
         for node in names.nodes:
             for target, value, _ in bindings(node):
-                asked = value is not None and any(True for _ in names.reads(f"self.{method}", inside=walk(value)))
+                asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
                 if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
                     holders.setdefault(dotted(target), node)
     if len(holders) > 1:

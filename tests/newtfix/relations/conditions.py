@@ -161,14 +161,19 @@ TABLES = {
                 "        while self._step <= self.cfg.steps:\n            HERE\n    def _begin(self, obs):\n"
                 "        self._tds[0] = self.to_td(obs)\n"
             ),
-            ("pass", "self._tds[0] = self.to_td(t)", "self._begin(t)", "self._tds[0] = t"),
+            (
+                "pass",
+                "self._tds[0] = self.to_td(t)",
+                "self._begin(t)",
+                "self._tds[0] = t",
+                "self._begin(t)\nself._begin(flag)",
+                "f = self._begin\nf(t)\nself._begin(t)",
+            ),
             (
                 "self._tds[0] = self.to_td(t)\nself._tds[1] = self.to_td(t)",
                 "if flag:\n    self._tds[0] = self.to_td(t)\nelse:\n    self._tds[0] = self.to_td(t)",
-                "self._begin(t)\nself._begin(flag)",
                 "self._tds[0] = self.to_td(t)\nself._begin(t)",
                 "self._tds[0]: object = self.to_td(t)\nwith t:\n    self._tds[0] = self.to_td(t)",
-                "f = self._begin\nf(t)\nself._begin(t)",
             ),
         ),
         Table(
