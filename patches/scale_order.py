@@ -82,7 +82,7 @@ PATCH = Patch(
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
     only_where=(
-        Fact("runs_once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
+        Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("updated_only_in", ("agent", "scale.update")),
         Fact(
             "called_only_in",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
+from newtfix.code.names import own_attributes_changed
 from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import (
     Change,
@@ -82,7 +83,11 @@ class Flow:
         self.met: dict[ast.AST, Kind] = {}
 
     def uses(
-        self, start: ast.stmt | None, names: Sequence[str], uses: Iterable[ast.expr], others: Iterable[ast.stmt] = ()
+        self,
+        start: ast.stmt | ast.NamedExpr | None,
+        names: Sequence[str],
+        uses: Iterable[ast.expr],
+        others: Iterable[ast.stmt] = (),
     ) -> dict[ast.AST, Change | None]:
         """Each of `uses` that the value reaches: None where it is what `start` gave to `names`, else what changed it.
 
@@ -111,17 +116,23 @@ class Flow:
 
     def _statement(self, statement: ast.stmt, state: State | None) -> State | None:
         state = self._run(statement, state)
-        if statement is self._start:
-            origin = Ref(Kind.SAME, frozenset({statement}))
-            return State(dict.fromkeys(self._names, origin))
+        if statement is self._start or (_is_simple(statement) and self._begins(statement)):
+            return self._begun()
         return None if statement in self._others else state
+
+    def _begins(self, node: ast.AST) -> bool:
+        """Whether the value is made within: `(x := make())`."""
+        return isinstance(self._start, ast.NamedExpr) and self._start in walk(node)
+
+    def _begun(self) -> State:
+        """What holds where the value has just been made."""
+        made = frozenset({self._start} if self._start is not None else ())
+        return State(dict.fromkeys(self._names, Ref(Kind.SAME, made)))
 
     def _run(self, statement: ast.stmt, state: State | None) -> State | None:
         match statement:
-            case ast.If(test=test, body=body, orelse=orelse):
-                self._read(test, state)
-                yes, no = self._decided(test, state)
-                return joined((self._block(body, yes), self._block(orelse, no)))
+            case ast.If():
+                return self._if(statement, state)
             case ast.For() | ast.AsyncFor() | ast.While():
                 return self._loop(statement, state)
             case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
@@ -148,6 +159,13 @@ class Flow:
         if state is not None:
             self._simple(statement, state)
         return state
+
+    def _if(self, statement: ast.If, state: State | None) -> State | None:
+        self._read(statement.test, state)
+        if self._begins(statement.test):
+            state = self._begun()
+        yes, no = self._decided(statement.test, state)
+        return joined((self._block(statement.body, yes), self._block(statement.orelse, no)))
 
     def _decided(self, test: ast.expr, state: State | None) -> tuple[State | None, State | None]:
         """What holds where a test says yes, and where it says no; what is followed is never None."""
@@ -359,7 +377,8 @@ class Flow:
                 return self._attribute(node, state)
             case ast.Subscript(value=value, slice=index):
                 self._read(index, state)
-                return part_of(self._read(value, state))
+                part = part_of(self._read(value, state))
+                return None if self._is_other_key(index) else part
             case ast.Starred(value=value) | ast.Await(value=value):
                 return self._read(value, state)
             case ast.NamedExpr(target=target, value=value):
@@ -434,12 +453,12 @@ class Flow:
         if name in self._closures and name not in self._inlined:
             return self._inline(self._closures[name], call, given, state)
         for number, (keyword, value) in enumerate(given):
-            if keyword in effect.changes or (keyword is None and number in effect.changes):
+            if keyword in effect.changes or (number in effect.changes and keyword != "out"):
                 self._changed(whole_of(value), call, state)
         helper = self._helper(call)
         if helper is not None:
             return self._through(helper, call, given, state)
-        if is_discarded and not effect.only_reads:
+        if is_discarded and not effect.only_reads and not effect.changes:
             for _, value in given:
                 self._changed(value, call, state, is_certain=False)
         return given_back(effect, [value for _, value in given], call)
@@ -462,12 +481,16 @@ class Flow:
         self._inlined.append(closure.name)
         returned, self.returned = self.returned, []
         inner = state.copy()
-        for name, value in bound(closure, given):
+        known = dict(bound(closure, given))
+        for name, default in _defaults(closure):
+            known.setdefault(name, self._read(default, state))
+        for name, value in known.items():
             self._bind(name, value, call, inner)
         end = joined((self._block(closure.body, inner.copy()), inner))
         self._inlined.pop()
         mine, self.returned = self.returned, returned
         own = {node.id for node in walk(closure) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        own -= {name for node in walk(closure) if isinstance(node, (ast.Nonlocal, ast.Global)) for name in node.names}
         self._take_losses(end or inner, state, own | {one.arg for one in closure.args.args})
         for one, change in self.mutated.items():
             self._lose([name for name, ref in state.names.items() if one in ref.objects], change, state)
@@ -479,6 +502,8 @@ class Flow:
         """What a function of the tree does to what it is given, and gives back of it."""
         if isinstance(call.func, ast.Attribute):
             here = Change(call.lineno, first_line(call))
+            for name in own_attributes_changed(helper) & state.names.keys():
+                self._changed(whole_of(state.names[name]), call, state)
             self._lose(effects.own_attributes_set(helper) & state.names.keys(), here, state)
         result: Value = None
         for parameter, value in bound(helper, given):
@@ -495,6 +520,20 @@ class Flow:
             back = either(*inner.returned) if inner.returned else None
             result = merged(result, translated(back, helper.args, ref, call))
         return result
+
+
+def _is_simple(statement: ast.stmt) -> bool:
+    return not any(isinstance(one, ast.stmt) for one in ast.iter_child_nodes(statement))
+
+
+def _defaults(function: Function) -> Iterable[tuple[str, ast.expr]]:
+    """The parameters that need not be given, and what they then are."""
+    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    count = len(function.args.defaults)
+    yield from zip(names[len(names) - count :], function.args.defaults, strict=True)
+    for one, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        if default is not None:
+            yield one.arg, default
 
 
 def _named(target: ast.expr) -> set[str]:

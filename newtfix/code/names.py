@@ -9,6 +9,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
@@ -89,6 +90,8 @@ def _each(target: ast.expr, each: ast.expr) -> Iterator[tuple[ast.expr, ast.expr
         case ast.Call(func=ast.Name(id="zip"), args=several), ast.Tuple(elts=elements) if len(several) == len(elements):
             for one, inner in zip(elements, several, strict=True):
                 yield from _each(one, inner)
+        case ast.Call(func=ast.Name(id="list" | "tuple" | "reversed" | "iter" | "sorted"), args=[inner, *_]), _:
+            yield from _each(target, inner)
         case ((ast.Tuple(elts=several) | ast.List(elts=several)), _):
             for inner in several:
                 yield from _pairs(target, inner, True)
@@ -250,6 +253,10 @@ class Names:
         owner = self.roots(func.value) if isinstance(func, ast.Attribute) else set()
         return owner.union(*map(self.roots, args)) if gives is Gives.CONTAINER or not owner else owner
 
+    def parts_of(self, node: ast.AST) -> set[str]:
+        """The names of all that occurs in an expression."""
+        return {name for part in walk(node) for name in self.of(part)}
+
     def is_(self, node: ast.AST, name: str) -> bool:
         return name in self.of(node)
 
@@ -311,3 +318,11 @@ def _own(names: Iterable[str]) -> frozenset[str]:
 
 def _last(func: ast.expr) -> str:
     return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+
+
+@lru_cache(maxsize=2048)
+def own_attributes_changed(function: ast.AST) -> frozenset[str]:
+    """The attributes of `self` that a function changes in place, by whatever name."""
+    names = Names(function)
+    changed = (one.target for node in names.nodes for one in writes(node) if not one.is_bound)
+    return frozenset(name for target in changed for name in names.roots(target) if name.startswith("self."))

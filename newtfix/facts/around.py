@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 
-from newtfix.code.names import Names, targets
+from newtfix.code import arithmetic
+from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
-from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.syntax import dotted, parsed, parts, walk
+from newtfix.facts.calls import counted
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
-_COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.FunctionDef, ast.Match)
 _SHORT = 3  # letters that say nothing of a metric
 _LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretrained".split())
 
@@ -18,55 +19,46 @@ _LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretr
 def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Broken | None:
     """No variable that decides whether `tokens` are earned was made by asking `owner` before."""
     for method in tree.methods(role).values():
-        nodes = walk(method.node)
-        earned = [n for n in nodes if isinstance(n, ast.AugAssign) and dotted(n.target) == tokens]
+        names = tree.names(role, method)
+        earned = [write.node for write in names.writes(tokens) if isinstance(write.node, ast.AugAssign)]
         tests = [test for node in earned for test, _ in conditions(path_to(method.node, node))]
-        names = {name for test in tests for name in names_in(test)}
-        for node in nodes:
-            value = getattr(node, "value", None)
-            read = names_in(value) if isinstance(value, ast.expr) and set(map(dotted, targets(node))) & names else ()
-            if any(one == owner or one.startswith(f"{owner}.") for one in read):
-                return tree.broken(method, node, f"{owner} is asked before the last rows are handed over")
+        asked = {name for test in tests for name in names_in(test)}
+        for node in names.nodes:
+            for target, value, _ in bindings(node):
+                read = names.parts_of(value) if value is not None and dotted(target) in asked else set[str]()
+                if any(one == owner or one.startswith(f"{owner}.") for one in read):
+                    return tree.broken(method, node, f"{owner} is asked before the last rows are handed over")
     return None
 
 
 def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
     """What `rows` are cut up to, environment by environment, counts them: it goes up by one, and is made of nothing."""
-    counters = _counters(tree, role, rows)
+    counters = counted(tree, role, rows)
     for method in tree.methods(role).values():
-        for node in walk(method.node):
-            if not counters & {dotted(one) for one in targets(node)}:
-                continue
-            value = getattr(node, "value", None)
-            added = value if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else None
-            if isinstance(value, ast.BinOp) and isinstance(node, (ast.Assign, ast.AnnAssign)):
+        for write in tree.names(role, method).writes(*counters):
+            node, value = write.node, write.value
+            added = node.value if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else None
+            if isinstance(value, ast.BinOp):
                 if isinstance(value.op, (ast.FloorDiv, ast.Div)):
                     return tree.broken(method, node, f"this counts something else than {rows}")
                 added = value.right if isinstance(value.op, ast.Add) else None
+            elif isinstance(node, ast.Call) and arithmetic.called(node) == "add":
+                added = node.args[-1] if node.args else None
             is_one = isinstance(added, ast.Constant) and added.value == 1
             if added is not None and not is_one and "one" not in ast.unparse(added):
                 return tree.broken(method, node, f"this counts something else than {rows}")
     return None
 
 
-def _counters(tree: NewtTree, role: str, rows: str) -> set[str]:
-    return {
-        dotted(bound.value)
-        for method in tree.methods(role).values()
-        for node in walk(method.node)
-        if isinstance(node, ast.Subscript) and dotted(node.value) == rows and isinstance(node.slice, ast.Tuple)
-        for bound in walk(node.slice)
-        if isinstance(bound, ast.Subscript)
-    } - {""}
-
-
 def cut_from_first(tree: NewtTree, role: str, rows: str) -> Broken | None:
     """Slices of `rows` begin with the first one, or where a variable says."""
     for method in tree.methods(role).values():
-        for node in walk(method.node):
-            if isinstance(node, ast.Subscript) and dotted(node.value) == rows and isinstance(node.ctx, ast.Load):
+        names = tree.names(role, method)
+        for node in names.nodes:
+            if isinstance(node, ast.Subscript) and names.is_(node.value, rows) and isinstance(node.ctx, ast.Load):
                 index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
                 begin = index.lower if isinstance(index, ast.Slice) else None
+                begin = begin.operand if isinstance(begin, ast.UnaryOp) else begin
                 if isinstance(begin, ast.Constant) and begin.value != 0:
                     return tree.broken(method, node, f"the first of {rows} is left out")
     return None
@@ -119,11 +111,11 @@ def reads(tree: NewtTree, role: str, method: str, attribute: str) -> Broken | No
         return None
     pending, seen = [found], {found.name}
     while pending:
-        one = pending.pop()
-        for node in walk(one.node):
-            if isinstance(node, ast.Attribute) and dotted(node) == attribute:
-                return None
-            called = tree.called(role, node) if isinstance(node, ast.Call) else None
+        names = tree.names(role, pending.pop())
+        if any(names.reads(attribute)):
+            return None
+        for node in names.nodes:
+            called = tree.called(role, node, names) if isinstance(node, ast.Call) else None
             if called is not None and called.name not in seen:
                 seen.add(called.name)
                 pending.append(called)
@@ -136,18 +128,21 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
     for file in tree.python:
         if file in known - {getattr(tree.roles.get("trainer"), "file", "")}:
             continue
-        for function in (node for node in walk(tree.module(file)) if isinstance(node, ast.FunctionDef)):
-            for node in walk(function):
-                if isinstance(node, ast.Call) and _loads_weights(node):
+        for names in tree.scopes(file):
+            function = names.nodes[0]
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for node in names.nodes:
+                if isinstance(node, ast.Call) and any(map(_loads_weights, names.of(node.func))):
                     tests = [test for test, _ in conditions(path_to(function, node))]
-                    said = {name for one in (*tests, *node.args) for name in names_in(one)} | {function.name}
+                    given = [*node.args, *(one.value for one in node.keywords)]
+                    said = {name for one in (*tests, *given) for name in names_in(one)} | {function.name}
                     if tests and not any(word in name for name in said for word in words):
                         return tree.broken_in(file, node, "weights are loaded here, so the agent has learned before")
     return None
 
 
-def _loads_weights(call: ast.Call) -> bool:
-    name = dotted(call.func)
+def _loads_weights(name: str) -> bool:
     owner, _, last = name.rpartition(".")
     return last in _LOADS and any(one in ("agent", "model") for one in owner.split("."))
 
@@ -162,31 +157,42 @@ def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
         if isinstance(cls, ast.ClassDef) and found is not None and cls.name == found.cls
         for method in cls.body
         for statement in walk(method)
-        if isinstance(statement, ast.stmt) and not isinstance(statement, _COMPOUND)
-        if any(isinstance(one, ast.Attribute) and one.attr == setting for one in walk(statement))
+        if isinstance(statement, ast.stmt) and any(_is_named(one, setting) for one in _own(statement))
     ]
     if len(statements) > 1 and found is not None:
         return tree.broken_in(found.file, statements[-1], f"{setting} is used here once more")
     return None
 
 
+def _own(statement: ast.stmt) -> list[ast.AST]:
+    """What a statement consists of, but for the statements in it."""
+    return [one for part in parts(statement) if isinstance(part, (ast.expr, ast.withitem)) for one in walk(part)]
+
+
+def _is_named(node: ast.AST, setting: str) -> bool:
+    match as_attribute(node) or node:
+        case ast.Attribute(attr=name) | ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=name), *_]):
+            return bool(name == setting)
+    return False
+
+
 def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
     """Classes that set the mode of their parts themselves give these what they are given."""
     found = tree.roles.get(role)
-    for method in (n for n in walk(tree.module(found.file)) if isinstance(n, ast.FunctionDef)) if found else ():
-        if method.name != "train" or found is None or len(method.args.args) < 2:
+    for names in tree.scopes(found.file) if found is not None else ():
+        method = names.nodes[0]
+        if not isinstance(method, ast.FunctionDef) or method.name != "train" or len(method.args.args) < 2:
             continue
         mode = method.args.args[1].arg
-        for node in walk(method):
-            owner = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
-            if owner is None or not isinstance(node, ast.Call) or _called(node) != "train":
-                continue
-            if Names(method).is_of(owner, "self.target") and mode in {n for one in node.args for n in names_in(one)}:
+        for node in names.calls(*(f"{part}.train" for part in parts)):
+            given = [*node.args, *(one.value for one in node.keywords)]
+            if found is not None and mode not in {name for one in given for name in names.parts_of(one)}:
+                return tree.broken_in(found.file, node, "this trains whatever the mode")
+        for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):
+            owner = node.func.value if isinstance(node.func, ast.Attribute) else node
+            asked = mode in {name for one in node.args for name in names_in(one)}
+            if found is not None and asked and names.is_of(owner, "self.target"):
                 return tree.broken_in(found.file, node, "this trains what is never trained")
-            if dotted(owner) in parts:
-                given = [*node.args, *(one.value for one in node.keywords)]
-                if mode not in {name for one in given for name in names_in(one)}:
-                    return tree.broken_in(found.file, node, "this trains whatever the mode")
     return None
 
 
@@ -199,8 +205,8 @@ def updated_only_in(tree: NewtTree, role: str, name: str) -> Broken | None:
         for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
             if (file, cls.name) == (found.file, found.cls):
                 continue
-            for node in walk(cls):
-                if isinstance(node, ast.Call) and dotted(node.func) == f"self.{name}":
+            for names in (one for one in tree.scopes(file) if one.nodes[0] in cls.body):
+                for node in names.calls(f"self.{name}"):
                     return tree.broken_in(file, node, f"{cls.name} does this on its own")
     return None
 
@@ -209,37 +215,31 @@ def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
     """What `made` returns goes through no object of `self` but `by`."""
     own = set(tree.methods(role))
     for method in tree.methods(role).values():
-        nodes = walk(method.node)
-        names = {dotted(t) for n in nodes for t in targets(n) if any(_calls(p, made) for p in _value(n))}
-        for node in nodes:
-            if not isinstance(node, ast.Call) or dotted(node.func) == by or not _is_own_object(node.func, own):
+        names = tree.names(role, method)
+        bound = [(target, value) for n in names.nodes for target, value, _ in bindings(n) if value is not None]
+        known = {dotted(target) for target, value in bound if any(_calls(part, made) for part in walk(value))}
+        for node in names.nodes:
+            if not isinstance(node, ast.Call) or not any(_is_own_object(one, own, by) for one in names.of(node.func)):
                 continue
             given = [*node.args, *(one.value for one in node.keywords)]
-            if any(dotted(one) in names or _calls(one, made) for one in given):
+            if any(not names.of(one).isdisjoint(known) or _calls(one, made) for one in given):
                 return tree.broken(method, node, f"what {made} returns is scaled in another way")
     return None
-
-
-def _value(node: ast.AST) -> list[ast.AST]:
-    value = getattr(node, "value", None)
-    return walk(value) if isinstance(value, ast.expr) else []
 
 
 def _calls(node: ast.AST, made: str) -> bool:
     return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == made
 
 
-def _is_own_object(called: ast.expr, own: set[str]) -> bool:
-    name = dotted(called)
-    return name.startswith("self.") and name.count(".") == 1 and name.removeprefix("self.") not in own
+def _is_own_object(name: str, own: set[str], but: str) -> bool:
+    return name.startswith("self.") and name.count(".") == 1 and name.removeprefix("self.") not in own and name != but
 
 
 def asked_once(tree: NewtTree, role: str, methods: str, *called: str) -> Broken | None:
     """Methods with this in their names, which are replaced whole, call each of these once at most."""
     for method in _named(tree, role, methods):
-        calls = [node for node in walk(method.node) if isinstance(node, ast.Call)]
         for name in called:
-            its = [node for node in calls if dotted(node.func) == name]
+            its = list(tree.names(role, method).calls(name))
             if len(its) > 1:
                 return tree.broken(method, its[-1], f"{method.name} has a term of its own, which would be lost")
     return None
@@ -248,10 +248,14 @@ def asked_once(tree: NewtTree, role: str, methods: str, *called: str) -> Broken 
 def reads_only(tree: NewtTree, role: str, methods: str, *settings: str) -> Broken | None:
     """Methods with this in their names, which are replaced whole, read no settings but these."""
     for method in _named(tree, role, methods):
-        for node in walk(method.node):
-            is_setting = isinstance(node, ast.Attribute) and dotted(node.value).rpartition(".")[2] == "cfg"
-            if isinstance(node, ast.Attribute) and is_setting and node.attr not in (*settings, "get"):
-                return tree.broken(method, node, f"{method.name} goes by {node.attr}, which would be lost")
+        names = tree.names(role, method)
+        for node in names.nodes:
+            read = {one.rpartition(".")[2] for one in names.of(node) if one.split(".")[-2:-1] == ["cfg"]}
+            match node:
+                case ast.Call(func=ast.Attribute(value=owner, attr="get"), args=[ast.Constant(value=str(name)), *_]):
+                    read |= {name} if any(one.endswith("cfg") for one in names.of(owner)) else set()
+            if other := sorted(read - {*settings, "get"}):
+                return tree.broken(method, node, f"{method.name} goes by {other[0]}, which would be lost")
     return None
 
 

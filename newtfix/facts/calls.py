@@ -30,8 +30,8 @@ def only_calls(
     return None
 
 
-def once(tree: NewtTree, role: str, method: str, called: str) -> Broken | None:
-    """A method calls something by this name once each time that it runs, by whatever way."""
+def once(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
+    """A method calls something by these names once each time that it runs, by whatever way."""
     begin = tree.methods(role).get(method)
     times = list(_times(tree, role, begin, called, (), False)) if begin is not None else []
     for where, node, in_loop in times:
@@ -41,7 +41,7 @@ def once(tree: NewtTree, role: str, method: str, called: str) -> Broken | None:
 
 
 def _times(
-    tree: NewtTree, role: str, method: Method, called: str, inside: tuple[str, ...], in_loop: bool
+    tree: NewtTree, role: str, method: Method, called: tuple[str, ...], inside: tuple[str, ...], in_loop: bool
 ) -> Iterator[tuple[Method, ast.AST, bool]]:
     if method.name in inside:
         return
@@ -49,11 +49,10 @@ def _times(
     for node in names.nodes:
         if not isinstance(node, ast.Call):
             continue
+        own = {*names.of(node.func), *([node.func.attr] if isinstance(node.func, ast.Attribute) else ())}
         for way in tree.ways_within(role, method, node):
             looped = in_loop or any(isinstance(one, _LOOPS) for one in way)
-            if any(one.rpartition(".")[2] == called for one in names.of(node.func)) or (
-                isinstance(node.func, ast.Attribute) and node.func.attr == called
-            ):
+            if any(f".{one}".endswith(f".{name}") for one in own for name in called):
                 yield method, node, looped
             elif (helper := tree.called(role, node, names)) is not None and helper.name in (*inside, method.name):
                 yield method, node, True  # by way of itself
@@ -116,21 +115,26 @@ def begun_only(
 ) -> Broken | None:
     """What counts the steps of episodes, cut out of `rows` up to it, goes back to zero only where what is `given`."""
     known = given(tree, role)
-    all_names = [(method, tree.names(role, method)) for method in tree.methods(role).values()]
-    counters = {
+    counters = counted(tree, role, rows)
+    for method in tree.methods(role).values():
+        for write in tree.names(role, method).writes(*counters):
+            asked = _asked(write, counters)
+            if not all(_is_known(one, known | counters) for part in asked for one in names_in(part)):
+                return tree.broken(method, write.node, f"episodes begin anew not only when {what}")
+    return None
+
+
+def counted(tree: NewtTree, role: str, rows: str) -> set[str]:
+    """What counts the steps of episodes: `rows` are cut out up to it, environment by environment."""
+    return {
         dotted(bound.value)
-        for _, names in all_names
+        for method in tree.methods(role).values()
+        for names in (tree.names(role, method),)
         for node in names.nodes
         if isinstance(node, ast.Subscript) and names.is_of(node.value, rows) and isinstance(node.slice, ast.Tuple)
         for bound in walk(node.slice)
         if isinstance(bound, ast.Subscript)
     } - {""}
-    for method, names in all_names:
-        for write in names.writes(*counters):
-            asked = _asked(write, counters)
-            if not all(_is_known(one, known | counters) for part in asked for one in names_in(part)):
-                return tree.broken(method, write.node, f"episodes begin anew not only when {what}")
-    return None
 
 
 def _asked(write: Write, counters: set[str]) -> list[ast.expr]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from itertools import pairwise
 
-from newtfix.code.names import targets
+from newtfix.code.arithmetic import called, product
+from newtfix.code.names import as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, walk
-from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _ABOUT_NETWORKS = frozenset(
@@ -22,11 +21,13 @@ _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 def only_called(tree: NewtTree, role: str, name: str) -> Broken | None:
     """A network that is an attribute is called, and asked for what all networks have; it holds nothing of its own."""
     for method in tree.methods(role).values():
-        for node in walk(method.node):
-            own = isinstance(node, ast.Attribute) and dotted(node.value) == name
-            if isinstance(node, ast.Attribute) and own and node.attr not in _ABOUT_NETWORKS:
+        names = tree.names(role, method)
+        for node in names.nodes:
+            asked = as_attribute(node) or node
+            own = isinstance(asked, ast.Attribute) and names.is_(asked.value, name)
+            if isinstance(asked, ast.Attribute) and own and asked.attr not in _ABOUT_NETWORKS:
                 return tree.broken(method, node, f"{name} is more than a network")
-            if isinstance(node, ast.Call) and dotted(node.func) in (f"{name}.register_parameter", f"{name}.add_module"):
+            if any(isinstance(one, ast.Attribute) and names.is_(one.value, name) for one in targets(node)):
                 return tree.broken(method, node, f"{name} is more than a network")
     return None
 
@@ -34,12 +35,13 @@ def only_called(tree: NewtTree, role: str, name: str) -> Broken | None:
 def begins_anew(tree: NewtTree, role: str, rows: str) -> Broken | None:
     """First rows are written for all environments only where all begin: behind counters that are set to 0."""
     for method in tree.methods(role).values():
-        for statement, given, value in assignments(method):
-            indexes = {
-                dotted(one.slice) for one in given if isinstance(one, ast.Subscript) and dotted(one.value) == rows
-            } - {""}
-            if not indexes or not _is_first(value):
+        names = tree.names(role, method)
+        for write in names.writes(rows):
+            target = write.target
+            indexes = {dotted(target.slice)} - {""} if isinstance(target, ast.Subscript) else set[str]()
+            if not indexes or write.value is None or not _is_first(write.value):
                 continue
+            statement = next(one for one in reversed(path_to(method.node, write.node)) if isinstance(one, ast.stmt))
             if not indexes & _set_before(method, statement):
                 return tree.broken(method, statement, f"{rows} of running episodes are written over")
     return None
@@ -70,42 +72,40 @@ def _is_first(value: ast.expr) -> bool:
 def columns_in_order(tree: NewtTree, role: str, rows: str) -> Broken | None:
     """Column i of `rows` is environment i: rows are written as they are made, and cut out by that number."""
     for method in tree.methods(role).values():
-        for node in walk(method.node):
+        names = tree.names(role, method)
+        made = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if _is_row(value)} - {""}
+        for node in names.nodes:
             if not isinstance(node, ast.Subscript):
                 continue
-            made = node.value if isinstance(node.value, ast.Call) and dotted(node.value.func) == "self.to_td" else None
-            if made is not None and len(made.args + made.keywords) > 1:
+            if _is_row(node.value) or (dotted(node.value) in made and isinstance(node.slice, (ast.Name, ast.Call))):
                 return tree.broken(method, node, "rows are put into another order")
-            cut = node.slice.elts[1:2] if dotted(node.value) == rows and isinstance(node.slice, ast.Tuple) else []
+            cut = node.slice.elts[1:2] if names.is_(node.value, rows) and isinstance(node.slice, ast.Tuple) else []
             if isinstance(node.ctx, ast.Load) and any(isinstance(one, ast.Subscript) for one in cut):
                 return tree.broken(method, node, f"columns of {rows} are in another order")
     return None
 
 
+def _is_row(node: ast.AST | None) -> bool:
+    """Whether it makes rows of what a step did."""
+    return isinstance(node, ast.Call) and dotted(node.func) == "self.to_td" and len([*node.args, *node.keywords]) > 1
+
+
 def no_logarithm(tree: NewtTree, role: str, *methods: str) -> Broken | None:
     """None of several things that these methods return together is a logarithm: a deviation, and not its log."""
     for method in (tree.methods(role)[one] for one in methods if one in tree.methods(role)):
-        nodes = walk(method.node)
+        names = tree.names(role, method)
         logs = {
             name
-            for _, targets, value in assignments(method)
-            for target, part in _pairs(targets, value)
-            if is_logarithm(part) and (name := dotted(target)) and "log" not in name
+            for node in names.nodes
+            for target, value, _ in bindings(node)
+            if value is not None and is_logarithm(value) and (name := dotted(target)) and "log" not in name
         }
-        for node in nodes:
+        for node in names.nodes:
             value = node.value if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) else None
             for part in value.elts if value is not None else ():
-                if is_logarithm(part) or (dotted(_moved(part)) in logs):
+                if is_logarithm(part) or not names.of(_moved(part)).isdisjoint(logs):
                     return tree.broken(method, node, f"{method.name} returns a logarithm")
     return None
-
-
-def _pairs(targets: list[ast.expr], value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
-    for target in targets:
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-            yield from zip(target.elts, value.elts, strict=True)
-        else:
-            yield target, value
 
 
 def _moved(node: ast.expr) -> ast.expr:
@@ -121,7 +121,7 @@ def _moved(node: ast.expr) -> ast.expr:
 def is_logarithm(node: ast.expr) -> bool:
     node = _moved(node)
     match node:
-        case ast.Call(func=ast.Attribute(attr="log")):
+        case ast.Call() if called(node) == "log":
             return True
         case ast.Subscript(slice=ast.Constant(value=str(key))):
             return key.startswith("log_") and key != "log_pi"
@@ -134,13 +134,15 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
         for node in walk(tree.module(file)) if setting in tree.sources[file] else ():
             match node:
                 case ast.Dict(keys=keys, values=values):
-                    given = [(k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting]
+                    given: list[tuple[ast.expr | None, ast.expr]] = [
+                        (k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting
+                    ]
                 case ast.keyword(arg=name, value=value) if name == setting:
                     given = [(value, value)]
                     if isinstance(value, (ast.Subscript, ast.IfExp, ast.BinOp)):
                         return tree.broken_in(file, value, f"{setting} is set here as well")
                 case _:
-                    continue
+                    given = [(v, v) for target, v, _ in bindings(node) if v is not None and _is_entry(target, setting)]
             for place, value in given:
                 number = value.value if isinstance(value, ast.Constant) else None
                 if place is not None and isinstance(number, (int, float)) and number != float(but):
@@ -148,11 +150,24 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
     return None
 
 
+def _is_entry(target: ast.expr, setting: str) -> bool:
+    match target:
+        case ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=name)):
+            return bool(name == setting)
+    return False
+
+
 def not_read_in(tree: NewtTree, setting: str, role: str) -> Broken | None:
     """The class of a role does not ask for a setting."""
     for method in tree.methods(role).values():
         for node in walk(method.node):
-            if isinstance(node, ast.Attribute) and node.attr == setting and isinstance(node.ctx, ast.Load):
+            asked = as_attribute(node) or node
+            match node:
+                case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=name), *_]) if name == setting:
+                    return tree.broken(method, node, f"{method.name} counts on {setting}")
+                case ast.AugAssign(target=ast.Attribute(attr=name)) if name == setting:
+                    return tree.broken(method, node, f"{method.name} counts on {setting}")
+            if isinstance(asked, ast.Attribute) and asked.attr == setting and is_read(node):
                 return tree.broken(method, node, f"{method.name} counts on {setting}")
     return None
 
@@ -160,25 +175,26 @@ def not_read_in(tree: NewtTree, setting: str, role: str) -> Broken | None:
 def not_compared(tree: NewtTree, setting: str) -> Broken | None:
     """Nothing asks whether a setting is more or less than something, other than 0."""
     for file in tree.python:
-        for node in walk(tree.module(file)) if setting in tree.sources[file] else ():
-            if not isinstance(node, ast.Compare) or not any(isinstance(one, _ORDERS) for one in node.ops):
-                continue
-            sides = [node.left, *node.comparators]
-            others = [one for one in sides if not (isinstance(one, ast.Attribute) and one.attr == setting)]
-            if len(others) < len(sides) and not any(map(is_nothing, others)):
-                return tree.broken_in(file, node, f"{setting} is a bound, or has one")
+        for names in tree.scopes(file) if setting in tree.sources[file] else ():
+            for node in names.nodes:
+                if not isinstance(node, ast.Compare) or not any(isinstance(one, _ORDERS) for one in node.ops):
+                    continue
+                sides = [node.left, *node.comparators]
+                others = [one for one in sides if not any(name.endswith(f".{setting}") for name in names.of(one))]
+                if len(others) < len(sides) and not any(map(is_nothing, others)):
+                    return tree.broken_in(file, node, f"{setting} is a bound, or has one")
     return None
 
 
 def weighs_plainly(tree: NewtTree, role: str, setting: str) -> Broken | None:
     """What a setting is multiplied by is not computed from a count, a choice or a bound."""
     for method in tree.methods(role).values():
-        for node in walk(method.node):
-            if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)):
-                continue
-            for one, other in ((node.left, node.right), (node.right, node.left)):
-                if isinstance(one, ast.Attribute) and one.attr == setting and _is_schedule(other):
-                    return tree.broken(method, node, f"{setting} changes in the course of a run")
+        names = tree.names(role, method)
+        for node in names.nodes:
+            factors = product(node)
+            own = [one for one in factors if any(name.endswith(f".{setting}") for name in names.of(one))]
+            if own and any(_is_schedule(one) for one in factors if one not in own):
+                return tree.broken(method, node, f"{setting} changes in the course of a run")
     return None
 
 
@@ -192,15 +208,24 @@ def _is_schedule(node: ast.expr) -> bool:
 def not_counted(tree: NewtTree, role: str, method: str) -> Broken | None:
     """What a method counts decides nothing in it, but whether it is the first time."""
     found = tree.methods(role).get(method)
-    nodes = walk(found.node) if found is not None else []
-    counted = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)} - {""}
-    tests = [part for node in nodes if isinstance(node, (ast.If, ast.IfExp)) for part in walk(node.test)]
-    first = [one for one in tests if isinstance(one, ast.Compare) and is_nothing(one.comparators[0])]
-    asked = {one.left for one in first if dotted(one.left) in counted}
-    for part in tests:
-        known = isinstance(part, (ast.Name, ast.Attribute)) and part in asked
-        if found is not None and isinstance(part, (ast.Name, ast.Attribute)) and dotted(part) in counted and not known:
-            return tree.broken(found, part, f"{method} goes by how often it was called")
+    if found is None:
+        return None
+    names = tree.names(role, found)
+    counted = {dotted(node.target) for node in names.nodes if isinstance(node, ast.AugAssign)} | {
+        dotted(target)
+        for node in names.nodes
+        for target, value, _ in bindings(node)
+        if isinstance(target, ast.Attribute) and value is not None and dotted(target) in names.parts_of(value)
+    } - {""}
+    for test in (node.test for node in names.nodes if isinstance(node, (ast.If, ast.IfExp, ast.While))):
+        first = {
+            part.left
+            for part in walk(test)
+            if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Eq) and is_nothing(part.comparators[0])
+        }
+        asked = [part for part in walk(test) if not names.of(part).isdisjoint(counted)]
+        if any(part not in first for part in asked):
+            return tree.broken(found, test, f"{method} goes by how often it was called")
     return None
 
 
@@ -211,20 +236,10 @@ def is_nothing(node: ast.expr) -> bool:
 def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
     """Nothing outside of its class gives an object whose name is one of these another attribute."""
     for file in tree.python:
-        for node in walk(tree.module(file)) if any(f".{word}." in tree.sources[file] for word in words) else ():
-            for target in targets(node):
-                owner = dotted(target.value) if isinstance(target, ast.Attribute) else ""
-                if owner.count(".") > 1 and owner.rpartition(".")[2] in words:
-                    return tree.broken_in(file, node, f"{owner} is changed here")
-    return None
-
-
-def runs_once(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
-    """A method calls these outside of loops."""
-    found: Method | None = tree.methods(role).get(method)
-    for node in walk(found.node) if found is not None else ():
-        if found is not None and isinstance(node, (ast.For, ast.While)):
-            for call in walk(node):
-                if isinstance(call, ast.Call) and dotted(call.func) in called:
-                    return tree.broken(found, call, f"{method} does this several times")
+        for names in tree.scopes(file) if any(word in tree.sources[file] for word in words) else ():
+            for write in (one for node in names.nodes for one in writes(node)):
+                owners = names.of(write.target.value) if isinstance(write.target, ast.Attribute) else set[str]()
+                for owner in sorted(owners):
+                    if owner.count(".") > 1 and owner.rpartition(".")[2] in words:
+                        return tree.broken_in(file, write.node, f"{owner} is changed here")
     return None

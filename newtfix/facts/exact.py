@@ -306,7 +306,7 @@ def undisturbed(tree: NewtTree, role: str, name: str, owner: str) -> Broken | No
             for node in path[loops[0] + 1 :] if loops else path[path.index(method.node) + 1 :]:
                 if isinstance(node, ast.Try) and node.finalbody:
                     return tree.broken_on(role, method, node, f"something is done behind {name} whatever happens")
-                if loops and isinstance(node, ast.With):
+                if isinstance(node, ast.With) and loops:
                     return tree.broken_on(role, method, node, f"{name} is called within this")
                 blocks = [getattr(node, part, None) for part in ("body", "orelse", "items")]
                 for one in (one for block in blocks if isinstance(block, list) for one in block):

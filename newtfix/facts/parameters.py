@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from typing import TypeGuard
 
 from newtfix.code.flow import Flow
-from newtfix.code.names import bindings, targets
+from newtfix.code.names import Names, bindings, targets
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SHAPES = frozenset("shape size device dtype ndim numel dim full_like zeros_like ones_like empty_like".split())
 _ALONG = frozenset("mean nanmean sum nansum std var cumsum cumprod flip sort median quantile diff".split())
+_TESTS = (ast.If, ast.Assert, ast.While, ast.IfExp)
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
 def taken_as_given(tree: NewtTree, role: str, name: str, keys: frozenset[str] | None) -> Broken | None:
-    """A method does not change what its first parameter holds (of a row, the entries `keys`)."""
+    """A method does not change what its first parameter holds (of a row, the entries `keys`), nor copies of it."""
     method = tree.methods(role).get(name)
     parameter = _first_parameter(method) if method is not None else None
     if method is None or parameter is None:
@@ -47,13 +48,15 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
         ),
         method.node,
     )
-    lengths = _lengths(written, parameter)
+    lengths, names = _lengths(written, parameter), Names(written)
     for node in walk(written):
-        if isinstance(node, (ast.If, ast.Assert)) and _depends(node, lengths, parameter):
+        if isinstance(node, _TESTS) and _depends(node, lengths, parameter):
             return tree.broken(method, node, f"{name} asks for a length")
-        if isinstance(node, ast.If) and any(isinstance(part, (ast.Return, ast.Continue)) for part in walk(node)):
+        if isinstance(node, (ast.If, ast.While, ast.Match)) and any(
+            isinstance(part, (ast.Return, ast.Continue)) for part in walk(node)
+        ):
             return tree.broken(method, node, f"{name} does not keep everything")
-        if _sets_entry(node, parameter):
+        if _sets_entry(names, node, parameter):
             return tree.broken(method, node, f"{name} marks rows")
         if _reduces(node):
             return tree.broken(method, node, f"{name} computes with the rows of a whole episode")
@@ -117,7 +120,7 @@ def _is_of(node: ast.expr, parameter: str) -> bool:
     return any(isinstance(part, ast.Name) and part.id == parameter for part in walk(node))
 
 
-def _depends(statement: ast.If | ast.Assert, lengths: set[str], parameter: str) -> bool:
+def _depends(statement: ast.If | ast.Assert | ast.While | ast.IfExp, lengths: set[str], parameter: str) -> bool:
     """Whether a length decides whether what is given is taken, but for one that is too long for the memory."""
     if isinstance(statement, ast.If) and not any(isinstance(node, _LEAVES) for node in walk(statement)):
         return False
@@ -150,7 +153,7 @@ def _entries_read(node: ast.AST, parameter: str) -> Iterator[ast.AST]:
             yield node
 
 
-def _sets_entry(node: ast.AST, parameter: str) -> bool:
+def _sets_entry(names: Names, node: ast.AST, parameter: str) -> bool:
     """Whether a statement writes an entry of what is given, other than the number of its episode."""
     for target in targets(node):
         keys = [
@@ -160,7 +163,7 @@ def _sets_entry(node: ast.AST, parameter: str) -> bool:
         ]
         keys += [one.value for one in node.args[:1] if isinstance(one, ast.Constant)] if _puts(node) else []
         inside = isinstance(target, ast.Subscript) or isinstance(node, ast.Call)
-        if inside and _is_of(target, parameter) and keys != ["episode"]:
+        if inside and names.is_of(target, parameter) and keys != ["episode"]:
             return True
     return False
 
@@ -208,6 +211,6 @@ def bounds_keep(tree: NewtTree, role: str, name: str, parameters: tuple[str, ...
     if (found := tree.function(role, name)) is None:
         return None
     file, names = found
-    for write in names.writes(*parameters):
+    for write in tree.writes(role, names, *parameters):
         return tree.broken_in(file, write.node, f"{ast.unparse(write.target)} is changed")
     return None

@@ -9,7 +9,7 @@ from newtfix.errors import PatchError
 from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
-from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS
+from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS, Start
 from newtfix.newt.tree import Broken, NewtTree
 
 T = TypeVar("T")
@@ -36,6 +36,11 @@ def _known(name: str, kinds: Mapping[str, T], what: str) -> T:
     return kinds[name]
 
 
+def _made(tree: NewtTree, made: str) -> list[Start]:
+    """Where something is made, and nothing is computed of it at once."""
+    return [start for start in _known(made, STARTS, "start")(tree) if start.as_made]
+
+
 def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, used = fact.about
     one = made.startswith("the total")
@@ -52,20 +57,18 @@ def _unchanged(tree: NewtTree, fact: Fact) -> Broken | None:
 
 def _reaches(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, used = fact.about
-    starts, ends = _known(made, STARTS, "start")(tree), _known(used, ENDS, "end")(tree)
-    return reaches(tree, role, list(starts), list(ends), f"other things than {made} are {used}")
+    starts, ends = _made(tree, made), _known(used, ENDS, "end")(tree)
+    return reaches(tree, role, starts, list(ends), f"other things than {made} are {used}")
 
 
 def _never_changed(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made = fact.about
-    return never_changed(tree, role, list(_known(made, STARTS, "start")(tree)), f"{made} are changed")
+    return never_changed(tree, role, _made(tree, made), f"{made} are changed")
 
 
 def _goes_only_to(tree: NewtTree, fact: Fact) -> Broken | None:
     role, made, called = fact.about
-    return goes_only_to(
-        tree, role, list(_known(made, STARTS, "start")(tree)), called, f"{made} do not go to {called} alone"
-    )
+    return goes_only_to(tree, role, _made(tree, made), called, f"{made} do not go to {called} alone")
 
 
 def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
@@ -169,7 +172,6 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "weighs_plainly": _about(closed.weighs_plainly),
     "not_counted": _about(closed.not_counted),
     "not_given_by_hand": _about(closed.not_given_by_hand),
-    "runs_once": _about(closed.runs_once),
     "independent": _about(beside.independent),
     "subtracted": _about(beside.subtracted),
     "plain_value": _about(beside.plain_value),

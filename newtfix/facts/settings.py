@@ -43,12 +43,6 @@ def set_plainly(tree: NewtTree, *settings: str) -> Broken | None:
     return None
 
 
-def _sets_in_turn(loop: ast.For, setting: str) -> bool:
-    """Whether a loop over names sets each of these."""
-    names = [part.value for part in walk(loop.iter) if isinstance(part, ast.Constant)]
-    return setting in names and any(isinstance(one, ast.Call) and dotted(one.func) == "setattr" for one in walk(loop))
-
-
 def _sets(call: ast.Call) -> bool:
     """Whether a call gives an attribute, by its name, another value."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
@@ -57,6 +51,12 @@ def _sets(call: ast.Call) -> bool:
 
 def _computes(value: ast.expr) -> bool:
     return any(isinstance(part, (ast.BinOp, ast.IfExp)) for part in walk(value))
+
+
+def _sets_in_turn(loop: ast.For, setting: str) -> bool:
+    """Whether a loop over names sets each of these."""
+    names = [part.value for part in walk(loop.iter) if isinstance(part, ast.Constant)]
+    return setting in names and any(isinstance(one, ast.Call) and dotted(one.func) == "setattr" for one in walk(loop))
 
 
 def _is_plain(value: ast.AST | None, setting: str) -> bool:
@@ -110,8 +110,8 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
     for method in tree.methods(role).values():
         nodes = walk(method.node)
         reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)]
-        of_model = any(isinstance(n, ast.Call) and dotted(n.func) == "self.model.reward" for n in nodes)
-        if reads and (of_model or word not in method.name) and not elsewhere and not _is_pretraining(method):
+        others = word not in method.name or any(tree.names(role, method).calls("self.model.reward"))
+        if reads and others and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
         factors_of = {one for node in nodes for one in product(node)}
         stored: set[ast.AST | None] = {value for node in nodes for _, value, _ in bindings(node)}
@@ -123,8 +123,8 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         names = tree.names(role, method)
         for node in nodes:
             factors = product(node)
-            others = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
-            if len(others) < len(factors) and any(_made_of(one, unlike, nodes) for one in others):
+            terms = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
+            if len(terms) < len(factors) and any(_made_of(one, unlike, names) for one in terms):
                 return tree.broken(method, node, f"{setting} weighs another term here")
     return None
 
@@ -137,18 +137,18 @@ def _is_pretraining(method: Method) -> bool:
     return method.name in ("__init__", "update_pi")
 
 
-def _made_of(value: ast.expr, called: str, nodes: list[ast.AST]) -> bool:
+def _made_of(value: ast.expr, called: str, names: Names) -> bool:
     """Whether an expression, by way of the variables of its method, is made of what a method of that name returns."""
     pending, seen = [value], set[str]()
     while pending:
         for part in walk(pending.pop()):
-            if isinstance(part, ast.Call) and dotted(part.func).rpartition(".")[2] == called:
+            if isinstance(part, ast.Call) and any(one.rpartition(".")[2] == called for one in names.of(part.func)):
                 return True
             if isinstance(part, ast.Name) and part.id not in seen:
                 seen.add(part.id)
                 pending += [
                     given
-                    for node in nodes
+                    for node in names.nodes
                     for target, given, _ in (*bindings(node), *_augmented(node))
                     if given is not None and dotted(target) == part.id
                 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 
+from newtfix.code.effects import Gives, of_call
 from newtfix.code.flow import Flow
 from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import Change
-from newtfix.newt.places import End, Start, assignments, same_as
+from newtfix.newt.places import End, Start, assignments, is_computed, same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _CALLS = 3  # methods that hand a value on
@@ -22,8 +23,16 @@ def unchanged(
     Args:
         keys: where given, the entries of the value that count. what: what happens there, in words.
     """
-    others = [start.statement for start in starts if start.statement is not None]
-    for start in starts:
+    others = [start.statement for start in starts if isinstance(start.statement, ast.stmt)]
+    for start in (one for one in starts if not one.as_made):
+        wanted = [end.expression for end in ends if end.method is start.method]
+        for one in wanted if start.call is not None else ():
+            if start.call is not None and is_computed(same_as(one) or one, start.call):
+                return tree.broken(start.method, one, what)
+        flow = Flow(start.method.node, lambda call: tree.helper(role, call), keys, same_as)
+        if None in flow.uses(start.statement, start.names, wanted).values() and start.statement is not None:
+            return tree.broken(start.method, start.statement, what)
+    for start in (one for one in starts if one.as_made):
         for broken in _follow(tree, role, start, ends, others, keys, what, _CALLS):
             return broken
     return None
@@ -46,7 +55,7 @@ def never_changed(tree: NewtTree, role: str, starts: Sequence[Start], what: str)
         flow = Flow(start.method.node, lambda call: tree.helper(role, call))
         flow.uses(start.statement, start.names, ())
         change = flow.mutated.get(start.statement or start.method.node.args)
-        if change is not None and change.is_certain:
+        if change is not None:
             return _told(tree, start.method, change, what)
     return None
 
@@ -72,6 +81,8 @@ def _renames(node: ast.AST) -> ast.expr | None:
     """What a statement gives another name: the value as it is, or moved."""
     value = node.value if isinstance(node, ast.Assign) else None
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and not value.keywords:
+        if of_call(value).gives not in (Gives.ITSELF, Gives.VIEW, Gives.COPY):
+            return None
         value = value.func.value
     return value if isinstance(value, (ast.Name, ast.Attribute, ast.Subscript)) else None
 

@@ -10,6 +10,8 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from newtfix.code.effects import Gives, of_call
+from newtfix.code.names import Names
 from newtfix.code.paths import conditions, names_in, path_to
 from newtfix.code.syntax import dotted, walk
 from newtfix.newt.tree import Method, NewtTree
@@ -20,8 +22,10 @@ class Start:
     """A statement of a method that gives a value to names; None where they are parameters."""
 
     method: Method
-    statement: ast.stmt | None
+    statement: ast.stmt | ast.NamedExpr | None
     names: tuple[str, ...]
+    call: ast.expr | None = None  # that makes the value
+    as_made: bool = True  # and nothing is computed of it at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +73,42 @@ def _call_of(value: ast.expr, *names: str) -> ast.Call | None:
 
 def _starts(tree: NewtTree, role: str, index: int, *called: str) -> Iterator[Start]:
     """Statements that name (element `index` of) what a call returns, also one of several on the right."""
+    calls = {call for name in called for _, call in tree.calls(role, name)}
     for method in tree.methods(role).values():
-        for statement, targets, value in assignments(method):
-            if _call_of(value, *called) is not None:
-                yield Start(method, statement, _element(targets, index))
+        own = [call for call in walk(method.node) if isinstance(call, ast.Call) and call in calls]
+        for node in walk(method.node) if own else ():
+            if isinstance(node, ast.NamedExpr) and node.value in own:
+                yield Start(method, node, _element([node.target], index), node.value)
+        for statement, targets, value in assignments(method) if own else ():
+            if value in own:
+                yield Start(method, statement, _element(targets, index), value)
             elif isinstance(value, ast.Tuple):
                 for number, part in enumerate(value.elts):
-                    if index == 0 and _call_of(part, *called) is not None:
-                        yield Start(method, statement, _element(targets, number, len(value.elts)))
+                    if index == 0 and part in own:
+                        yield Start(method, statement, _element(targets, number, len(value.elts)), part)
+            elif index == 0 and (inner := [call for call in own if is_computed(value, call)]):
+                yield Start(method, statement, _element(targets, 0), inner[0], as_made=False)
+        for call in own if index == 0 else ():
+            yield Start(method, None, (), call, as_made=False)
 
 
-def _nodes(start: Start) -> list[ast.AST]:
-    return walk(start.statement) if start.statement is not None else []
+def is_computed(value: ast.expr, call: ast.expr) -> bool:
+    """Whether something else is computed of what a call returns."""
+    around = path_to(value, call)[:-1]
+    return bool(around) and (
+        any(isinstance(one, (ast.BinOp, ast.UnaryOp)) for one in around)
+        or any(isinstance(one, ast.Call) and _changes_values(one) for one in around)
+    )
+
+
+def _changes_values(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+    return of_call(call).gives is Gives.NEW and not name.endswith("_like")
+
+
+def _given_to(start: Start) -> list[ast.expr | ast.keyword]:
+    """What is handed over to the call that makes a value."""
+    return [*start.call.args, *start.call.keywords] if isinstance(start.call, ast.Call) else []
 
 
 def _argument(call: ast.Call, index: int, keyword: str) -> ast.expr | None:
@@ -93,8 +121,12 @@ def _argument(call: ast.Call, index: int, keyword: str) -> ast.expr | None:
 
 def _arguments(tree: NewtTree, role: str, called: str, index: int, keyword: str = "") -> Iterator[End]:
     for method, call in tree.calls(role, called):
+        unpacked = [one.value for one in call.args[: index + 1] if isinstance(one, ast.Starred)]
+        unpacked += [one.value for one in call.keywords if one.arg is None]
         if (argument := _argument(call, index, keyword)) is not None:
             yield End(method, argument)
+        elif unpacked:
+            yield End(method, unpacked[0])
 
 
 # --- starts -----------------------------------------------------------------------------------------------------------
@@ -108,24 +140,21 @@ def drawn(tree: NewtTree) -> Iterator[Start]:
 def acted(tree: NewtTree) -> Iterator[Start]:
     """Actions that the agent chose, but for evaluations."""
     for start in _starts(tree, "trainer", 0, "self.agent", "self.agent.act", "self.agent.forward"):
-        call = next(node for node in _nodes(start) if isinstance(node, ast.Call))
-        if not any(keyword.arg == "eval_mode" for keyword in call.keywords):
+        if not any(isinstance(one, ast.keyword) and one.arg == "eval_mode" for one in _given_to(start)):
             yield start
 
 
 def made_rows(tree: NewtTree) -> Iterator[Start]:
     """Rows of what a step did, one for each environment."""
     for start in _starts(tree, "trainer", 0, "self.to_td"):
-        call = next(n for n in _nodes(start) if isinstance(n, ast.Call) and dotted(n.func) == "self.to_td")
-        if len(call.args) + len(call.keywords) > 1:
+        if len(_given_to(start)) > 1:
             yield start
 
 
 def first_made(tree: NewtTree) -> Iterator[Start]:
     """Rows that episodes begin with, where they have a name."""
     for start in _starts(tree, "trainer", 0, "self.to_td"):
-        call = next(n for n in _nodes(start) if isinstance(n, ast.Call) and dotted(n.func) == "self.to_td")
-        if len(call.args) + len(call.keywords) == 1:
+        if len(_given_to(start)) == 1:
             yield start
 
 
@@ -135,15 +164,15 @@ def cut_out(tree: NewtTree) -> Iterator[Start]:
         if method.name == "_take_segment":
             continue
         for statement, targets, value in assignments(method):
-            if _is_episode(value):
+            if _is_episode(tree.names("trainer", method), value):
                 yield Start(method, statement, _element(targets, 0))
 
 
-def _is_episode(value: ast.expr) -> bool:
+def _is_episode(names: Names, value: ast.expr) -> bool:
     """Whether it is `self._tds[... : end, i]`, in whatever dimensions."""
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
         value = value.func.value
-    while isinstance(value, ast.Subscript) and dotted(value.value) != "self._tds":
+    while isinstance(value, ast.Subscript) and not names.is_(value.value, "self._tds"):
         value = value.value
     if not isinstance(value, ast.Subscript) or not isinstance(value.slice, ast.Tuple):
         return False

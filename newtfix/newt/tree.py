@@ -147,9 +147,9 @@ class NewtTree:
         found = (node for node in walk(self.module(file)) if isinstance(node, ast.alias) and node.asname)
         return {node.asname: frozenset({node.name}) for node in found if node.asname}
 
-    def writes(self, role: str, method: Method, *names: str) -> Iterator[Write]:
+    def writes(self, role: str, method: Method | Names, *names: str) -> Iterator[Write]:
         """What a method, or a function that it calls, writes of these."""
-        own = self.names(role, method)
+        own = self.names(role, method) if isinstance(method, Method) else method
         yield from own.writes(*names)
         for call in (node for node in own.nodes if isinstance(node, ast.Call)):
             helper = self.helper(role, call)

@@ -7,8 +7,6 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import pytest
-
 from newtfix.facts.relations import broken
 from newtfix.model import Fact
 from newtfix.newt.roles import ROLES, Found
@@ -216,16 +214,6 @@ def _filled(text: str, code: str) -> str:
             given = "def step(self, t, flag):\n" + textwrap.indent(code, "    ")
         lines.append(textwrap.indent(given, indent) if word in ("HERE", "METHODS") else line)
     return "\n".join(lines) + "\n"
-
-
-def rows(tables: dict[str, Sequence[Table]], holds: bool) -> list[object]:
-    """The rows of tables as parameters of a test."""
-    return [
-        pytest.param(relation, table, row, id=f"{relation}-{number}-{row.splitlines()[-1][:50] if row else 'nothing'}")
-        for relation, several in tables.items()
-        for table in several
-        for number, row in enumerate(table.holds if holds else table.broken)
-    ]
 
 
 def told(relation: str, table: Table, row: str) -> str:

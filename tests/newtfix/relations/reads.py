@@ -1,10 +1,8 @@
-"""Where attributes and settings are read and written: tables."""
+"""Where attributes and settings are read and written."""
 
 from __future__ import annotations
 
-import pytest
-
-from relations.table import BINDS, CHANGES, DIVIDES, READS, SETS, Table, forms, rows, told
+from relations.table import BINDS, CHANGES, DIVIDES, READS, SETS, Table, forms
 
 AGENT = """
     === tdmpc2.py
@@ -32,7 +30,6 @@ TRAINER = """
             self.cfg = cfg
         METHODS
     """
-ELSEWHERE = "self.other = t", "y = t.rho", "y = self.other / t"
 HARMLESS = (
     "y = self.rho + 1\ny += 1",
     "y = self.rho.clone()\ny.zero_()",
@@ -67,7 +64,10 @@ TABLES = {
                     f"def step(self, t):\n    {call}\ndef help(self, t=None):\n    return self.rho"
                     for call in ("self.help()", "f = self.help; f()", "getattr(self, 'help')()", "map(self.help, t)")
                 ),
-                "def step(self, t):\n    self.made(t)\ndef set(self):\n    self.made = self._wrapped(self._made)\ndef _made(self, t):\n    return self.rho",
+                (
+                    "def step(self, t):\n    self.made(t)\ndef set(self):\n"
+                    "    self.made = self._wrapped(self._made)\ndef _made(self, t):\n    return self.rho"
+                ),
                 "def step(self, t):\n    self.w(t)\ndef set(self):\n    self.w = self.rho\n",
             ),
         ),
@@ -273,11 +273,13 @@ TABLES = {
                 "y = self.scale(t)",
                 "f = self.model.Q\ny = f(t, return_type='avg')\nz = self.scale(y)",
             ),
-            tuple(
-                f"{read}\nq = self.model.Q(t, return_type='avg')\nreturn y, q"
-                for read in forms(READS, "self.scale", but=("return", "yield", "f'"))
-            )
-            + ("y = self.scale(t)\nf = self.model.Q\ny = f(t, return_type='avg')",),
+            (
+                *tuple(
+                    f"{read}\nq = self.model.Q(t, return_type='avg')\nreturn y, q"
+                    for read in forms(READS, "self.scale", but=("return", "yield", "f'"))
+                ),
+                "y = self.scale(t)\nf = self.model.Q\ny = f(t, return_type='avg')",
+            ),
         ),
     ],
     "flat": [
@@ -314,32 +316,24 @@ TABLES = {
                 "self._tds[i] = self.other[i]",
                 "self.other[i] = t",
             ),
-            tuple(
-                f"self._tds[i] = t\n{other}"
-                for other in (
-                    "self.other[i] = t",
-                    "self.other[i] += t",
-                    "self.other[i], y = t, 1",
-                    "y = self.other\ny[i] = t",
-                    "j = i\nself.other[j] = t",
-                    "for self.other[i] in t:\n    t()",
-                    "with t as self.other[i]:\n    pass",
-                    "self.other.index_copy_(0, i, t)",
-                    "self.other.__setitem__(i, t)",
-                    "del self.other[i]",
-                )
-            )
-            + ("rows = self._tds\nrows[i] = t\nself.other[i] = t",),
+            (
+                *tuple(
+                    f"self._tds[i] = t\n{other}"
+                    for other in (
+                        "self.other[i] = t",
+                        "self.other[i] += t",
+                        "self.other[i], y = t, 1",
+                        "y = self.other\ny[i] = t",
+                        "j = i\nself.other[j] = t",
+                        "for self.other[i] in t:\n    t()",
+                        "with t as self.other[i]:\n    pass",
+                        "self.other.index_copy_(0, i, t)",
+                        "self.other.__setitem__(i, t)",
+                        "del self.other[i]",
+                    )
+                ),
+                "rows = self._tds\nrows[i] = t\nself.other[i] = t",
+            ),
         ),
     ],
 }
-
-
-@pytest.mark.parametrize(("relation", "table", "row"), rows(TABLES, holds=True))
-def test_it_holds(relation: str, table: Table, row: str) -> None:
-    assert told(relation, table, row) == ""
-
-
-@pytest.mark.parametrize(("relation", "table", "row"), rows(TABLES, holds=False))
-def test_it_is_broken(relation: str, table: Table, row: str) -> None:
-    assert told(relation, table, row)

@@ -1,0 +1,324 @@
+"""What goes on around the places that a patch changes."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+from relations.table import CALLS, READS, Table, forms
+
+TRAINER = """
+=== trainer.py
+class Trainer:
+    METHODS
+"""
+AGENT = """
+=== tdmpc2.py
+class TDMPC2:
+    METHODS
+"""
+SCRIPT = """
+=== other.py
+HERE
+"""
+CUT = "t(self._tds[: ep_len[i] + 1, i])\n"
+LOAD = "agent.load(x)"
+
+
+def _method(header: str, *codes: str) -> tuple[str, ...]:
+    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
+
+
+TABLES = {
+    "not_asked_before": [
+        Table(
+            ("trainer", "self._tokens", "self.buffer"),
+            TRAINER,
+            (
+                "pass",
+                "ready = t\nif ready:\n    self._tokens += 1",
+                "if self.buffer.ready():\n    self._tokens += 1",
+                "ready = self.buffer.ready()\nif flag:\n    self._tokens += 1",
+                "ready = self.buffer.ready()\nt(ready)",
+            ),
+            (
+                *tuple(
+                    f"{code}\nif ready:\n    self._tokens += 1"
+                    for code in (
+                        "ready = self.buffer.ready()",
+                        "ready, y = self.buffer.ready(), t",
+                        "ready: bool = self.buffer.ready()",
+                        "t(ready := self.buffer.ready())",
+                        "b = self.buffer\nready = b.ready()",
+                        "ready = getattr(self, 'buffer').ready()",
+                        "with self.buffer.ready() as ready:\n    t()",
+                        "for ready in self.buffer.ready():\n    t()",
+                    )
+                ),
+                "ready = self.buffer.ready()\nif t and ready:\n    if flag:\n        self._tokens += 1",
+                "ready = self.buffer.ready()\nwhile ready:\n    self._tokens += 1",
+                "ready = self.buffer.ready()\nmatch ready:\n    case True:\n        self._tokens += 1",
+            ),
+        ),
+    ],
+    "counts_rows": [
+        Table(
+            ("trainer", "self._tds"),
+            TRAINER,
+            tuple(
+                CUT + code
+                for code in (
+                    "pass",
+                    "ep_len += 1",
+                    "ep_len = ep_len + 1",
+                    "ep_len[t] = 0",
+                    "ep_len += torch.ones(3)",
+                    "other += 2",
+                    "ep_len.add_(1)",
+                )
+            ),
+            (
+                *tuple(
+                    CUT + code
+                    for code in (
+                        "ep_len += 2",
+                        "ep_len = ep_len + 2",
+                        "ep_len: object = ep_len + 2",
+                        "ep_len, y = ep_len + 2, t",
+                        "ep_len = t // 2",
+                        "ep_len[t] += 2",
+                        "n = ep_len\nn += 2\nt(n)",
+                        "ep_len.add_(2)",
+                        "t(ep_len := ep_len + 2)",
+                        "ep_len += int(flag)",
+                        "rows = self._tds\nep_len = t / 2",
+                    )
+                ),
+                "rows = self._tds\nt(rows[: n[i], i])\nn += 2",
+            ),
+        ),
+    ],
+    "cut_from_first": [
+        Table(
+            ("trainer", "self._tds"),
+            TRAINER,
+            ("pass", "t(self._tds[:3])", "t(self._tds[0:3, 1])", "t(self._tds[flag:3])", "t(self.other[1:3])"),
+            (
+                "t(self._tds[1:3])",
+                "t(self._tds[1:, 2])",
+                "rows = self._tds\nt(rows[1:])",
+                "rows, y = self._tds, t\nt(rows[1:], y)",
+                "t((rows := self._tds)[1:])",
+                "t(getattr(self, '_tds')[1:])",
+                "t([rows[1:] for rows in (self._tds,)])",
+                "t(self._tds[-3:])",
+            ),
+        ),
+    ],
+    "not_selected": [
+        Table(
+            ("mc_value", "reward_pi"),
+            SCRIPT,
+            (
+                "pass",
+                "x = k.startswith('other')",
+                "x = k.endswith('_q')",
+                "x = {k for k in train if k.startswith('mc_v')}",
+            ),
+            (
+                "x = k.startswith('mc_v')",
+                "x = k.endswith('_value')",
+                "x = [k for k in m if k.startswith('reward')]",
+                "x = k.startswith(('other', 'mc_v'))",
+                "x = re.match('mc_v', k)",
+                "if not k.endswith('ward_pi'):\n    pass",
+                "x = {k: 1 for k in m if k.removeprefix('mc_v') != k}",
+                "x = lambda k: k.startswith('mc_v')",
+            ),
+        ),
+    ],
+    "reads": [
+        Table(
+            ("agent", "update", "self.rho"),
+            AGENT + "    def _help(self):\n        return self.rho\n",
+            (
+                *_method(
+                    "update(self, t, flag)",
+                    *forms(READS, "self.rho", but=("{x} += 1",)),
+                    "t(self._help())",
+                    "f = self._help\nt(f())",
+                ),
+                "pass",
+            ),
+            _method(
+                "update(self, t, flag)",
+                "t(self.other)",
+                "self.rho = t",
+                "t(other.rho)",
+                "return t",
+                "rho = t\nt(rho)",
+                "t('self.rho')",
+            ),
+        ),
+    ],
+    "loaded_only_for": [
+        Table(
+            ("eval", "resume"),
+            "=== other.py\ndef main(cfg, agent, x, y):\n    HERE\n",
+            (
+                "pass",
+                LOAD,
+                f"if cfg.resume:\n    {LOAD}",
+                "if y:\n    agent.save(x)",
+                "if y:\n    agent.load(cfg.eval_file)",
+                "if y:\n    other.load(x)",
+                "if y:\n    agent.load(path=cfg.resume)",
+            ),
+            (
+                f"if y:\n    {LOAD}",
+                f"while y:\n    {LOAD}",
+                f"y and {LOAD}",
+                f"y = {LOAD} if x else 1",
+                f"match y:\n    case 1:\n        {LOAD}",
+                f"if y:\n    with x:\n        {LOAD}",
+                "if y:\n    agent.model.load_state_dict(x)",
+                "f = agent.load\nif y:\n    f(x)",
+                "a = agent\nif y:\n    a.load(x)",
+                "if y:\n    getattr(agent, 'load')(x)",
+                f"try:\n    y()\nexcept ValueError:\n    {LOAD}",
+                f"x = [{LOAD} for a in x if a]",
+                "if y:\n    f, z = agent.load, 1\n    f(x)",
+            ),
+        ),
+    ],
+    "at_one_place": [
+        Table(
+            ("agent", "coef"),
+            AGENT,
+            (
+                "pass",
+                "t(self.cfg.coef)",
+                "t(self.cfg.coef, self.cfg.coef)",
+                "if self.cfg.coef:\n    t()",
+                "c = self.cfg.coef\nt(c)\nt(c)",
+            ),
+            tuple(
+                f"t(self.cfg.coef)\n{code}"
+                for code in (
+                    "t(self.cfg.coef)",
+                    "if self.cfg.coef:\n    t()",
+                    "return self.cfg.coef",
+                    "t(getattr(self.cfg, 'coef'))",
+                    "t(self.cfg.get('coef'))",
+                    "for x in self.cfg.coef:\n    t()",
+                    "with self.cfg.coef:\n    t()",
+                    "t([self.cfg.coef for _ in t])",
+                    "while self.cfg.coef:\n    t()",
+                    "def inner():\n    return self.cfg.coef\ninner()",
+                    "y = t if flag else self.cfg.coef",
+                )
+            ),
+        ),
+    ],
+    "passes_mode": [
+        Table(
+            ("world_model", "self._Qs"),
+            "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
+            (
+                "self._Qs.train()",
+                *_method(
+                    "train(self, mode=True)",
+                    "self._Qs.train(mode)",
+                    "self._Qs.train(mode=mode)",
+                    "m = mode\nself._Qs.train(m)",
+                    "self.other.train()",
+                    "f = self._Qs.train\nf(mode)",
+                ),
+            ),
+            _method(
+                "train(self, mode=True)",
+                "self._Qs.train()",
+                "self._Qs.train(True)",
+                "self._Qs.train(mode=False)",
+                "q = self._Qs\nq.train()",
+                "f = self._Qs.train\nf()",
+                "getattr(self, '_Qs').train()",
+                "for q in (self._Qs,):\n    q.train()",
+                "if mode:\n    self._Qs.train()",
+                "with mode:\n    self._Qs.train()",
+                "[q.train() for q in (self._Qs,)]",
+            ),
+        ),
+    ],
+    "updated_only_in": [
+        Table(
+            ("agent", "model.update"),
+            AGENT + "=== other.py\nclass Other:\n    METHODS\n",
+            ("pass", "agent.model.update(t)", "self.other.update(t)", "self.agent.model.update(t)"),
+            forms(CALLS, "self.model.update"),
+        ),
+    ],
+    "scaled_by": [
+        Table(
+            ("agent", "Q", "self.scale"),
+            AGENT,
+            ("pass", "q = self.model.Q(t)\nt(self.scale(q))", "t(self.norm(t))"),
+            (
+                "q = self.model.Q(t)\nt(self.norm(q))",
+                "t(self.norm(self.model.Q(t)))",
+                "q, y = self.model.Q(t), t\nt(self.norm(q), y)",
+                "q: object = self.model.Q(t)\nt(self.norm(q))",
+                "t(q := self.model.Q(t))\nt(self.norm(q))",
+                "q = self.model.Q(t)\nn = self.norm\nt(n(q))",
+                "q = self.model.Q(t)\nt(self.norm(x=q))",
+                "q = self.model.Q(t)\np = q\nt(self.norm(p))",
+                "q = self.model.Q(t)\nt(getattr(self, 'norm')(q))",
+                "t([self.norm(q) for q in (self.model.Q(t),)])",
+                "q = self.model.Q(t)\nt(self.norm(q) if flag else q)",
+            ),
+        ),
+    ],
+    "asked_once": [
+        Table(
+            ("agent", "pi_loss", "self.model.Q"),
+            AGENT,
+            (
+                *_method(
+                    "_pi_loss(self, t, flag)",
+                    "pass",
+                    "t(self.model.Q(t))",
+                    "Q = self.model.Q\nt(Q(t))",
+                    "t(self.model.Q(t), self.model.V(t))",
+                ),
+                "t(self.model.Q(t), self.model.Q(t))",
+            ),
+            _method(
+                "_pi_loss(self, t, flag)", *(f"t(self.model.Q(t))\n{code}" for code in forms(CALLS, "self.model.Q"))
+            ),
+        ),
+    ],
+    "reads_only": [
+        Table(
+            ("agent", "pi_loss", "rho", "coef"),
+            AGENT,
+            (
+                *_method(
+                    "_pi_loss(self, t, flag)",
+                    "pass",
+                    "t(self.cfg.rho)",
+                    "t(self.cfg.get('rho'))",
+                    "c = self.cfg\nt(c.coef)",
+                    "t(self.other)",
+                ),
+                "t(self.cfg.other)",
+            ),
+            _method(
+                "_pi_loss(self, t, flag)",
+                *forms(READS, "self.cfg.other", but=("y = {x}[0]", "match {x}", "for y in")),
+                "c = self.cfg\nt(c.other)",
+                "t(self.cfg.get('other'))",
+                "c, y = self.cfg, t\nt(c.other, y)",
+                "t(cfg.other)",
+            ),
+        ),
+    ],
+}
