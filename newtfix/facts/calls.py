@@ -66,10 +66,16 @@ def always(
     """Something is called whenever what is `given` says so, whatever else holds."""
     known = given(tree, role)
     for method, call in tree.calls(role, name):
-        kept_back = [_unknown_test(path, known) for path in tree.ways(role, method, call)]
+        kept_back = [_unknown_test(path, known) for path in _ways(tree, role, method, call)]
         if kept_back and None not in kept_back:
             return tree.broken_on(role, method, kept_back[0] or call, f"{name} is not called whenever {what}")
     return None
+
+
+def _ways(tree: NewtTree, role: str, method: Method, call: ast.Call) -> list[list[ast.AST]]:
+    """The ways to a call; those within its method alone, where several places call that: each may add to the others."""
+    ways = list(tree.ways(role, method, call))
+    return ways if len(ways) == 1 else list(tree.ways_within(role, method, call))
 
 
 def _unknown_test(path: list[ast.AST], known: set[str]) -> ast.expr | None:
@@ -92,7 +98,7 @@ def within(
     """Something is called in a loop over what is `given`, or in none, not over something that was collected before."""
     known = given(tree, role)
     for method, call in tree.calls(role, name):
-        for path in tree.ways(role, method, call):
+        for path in _ways(tree, role, method, call):
             loops = [node for node in path if isinstance(node, _LOOPS)]
             over = _decides(loops[-1]) if loops and not (len(loops) == 1 and isinstance(loops[0], ast.While)) else []
             if not all(_is_known(one, known) for part in over for one in names_in(part)):
