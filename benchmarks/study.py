@@ -64,7 +64,7 @@ class _Watched:
 
 def study(effort: Effort, quick: bool) -> Iterator[Figure]:
     """Starts and whole runs, under ablate and by hand, and how busy ablate keeps the cores."""
-    runs = 2 if quick else 8
+    runs = 2 if quick else 6
     for name, settings in (("start and end of a run", START), *([] if quick else [("a run", WHOLE)])):
         watched = _Watched(settings, runs)
         hand = _by_hand(settings, runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from trees import make_cfg
 
 import newt_base.config
-from benchmarks import kernels
+from benchmarks import kernels, study
 from benchmarks.__main__ import GROUPS, main
 from benchmarks.cases import make_agent
 from benchmarks.plain import Plain
@@ -134,6 +135,12 @@ def test_a_stacked_ensemble_launches_fewer_kernels():
     loop, stacked = (kernels.calls(frozenset(ids), "small") for ids in ((), ("q-ensemble",)))
     assert kernels.count(stacked["update"]) < 0.75 * kernels.count(loop["update"])
     assert kernels.count(stacked["plan"]) < kernels.count(loop["plan"])
+
+
+def test_processes_are_known_by_whose_children_they_are():
+    table = dict(study._processes())
+    assert os.getppid() in study._ancestors(os.getpid(), table) and table[os.getpid()][2] > 0
+    assert os.getpid() not in study._ancestors(os.getpid(), table) | study._ancestors(os.getppid(), table)
 
 
 def test_an_unknown_group_is_refused():

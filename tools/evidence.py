@@ -56,7 +56,8 @@ def told(found: Findings) -> Iterator[str]:
     yield from ("", answer(found), "")
     if said := notes(found):
         yield from (*(f"- {line}" for line in said), "")
-    for table in filled([verdict_table(found), along_table(found), pair_table(found), arm_table(found)]):
+    single = [] if found.plan.design == "pairs" else [verdict_table(found), along_table(found)]
+    for table in filled([*single, pair_table(found), arm_table(found)]):
         yield from (f"{table.title}:", "", *rows(table), "")
 
 

@@ -79,6 +79,7 @@ def by_factor(found: Findings, all_curves: dict[str, tuple[list[Curve], list[Cur
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
     for axes in list(grid.flat)[len(names) :]:
         axes.set_axis_off()
+        grid[rows - 2, 1].tick_params(labelbottom=True)
     grid.flat[0].legend(frameon=False, fontsize=8)
     figure.supxlabel("environment steps", fontsize=9)
     figure.supylabel("training return", fontsize=9)
