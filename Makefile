@@ -10,6 +10,9 @@ BIN := .venv/bin
 STAMP := .venv/stamp
 DEMO := build/demo
 
+# Tests start hundreds of processes of newtfix: what one of them compiles the next need not.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-thorough torture mutation lint gpu-check bench pages setup clean
 
 setup: $(STAMP)
@@ -29,10 +32,10 @@ demo: $(STAMP)
 	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix report study --html report.html --pictures .
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-thorough: lint
-	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2
+	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 torture: $(STAMP)
 	NEWTFIX_TORTURE=1 $(BIN)/python -m pytest -n 2 tests/newtfix/test_faults.py tests/newtfix/test_sequences.py
