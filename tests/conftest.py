@@ -3,9 +3,11 @@
 import atexit
 import gc
 import os
+import random
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +29,27 @@ gc.set_threshold(100_000, 50, 100)
 # Minutes of CPU that prove the same on more trees: `make test-thorough`.
 THOROUGH = os.environ.get("NEWTFIX_THOROUGH") == "1"
 collect_ignore_glob = [] if THOROUGH else ["mutation/*", "newtfix/test_verify.py"]
+
+
+# A number, or "random": tests in another order, files as a whole, as what they share is made once for each.
+if os.environ.get("NEWTFIX_ORDER") == "random":
+    os.environ["NEWTFIX_ORDER"] = str(random.SystemRandom().randrange(10**6))  # workers have it from here
+ORDER = os.environ.get("NEWTFIX_ORDER", "")
+
+
+def pytest_report_header() -> str:
+    return f"order: NEWTFIX_ORDER={ORDER}" if ORDER else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not ORDER:
+        return
+    files: dict[object, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        files[item.path].append(item)
+    draw = random.Random(ORDER)
+    shuffled = draw.sample(list(files.values()), len(files))
+    items[:] = [item for tests in shuffled for item in draw.sample(tests, len(tests))]
 
 
 def pytest_collection_finish() -> None:
