@@ -1,4 +1,5 @@
 # make demo: patch a copy of newt_base, train both with the same seeds, draw both   make test: everything CI runs
+# make test-random: the tests in another order, which it prints   make coverage: lines and branches that tests reach
 # make torture: every call that writes fails once in every way, and 2,000 random steps; minutes
 # make bench: how fast the trainer and the commands are here, into build/bench.json
 # PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
@@ -10,7 +11,10 @@ BIN := .venv/bin
 STAMP := .venv/stamp
 DEMO := build/demo
 
-.PHONY: demo test test-thorough torture mutation lint gpu-check bench pages setup clean
+# Tests start hundreds of processes of newtfix: what one of them compiles the next need not.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-thorough test-random coverage torture mutation lint gpu-check bench pages setup clean
 
 setup: $(STAMP)
 
@@ -29,10 +33,16 @@ demo: $(STAMP)
 	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix report study --html report.html --pictures .
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-thorough: lint
-	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2
+	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-random: lint
+	NEWTFIX_ORDER=$${NEWTFIX_ORDER:-random} $(BIN)/python -m pytest -n 2 --dist worksteal
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 torture: $(STAMP)
 	NEWTFIX_TORTURE=1 $(BIN)/python -m pytest -n 2 tests/newtfix/test_faults.py tests/newtfix/test_sequences.py

@@ -1,10 +1,13 @@
 """One thread per worker: small tensors gain nothing from more, and two workers on two cores lose a lot."""
 
 import atexit
+import gc
 import os
+import random
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
@@ -20,9 +23,37 @@ if "NEWTFIX_STATE" not in os.environ:  # what the user of these tests allows
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+# Syntax trees are millions of objects that stay: looking for garbage among them took a tenth of all time.
+gc.set_threshold(100_000, 50, 100)
+
 # Minutes of CPU that prove the same on more trees: `make test-thorough`.
 THOROUGH = os.environ.get("NEWTFIX_THOROUGH") == "1"
 collect_ignore_glob = [] if THOROUGH else ["mutation/*", "newtfix/test_verify.py"]
+
+
+# A number, or "random": tests in another order, files as a whole, as what they share is made once for each.
+if os.environ.get("NEWTFIX_ORDER") == "random":
+    os.environ["NEWTFIX_ORDER"] = str(random.SystemRandom().randrange(10**6))  # workers have it from here
+ORDER = os.environ.get("NEWTFIX_ORDER", "")
+
+
+def pytest_report_header() -> str:
+    return f"order: NEWTFIX_ORDER={ORDER}" if ORDER else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not ORDER:
+        return
+    files: dict[object, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        files[item.path].append(item)
+    draw = random.Random(ORDER)
+    shuffled = draw.sample(list(files.values()), len(files))
+    items[:] = [item for tests in shuffled for item in draw.sample(tests, len(tests))]
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

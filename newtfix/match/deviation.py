@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import libcst as cst
@@ -20,8 +21,8 @@ def deviation(pattern: pat.Pattern, root: cst.CSTNode) -> pat.Path | None:
     within = root
     if len(statements) == 1 and isinstance(statements[0], cst.FunctionDef):
         name, statements = statements[0].name.value, statements[0].body.body
-        named = (node for node in pat.walk(root) if isinstance(node, cst.FunctionDef) and node.name.value == name)
-        if (function := next(named, None)) is None:
+        function = next((one for one in _functions(root) if one.name.value == name), None)
+        if function is None:
             return None
         within = function.body
     begun = ((*_begun(statements, block), block) for block in _blocks(within))
@@ -30,8 +31,14 @@ def deviation(pattern: pat.Pattern, root: cst.CSTNode) -> pat.Path | None:
     return None if path is None else (*path, ("body", index))
 
 
-def _blocks(root: cst.CSTNode) -> Iterator[Any]:
-    return (node for node in pat.walk(root) if isinstance(node, (cst.Module, cst.IndentedBlock)))
+@lru_cache(maxsize=4096)
+def _functions(root: cst.CSTNode) -> tuple[Any, ...]:
+    return tuple(node for node in pat.walk(root) if type(node) is cst.FunctionDef)
+
+
+@lru_cache(maxsize=4096)
+def _blocks(root: cst.CSTNode) -> tuple[Any, ...]:
+    return tuple(node for node in pat.walk(root) if type(node) in (cst.Module, cst.IndentedBlock))
 
 
 def _begun(statements: Sequence[Any], block: Any) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import libcst as cst
 
 from newtfix.code.equivalent import is_docstring
 from newtfix.errors import PatchError
-from newtfix.match.matching import fields_of, hole, is_node, many, same, unsaid
+from newtfix.match.matching import SEQUENCES, fields_of, hole, is_node, many, same, unsaid
 from newtfix.match.pattern import Match, Path, Pattern, walk
 
 
@@ -35,16 +35,17 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
                 out.extend(_filling(bound, name))
         last = many(node[-1]) if node else None
         return _without_last_comma(out) if last is not None and not _filling(bound, last) else out
-    if isinstance(node, cst.Parameters) and isinstance(node.star_arg, cst.Param):
+    if type(node) is cst.Parameters and type(node.star_arg) is cst.Param:
         name = hole(node.star_arg.name, "*")
         if name is not None:
             return _with_parameters(_substitute(node.params, bound), _filling(bound, name), node.kwonly_params)
-    if not isinstance(node, cst.CSTNode) or isinstance(node, cst.Name):
+    kind: Any = type(node)
+    if not is_node(kind) or kind is cst.Name:
         return node
     changes: dict[str, Any] = {}
-    for name in fields_of(type(node)):
+    for name in fields_of(kind):
         child = getattr(node, name)
-        if isinstance(child, (cst.CSTNode, list, tuple)):
+        if is_node(type(child)) or type(child) in SEQUENCES:
             new = _substitute(child, bound)
             if new is not child:
                 changes[name] = new
@@ -96,11 +97,12 @@ def _laid_out(node: Any, style: Style) -> Any:
         new = _laid_out(part, style)
         if new is not part:
             changes[name] = new
-    if isinstance(node, cst.IndentedBlock):
+    kind = type(node)
+    if kind is cst.IndentedBlock:
         changes["indent"] = style.unit
-    elif isinstance(node, cst.ParenthesizedWhitespace):
+    elif kind is cst.ParenthesizedWhitespace:
         changes["last_line"] = cst.SimpleWhitespace(_indented(node.last_line.value, style))
-    elif isinstance(node, cst.SimpleString) and "\n" in node.value:
+    elif kind is cst.SimpleString and "\n" in node.value:
         first, *rest = node.value.split("\n")
         lines = [first, *(style.indentation + _indented(line, style) if line.strip() else line for line in rest)]
         changes["value"] = style.newline.join(lines)

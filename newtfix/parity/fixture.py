@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +65,17 @@ def read_fixture(path: Path) -> Fixture:
 
 def _read(path: Path) -> dict[str, Array]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            return _arrays(path, file)
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", hint="Give a recording: newtfix parity FIXTURE.npz") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}", hint=_HINT) from error
+
+
+def _arrays(path: Path, file: BinaryIO) -> dict[str, Array]:
+    try:
+        loaded = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         said = "" if "pickle" in str(error) else _first_line(error)  # numpy takes any text for a pickle
         raise UsageError(f"{path} is not an npz file", where=said, hint=_HINT) from error

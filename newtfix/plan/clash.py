@@ -24,13 +24,15 @@ def brought(shape: Shape) -> frozenset[str]:
 
 def _bound(root: Any) -> list[str]:
     names: list[str] = []
+    node: Any
     for node in pat.walk(root):
-        if isinstance(node, cst.Param):
+        kind = type(node)
+        if kind is cst.Param:
             names.append(node.name.value)
-        elif isinstance(node, cst.AssignTarget):
+        elif kind is cst.AssignTarget:
             parts = node.target.elements if isinstance(node.target, cst.Tuple) else [cst.Element(node.target)]
             names += [part.value.value for part in parts if isinstance(part.value, cst.Name)]
-        elif isinstance(node, cst.For) and isinstance(node.target, cst.Name):
+        elif kind is cst.For and type(node.target) is cst.Name:
             names.append(node.target.value)
     return names
 
@@ -61,7 +63,7 @@ def _of_loops(*roots: Any) -> set[str]:
         node.target.value
         for root in roots
         for node in pat.walk(root)
-        if isinstance(node, cst.For) and isinstance(node.target, cst.Name)
+        if type(node) is cst.For and type(node.target) is cst.Name
     }
     others = [name for root in roots for name in _bound(root)]
     return {

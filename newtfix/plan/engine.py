@@ -104,29 +104,27 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
-    prove(sources, after, order, patches)
+    patched = prove(sources, after, order, patches)
     before = {file: sources[file] for file in after}
-    patched = NewtTree({**sources, **after}, tree.roles)
+    now = patched.pristine if patched.roles == tree.roles else NewtTree(patched.sources, tree.roles)
     notes = (
         *_overridden(tree, after),
-        *_undone(sources, after, order, patches),
-        *left_unused(tree.pristine, patched),
-        *without_effect(tree.pristine, patched),
+        *(_undone(tree.pristine, patched, order, patches) if after else ()),
+        *left_unused(tree.pristine, now),
+        *without_effect(tree.pristine, now),
     )
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
 
 
 def _undone(
-    sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
+    pristine: NewtTree, patched: WorkingTree, order: Sequence[str], patches: Mapping[str, Patch]
 ) -> Iterable[str]:
     """Patches that follow those applied, and that the tree had by hand in code that is replaced."""
-    later = [name for name, patch in patches.items() if name not in order and set(patch.after) & set(order)]
-    if not later or not after:
-        return
-    trees = WorkingTree(sources), WorkingTree({**sources, **after})
-    for name in later:
-        was, now = (state_of(tree, patches[name]) for tree in trees)
-        if was is State.APPLIED and now in (State.AVAILABLE, State.PARTIAL):
+    before = WorkingTree(pristine.sources, pristine)
+    for name, patch in patches.items():
+        if name in order or not set(patch.after) & set(order) or state_of(before, patch) is not State.APPLIED:
+            continue
+        if state_of(patched, patch) in (State.AVAILABLE, State.PARTIAL):
             yield f"The tree had {name!r} by hand, in code that is replaced now: apply {name} as well to have it again."
 
 

@@ -18,8 +18,8 @@ from newtfix.plan.working import WorkingTree
 
 def prove(
     sources: Mapping[str, str], after: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]
-) -> None:
-    """Raise Refused unless the result is sound.
+) -> WorkingTree:
+    """The tree with the result in it. Raises Refused unless the result is sound.
 
     It compiles; it uses no names, attributes or methods that are not there, and none before it has a value; nothing
     elsewhere relies on what was; and applying the same patches to it again would change nothing.
@@ -36,8 +36,10 @@ def prove(
             where=f"in {place}",
             hint="the tree's code is not as the patches know it there; nothing was written",
         )
+    patched = WorkingTree({**sources, **after})
     if after:
-        _recognised({**sources, **after}, order, patches)
+        _recognised(patched, order, patches)
+    return patched
 
 
 def _named(order: Sequence[str]) -> str:
@@ -85,8 +87,7 @@ def _still_called(sources: Mapping[str, str], after: Mapping[str, str]) -> Itera
                     yield user, name
 
 
-def _recognised(texts: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]) -> None:
-    tree = WorkingTree(texts)
+def _recognised(tree: WorkingTree, order: Sequence[str], patches: Mapping[str, Patch]) -> None:
     for name in order:
         state = state_of(tree, patches[name])
         if state not in (State.APPLIED, State.ABSENT):

@@ -11,6 +11,7 @@ from newtfix.code.syntax import words
 from newtfix.code.view import is_mark, view
 from newtfix.match import pattern as pat
 from newtfix.match import render
+from newtfix.match.matching import SEQUENCES
 from newtfix.model import Add
 from newtfix.plan import clash
 from newtfix.plan.conditions import bind_where
@@ -71,10 +72,9 @@ def _replace_run(module: cst.Module, match: pat.Match, template: pat.Pattern) ->
 
 def _set_in(statements: Sequence[Any]) -> set[str]:
     """The variables that statements give a value to."""
-    targets = [
-        node.target for one in statements for node in pat.walk(one) if isinstance(node, (cst.AssignTarget, cst.For))
-    ]
-    return {node.value for target in targets for node in pat.walk(target) if isinstance(node, cst.Name)}
+    nodes: list[Any] = [node for one in statements for node in pat.walk(one)]
+    targets = [node.target for node in nodes if type(node) in (cst.AssignTarget, cst.For)]
+    return {node.value for target in targets for node in pat.walk(target) if type(node) is cst.Name}
 
 
 def _lost(old: Sequence[Any], new: Sequence[Any]) -> list[cst.EmptyLine]:
@@ -90,13 +90,13 @@ def _hidden_lines(statements: Sequence[Any]) -> list[cst.EmptyLine]:
         for node in pat.walk(statement):
             for field in ("leading_lines", "footer", "header"):
                 lines = getattr(node, field, ())
-                if isinstance(lines, Sequence):
+                if type(lines) in SEQUENCES:
                     found += [line for line in lines if is_hidden(line)]
     return found
 
 
 def is_hidden(line: Any) -> bool:
-    return isinstance(line, cst.EmptyLine) and line.comment is not None and is_mark(line.comment.value)
+    return type(line) is cst.EmptyLine and line.comment is not None and is_mark(line.comment.value)
 
 
 def _replaces_function(old: Sequence[Any], new: Sequence[Any]) -> bool:

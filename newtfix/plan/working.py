@@ -18,10 +18,11 @@ from newtfix.newt.tree import NewtTree
 class WorkingTree:
     """The tree as it stands while planning: texts by file, modules (as patterns see them) parsed when first needed."""
 
-    def __init__(self, sources: Mapping[str, str]) -> None:
+    def __init__(self, sources: Mapping[str, str], pristine: NewtTree | None = None) -> None:
+        """Begin with texts, or with a tree of these texts, of which facts may be known already."""
         self.sources = dict(sources)
-        self.roles = find_roles(sources)
-        self.pristine = NewtTree(sources, self.roles)
+        self.roles = find_roles(sources) if pristine is None else pristine.roles
+        self.pristine = pristine or NewtTree(sources, self.roles)
         self.modules: dict[str, cst.Module] = {}
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_device import STEPS, agent_of, batch_on, step
+from test_device import ONCE, STEPS, agent_of, batch_on, step
 from torch.utils._python_dispatch import TorchDispatchMode
 from trees import tree
 
@@ -97,7 +97,7 @@ def test_bf16_on_one_device_and_as_one_graph(ids, settings, monkeypatch):
     compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **_: compiler(function, backend="eager", fullgraph=True))
     torch._dynamo.reset()
-    agent = lively(ids, settings, bf16=True, compile=True)
+    agent = lively(ids, settings, bf16=True, compile=True, **ONCE)
     assert all(value.isfinite().all() for value in step(agent, "cpu").values())
 
 

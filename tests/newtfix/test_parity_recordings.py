@@ -99,7 +99,8 @@ def test_a_file_that_is_no_recording(
 ) -> None:
     path = tmp_path / "given.npz"
     if content == "array":
-        np.save(path.open("wb"), np.zeros(3))
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
     elif content == "damaged":
         np.savez(path, **reference())
         raw = path.read_bytes()
