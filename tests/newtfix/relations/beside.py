@@ -1,0 +1,231 @@
+"""What methods do beside what a patch knows of them."""
+
+from __future__ import annotations
+
+from relations.table import Table
+
+TRAINER = """
+=== trainer.py
+class Trainer:
+    METHODS
+"""
+AGENT = """
+=== tdmpc2.py
+class TDMPC2:
+    METHODS
+"""
+LAYERS = """
+=== common/layers.py
+class QEnsemble:
+    METHODS
+"""
+SCRIPT = """
+=== other.py
+HERE
+"""
+UPDATE = "def update(self, t):\n    {}\ndef count(self):\n    self.n += 1"
+
+TABLES = {
+    "independent": [
+        Table(
+            ("agent", "update"),
+            AGENT,
+            (
+                UPDATE.format("return t"),
+                UPDATE.format("if self.n == 0:\n        t()"),
+                UPDATE.format("self.seen += 1\n    return t"),
+                UPDATE.format("if self.cfg.many:\n        t()"),
+                UPDATE.format("return min(t, self.cfg.n)"),
+            ),
+            (
+                UPDATE.format("if self.n > 3:\n        t()"),
+                UPDATE.format("y = t if self.n else 0"),
+                UPDATE.format("return self.n % 3"),
+                UPDATE.format("return min(1, self.n)"),
+                UPDATE.format("if not self.fitted:\n        self.fitted = True"),
+                UPDATE.format("return t * (self.n / 10)"),
+            ),
+        ),
+    ],
+    "subtracted": [
+        Table(
+            ("agent", "pi_loss", "entropy_coef"),
+            AGENT,
+            (
+                "def _pi_loss(self, info, qs):\n    return -self.cfg.entropy_coef * info['entropy'] - qs",
+                "def _pi_loss(self, info, qs):\n    return -(self.cfg.entropy_coef * info['entropy'] + qs)",
+                "def _pi_loss(self, info, qs):\n    return self.cfg.entropy_coef * info['log_pi'] - qs",
+                "def other(self, info, qs):\n    return self.cfg.entropy_coef * info['entropy'] - qs",
+            ),
+            (
+                "def _pi_loss(self, info, qs):\n    return self.cfg.entropy_coef * info['entropy'] - qs",
+                "def _pi_loss(self, info, qs):\n    return qs - (-self.cfg.entropy_coef * info['entropy'])",
+            ),
+        ),
+    ],
+    "plain_value": [
+        Table(
+            ("Scale", "self.value"),
+            SCRIPT,
+            ("class Scale:\n    def use(self, x):\n        return x / self.value", "y = self.value.exp()"),
+            (
+                "class Scale:\n    def use(self, x):\n        return x / self.value.exp()",
+                "class Scale:\n    def use(self, x):\n        return x * self.value.reciprocal()",
+            ),
+        ),
+    ],
+    "read_by_none": [
+        Table(
+            ("burst_updates", "_burst", "_due"),
+            TRAINER,
+            (
+                "def _burst(self):\n    return self.cfg.burst_updates",
+                "def train(self):\n    self._due = self.cfg.burst_updates != 0",
+                "pass",
+            ),
+            (
+                "def train(self):\n    return min(3, self.cfg.burst_updates)",
+                "def train(self):\n    for _ in range(self.cfg.burst_updates):\n        pass",
+            ),
+        ),
+    ],
+    "made_by_library": [
+        Table(
+            ("trainer", "self._tds"),
+            "=== trainer.py\nclass Rows:\n    pass\nclass Trainer:\n    METHODS\n",
+            ("self._tds = TensorDict(t)", "self._tds = None", "self.other = Rows()"),
+            ("self._tds = Rows()", "self.x = self._tds = Rows(t)", "self._tds: object = Rows()"),
+        ),
+    ],
+    "leaves_no_trace": [
+        Table(
+            ("trainer", "to_td"),
+            TRAINER,
+            ("def to_td(self, obs):\n    return obs", "def to_td(self, obs):\n    y = obs\n    y += 1\n    return y"),
+            (
+                "def to_td(self, obs):\n    self.n += 1\n    return obs",
+                "def to_td(self, obs):\n    self.seen[0] = obs\n    return obs",
+                "def to_td(self, obs):\n    self.seen.index_add_(0, obs, obs)\n    return obs",
+            ),
+        ),
+    ],
+    "never_divides": [
+        Table(
+            ("agent", "prior_coef"),
+            AGENT,
+            ("y = t * self.cfg.prior_coef", "y = self.cfg.prior_coef / t"),
+            ("y = t / self.cfg.prior_coef", "t /= self.cfg.prior_coef", "y = t / (1 + self.cfg.prior_coef)"),
+        ),
+    ],
+    "counts_all": [
+        Table(
+            ("trainer", "self._step", "num_envs", "world_size"),
+            TRAINER,
+            (
+                "self._step += self.cfg.num_envs * self.cfg.world_size",
+                "self._step += 1",
+                "self.other += self.cfg.repeat",
+            ),
+            ("self._step += self.cfg.num_envs * self.cfg.action_repeat",),
+        ),
+    ],
+    "holds_only": [
+        Table(
+            ("layers", "QEnsemble", "self._Qs"),
+            LAYERS,
+            ("self._Qs = nn.ModuleList(t)", "self.n = len(t)", "head = nn.Linear(1, 1)"),
+            ("self.trunk = NormedLinear(1, 1)", "self.head: object = nn.Linear(1, 1)"),
+        ),
+    ],
+    "not_set_by_name": [
+        Table(
+            ("layers", "QEnsemble", "_impl"),
+            f"{LAYERS}=== other.py\nEND\n".replace("END", "pass"),
+            ("self._forward = self._impl", "return self._impl(t)"),
+            (
+                "self._impl = t",
+                "setattr(self, '_impl', t)",
+                "pass=== common/world_model.py\nmodel.target._forward = compiled(model.online._impl)\n",
+                "pass=== common/world_model.py\ngetattr(model.online, '_impl')(3)\n",
+            ),
+        ),
+    ],
+    "asks_for_none": [
+        Table(
+            ("agent", "forward", "self.model.Q"),
+            AGENT,
+            ("def forward(self, t):\n    return self.model.pi(t)", "def other(self, t):\n    return self.model.Q(t)"),
+            ("def forward(self, t):\n    return self.model.Q(t)",),
+        ),
+    ],
+    "stepped_at_one_place": [
+        Table(
+            ("trainer", "self.env.step", "eval"),
+            TRAINER,
+            (
+                "self.env.step(t)",
+                "def train(self):\n    self.env.step(1)\ndef eval(self):\n    self.env.step(2)",
+            ),
+            (
+                "self.env.step(t)\nself.env.step(flag)",
+                "def train(self):\n    self.env.step(1)\ndef warm_up(self):\n    self.env.step(2)",
+                "step = self.env.step\nstep(t)\nself.env.step(flag)",
+            ),
+        ),
+    ],
+    "undecorated": [
+        Table(
+            ("math", "interp_dist"),
+            "=== common/math.py\ndef lasting(f):\n    return f\nHERE\n",
+            ("def interp_dist(x):\n    return x", "@torch.no_grad()\ndef interp_dist(x):\n    return x"),
+            (
+                "@lasting\ndef interp_dist(x):\n    return x",
+                "@lasting()\ndef interp_dist(x):\n    return x",
+            ),
+        ),
+    ],
+    "never_added": [
+        Table(
+            ("start", "final"),
+            SCRIPT,
+            ("y = cfg.final - cfg.start", "y = cfg.start + 1"),
+            ("y = cfg.start + cfg.final", "if step < cfg.final + cfg.start:\n    pass"),
+        ),
+    ],
+    "keeps_first": [
+        Table(
+            ("world_model", "squash"),
+            "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
+            ("y, z = math.squash(t, flag)", "y, _ = squash(t, flag)", "y = math.squash(t)"),
+            ("_, y = math.squash(t, flag)", "_mean, y = squash(t, flag)"),
+        ),
+    ],
+    "not_spread": [
+        Table(
+            ("sample", "buffer"),
+            f"=== common/buffer.py\nclass Buffer:\n    def go(self):\n        return t(*self.sample())\n{SCRIPT}",
+            ("a, b = buffer.sample()", "t(buffer.sample())"),
+            ("t(*buffer.sample())", "a, *b = [*buffer.sample()]"),
+        ),
+    ],
+    "computes_plainly": [
+        Table(
+            ("world_model", "Q"),
+            "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
+            (
+                "def Q(self, z):\n    return z.mean(0)",
+                "def Q(self, z):\n    return z / self.cfg.num_q",
+                "def other(self, z):\n    return z / self.scale",
+            ),
+            ("def Q(self, z):\n    return z / self.scale", "def Q(self, z):\n    return self.scale * z"),
+        ),
+    ],
+    "not_a_logarithm": [
+        Table(
+            ("world_model", "log_std"),
+            "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
+            ("log_std = math.log_std(t, 1, 2)", "y = t.log()"),
+            ("log_std = t.log()", "log_std: object = torch.log(t)"),
+        ),
+    ],
+}
