@@ -289,7 +289,7 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
         for node in names.nodes:
             for target, value, _ in bindings(node):
                 asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
-                if dotted(target) in holders and not asked and value is not None:
+                if dotted(target) in holders and value is not None and names.of(value).isdisjoint(held):
                     return tree.broken_in(found.file, node, f"{dotted(target)} is something else than {method}")
                 if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
                     holders.setdefault(dotted(target), node)

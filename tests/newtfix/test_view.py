@@ -1,5 +1,6 @@
 """What patterns see of a file, and the way back."""
 
+import ast
 import random
 
 import libcst
@@ -45,9 +46,29 @@ TIMED = """class T:
                 self.y()
         return self.y
 """
+TRIED = """class T:
+    def f(self):
+        with timer():
+            try:
+                # a comment
+                self.y()
+
+            except ValueError as problem:
+                print(problem)
+
+                raise
+            except OSError:
+                raise
+        try:
+            self.z()
+        except KeyError:
+            self.x = 1
+            raise
+        return self.y
+"""
 
 
-@pytest.mark.parametrize("text", [LOOP, TIMED])
+@pytest.mark.parametrize("text", [LOOP, TIMED, TRIED])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_way_back_is_exact(text: str, end: str) -> None:
     text = text.replace("\n", end)
@@ -76,6 +97,13 @@ def test_blocks_that_are_timed_stand_outside() -> None:
     assert TIMED.splitlines()[line_of_owner(TIMED, number) - 1] == "        return self.y"
 
 
+def test_what_is_tried_stands_outside_where_errors_are_only_reported() -> None:
+    seen = seen_text(TRIED)
+    assert "\n        self.y()" in seen and "\n            self.z()" in seen
+    number = seen.splitlines().index("        return self.y") + 1
+    assert TRIED.splitlines()[line_of_owner(TRIED, number) - 1] == "        return self.y"
+
+
 def test_a_block_that_a_patch_tears_apart_is_refused() -> None:
     torn = view(TIMED).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
     with pytest.raises(Refused, match="apart"):
@@ -88,13 +116,20 @@ def test_trees_come_back_with_guards_and_timers_put_anywhere(name: str) -> None:
     dice = random.Random(name)
     for file, text in tree(name).items():
         lines, out = text.splitlines(True), []
+        begins = {node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.stmt)}
         for number, line in enumerate(lines):
             indent = line[: len(line) - len(line.lstrip())]
             then = lines[number + 1] if number + 1 < len(lines) else ""
-            simple = line.strip().endswith(")") and then.startswith(indent) and then[len(indent) :][:1].isalpha()
+            simple = (
+                number + 1 in begins
+                and line.strip().endswith(")")
+                and then.startswith(indent)
+                and then[len(indent) :][:1].isalpha()
+            )
             if simple and len(indent) >= 2 and "\n" in line and dice.random() < 0.3 and _stands_alone(line):
                 unit = "\t" if "\t" in indent else "    "
-                out += [f"{indent}with timer('x'):\n", unit + line]
+                tried = [f"{indent}try:\n", unit + line, f"{indent}except OSError:\n", f"{indent}{unit}raise\n"]
+                out += dice.choice([[f"{indent}with timer('x'):\n", unit + line], tried])
             elif simple and len(indent) > 4 and _stands_alone(line) and dice.random() < 0.2:
                 unit = "\t" if "\t" in indent else "    "
                 out += [line, f"{indent}for _ in range(1):\n", f"{indent}{unit}if self.x == 1:\n"]

@@ -1,6 +1,7 @@
-"""Blocks in a context that only reports or times: shown to patterns as if they stood outside, and put back.
+"""Blocks in a context that only reports or times, or whose errors are only reported: shown as if they stood outside.
 
-The header becomes a comment, the block moves to its indentation, and a comment stands at its end.
+The header becomes a comment, the block moves to its indentation, and a comment stands at its end, or the handlers do as
+comments. All is put back as it was.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from newtfix.code.syntax import dotted, parse, walk
 from newtfix.code.view.inert import has_odd_lines
 from newtfix.errors import Refused
 
-_WITH, _END = "#~with~", "#~end~"
-_MARK = re.compile(rf"^([ \t]*)(?:{_WITH}([ \t]+)~(.*)|({_END})\r?)$")
-_MAYBE = re.compile(r"^[ \t]+with\b", re.MULTILINE)
+_WITH, _END, _TAIL, _MORE = "#~with~", "#~end~", "#~tail~", "#~more~"
+_MARK = re.compile(rf"^([ \t]*)(?:{_WITH}([ \t]+)~(.*)|({_END})\r?|({_TAIL}|{_MORE})(.*))$")
+_MAYBE = re.compile(r"^[ \t]+(with|try)\b", re.MULTILINE)
 _REPORTS = re.compile(
     r"([\w.]+\.)?(record_function|nullcontext|set_detect_anomaly|detect_anomaly|nvtx\.(range|annotate)|emit_nvtx|profile"
     r"|\w*(timer|timing|timed|stopwatch|profiler|profiled|time_block))",
@@ -23,6 +24,9 @@ _REPORTS = re.compile(
 )
 _WITHOUT_GRADIENTS = re.compile(r"(torch\.)?(no_grad|inference_mode)")
 _TAKES_GRADIENTS = re.compile(r"\bnn\b|\bbackward\b|\bautograd\.grad\b")
+
+
+_Block = ast.With | ast.Try
 
 
 @lru_cache(maxsize=512)
@@ -37,7 +41,7 @@ def without(text: str) -> str:
         except (SyntaxError, ValueError):
             return text
         lines = text.split("\n")
-        found = [node for node in walk(module) if isinstance(node, ast.With) and _only_reports(node, gradients)]
+        found = [node for node in walk(module) if isinstance(node, _Block) and _only_reports(node, gradients)]
         found = [node for node in found if _has_own_lines(node, lines)]
         if not found:
             return text
@@ -57,13 +61,18 @@ def around(text: str) -> str:
         inner = "".join(unit for _, unit, _ in units)
         if mark is None:
             out.append(_indented(line, units[-1][0], inner) if units and line.strip() else line)
-        elif mark[4] is None:
+        elif mark[2] is not None:
             out.append(_indented(f"{mark[1]}{mark[3]}", units[-1][0], inner) if units else f"{mark[1]}{mark[3]}")
             units.append((mark[1], mark[2], len(out)))
+        elif mark[5] == _MORE:
+            out.append(_indented(f"{mark[1]}{mark[6]}", units[-1][0], inner) if units else f"{mark[1]}{mark[6]}")
         elif not units or units[-1][0] != mark[1] or not any(map(_is_code, out[units[-1][2] :])):
             raise _torn(text)
         else:
             units.pop()
+            if mark[5]:
+                around = "".join(unit for _, unit, _ in units)
+                out.append(_indented(f"{mark[1]}{mark[6]}", units[-1][0], around) if units else f"{mark[1]}{mark[6]}")
     if units:
         raise _torn(text)
     return "\n".join(out)
@@ -71,7 +80,7 @@ def around(text: str) -> str:
 
 def is_mark(comment: str) -> bool:
     """Whether a comment stands for the beginning or the end of such a block."""
-    return comment.startswith((_WITH, _END))
+    return comment.startswith((_WITH, _END, _TAIL, _MORE))
 
 
 def line_before(text: str, line: int) -> int:
@@ -99,8 +108,12 @@ def _torn(text: str) -> Refused:
     )
 
 
-def _only_reports(node: ast.With, gradients: bool) -> bool:
+def _only_reports(node: _Block, gradients: bool) -> bool:
     """Whether what stands in the block means the same outside of it."""
+    if isinstance(node, ast.Try):
+        raised = [handler.body for handler in node.handlers]
+        again = all(isinstance(body[0], ast.Raise) and body[0].exc is None for body in raised)
+        return bool(raised) and again and not node.orelse and not node.finalbody
     for item in node.items:
         called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
         name = dotted(called)
@@ -111,11 +124,11 @@ def _only_reports(node: ast.With, gradients: bool) -> bool:
     return True
 
 
-def _innermost(found: list[ast.With]) -> list[ast.With]:
+def _innermost(found: list[_Block]) -> list[_Block]:
     return [node for node in found if not any(one is not node and one in walk(node) for one in found)]
 
 
-def _has_own_lines(node: ast.With, lines: list[str]) -> bool:
+def _has_own_lines(node: _Block, lines: list[str]) -> bool:
     """Whether the header is a line, the block has lines, and no line of these but the first of a statement is bound."""
     first, last = node.body[0].lineno, _last_line(node, lines)
     header, block = lines[node.lineno - 1], lines[node.lineno : last]
@@ -123,18 +136,26 @@ def _has_own_lines(node: ast.With, lines: list[str]) -> bool:
         return False
     if any(line.rstrip().endswith("\\") for line in (header, *block)):
         return False
-    if any(_runs_on(part) for part in walk(node)):
+    if any(_runs_on(part) for part in walk(node)) or (isinstance(node, ast.Try) and not _has_own_tail(node, lines)):
         return False
     indent = _indent(lines[first - 1])
     return all(line.startswith(indent) or not line.strip() for line in block) and node.body[0].col_offset == len(indent)
 
 
-def _last_line(node: ast.With, lines: list[str]) -> int:
+def _last_line(node: _Block, lines: list[str]) -> int:
     """Where the block ends, with the ends of blocks within it that were taken out before."""
-    last, inner = node.end_lineno or node.lineno, _indent(lines[node.body[0].lineno - 1])
-    while last < len(lines) and lines[last].rstrip() == f"{inner}{_END}":
+    last, inner = node.body[-1].end_lineno or node.lineno, _indent(lines[node.body[0].lineno - 1])
+    if isinstance(node, ast.Try):
+        return node.handlers[0].lineno - 1
+    while last < len(lines) and _ends_block(lines[last], inner, lines[last + 1 :]):
         last += 1
     return last
+
+
+def _ends_block(line: str, inner: str, after: list[str]) -> bool:
+    """Whether a line belongs to the end of a block that was taken out before."""
+    next_one = next((one for one in (line, *after) if one.strip()), "")
+    return next_one.startswith((f"{inner}{_TAIL}", f"{inner}{_MORE}")) or line.rstrip() == f"{inner}{_END}"
 
 
 def _runs_on(node: ast.AST) -> bool:
@@ -146,7 +167,15 @@ def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def _take_out(node: ast.With, lines: list[str]) -> None:
+def _has_own_tail(node: ast.Try, lines: list[str]) -> bool:
+    """Whether the handlers are lines at the indentation of the header, or further in."""
+    outer, first = _indent(lines[node.lineno - 1]), node.handlers[0].lineno
+    tail = lines[first - 1 : node.end_lineno]
+    own = all(line.startswith(outer) for line in tail if line.strip()) and _indent(tail[0]) == outer
+    return own and lines[node.lineno - 1].strip() == "try:" and not any(line.endswith("\\") for line in tail)
+
+
+def _take_out(node: _Block, lines: list[str]) -> None:
     last = _last_line(node, lines)
     header = lines[node.lineno - 1]
     outer, inner = _indent(header), _indent(lines[node.body[0].lineno - 1])
@@ -155,4 +184,9 @@ def _take_out(node: ast.With, lines: list[str]) -> None:
     for number in range(node.lineno, last):
         if lines[number].strip():
             lines[number] = outer + lines[number][len(inner) :]
+    if isinstance(node, ast.Try):
+        for number in (one for one in range(last, node.end_lineno or last) if lines[one].strip()):
+            mark = _TAIL if number == last else _MORE
+            lines[number] = f"{outer}{mark}{lines[number][len(outer) :]}"
+        return
     lines.insert(last, f"{outer}{_END}{header[len(header.rstrip()) :].strip(' ')}")
