@@ -301,6 +301,7 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("burst",),
     only_where=(
+        Fact("function_calls", ("math", "squash", "tanh")),
         Fact("subtracted", ("agent", "pi_loss", "entropy_coef")),
         Fact("plain_value", ("RunningScale", "self.value")),
         Fact("computes_plainly", ("world_model", "Q")),

@@ -118,6 +118,7 @@ PATCH = Patch(
     measured="burst_updates",
     after=("mu-std",),
     only_where=(
+        Fact("alone_in_loop", ("trainer", "self.agent.update", "self.agent")),
         Fact("independent", ("agent", "update")),
         Fact("independent", ("buffer", "sample")),
         Fact("read_by_none", ("burst_updates", "_burst", "_burst_due")),

@@ -66,6 +66,8 @@ PATCH = Patch(
     changes="dropout 0.01 behind the first linear layer of each Q network, in front of its LayerNorm",
     after=("scale-order",),
     only_where=(
+        Fact("drops_first", ("layers",)),
+        Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
         Fact("holds_only", ("layers", "QEnsemble", "self._Qs")),
         Fact("passes_mode", ("layers", "self.online")),
         Fact("drops_nothing", ("layers", "NormedLinear")),

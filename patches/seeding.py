@@ -193,6 +193,7 @@ PATCH = Patch(
     holds_back=True,
     after=("planner-stats",),
     only_where=(
+        Fact("only_compared", ("trainer", "seeding_coef")),
         Fact("counts_all", ("trainer", "self._step", "num_envs", "world_size")),
         Fact("made_by_library", ("trainer", "self._tds")),
         Fact("columns_in_order", ("trainer", "self._tds")),

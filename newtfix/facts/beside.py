@@ -256,3 +256,75 @@ def not_a_logarithm(tree: NewtTree, role: str, name: str) -> Broken | None:
             if name in map(dotted, given) and is_logarithm(value) and isinstance(value, ast.Call):
                 return tree.broken(method, value, f"{name} is bounded in another way")
     return None
+
+
+def alone_in_loop(tree: NewtTree, role: str, called: str, owner: str) -> Broken | None:
+    """In the loop of a training loop that calls something, nothing else is asked of its owner."""
+    for method, call in tree.calls(role, called):
+        path = path_to(method.node, call)
+        loops = [node for node in path if isinstance(node, (ast.For, ast.While))]
+        if len(loops) < 2 or not isinstance(loops[0], ast.While):
+            continue
+        for node in walk(loops[-1]):
+            if isinstance(node, ast.Call) and node is not call and dotted(node.func).startswith(f"{owner}."):
+                return tree.broken(method, node, f"this is done with each {called} as well")
+    return None
+
+
+def drops_first(tree: NewtTree, role: str) -> Broken | None:
+    """Layers that drop units do so before anything else is made of what their linear map gives."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.Call) and dotted(node.func) == "self.dropout" and found is not None:
+            inner = [one for given in node.args for one in walk(given) if isinstance(one, ast.Call)]
+            if any(dotted(one.func).startswith(("self.ln", "self.act", "self.norm", "torch.", "F.")) for one in inner):
+                return tree.broken_in(found.file, node, "units are dropped behind the activation")
+    return None
+
+
+def made_of(tree: NewtTree, role: str, cls: str, name: str, *makers: str) -> Broken | None:
+    """What a list of a class holds is made by these functions."""
+    for method in tree.of_class(role, cls):
+        for _, given, value in assignments(method):
+            parts = [one.elt for one in walk(value) if isinstance(one, (ast.ListComp, ast.GeneratorExp))]
+            for part in parts if name in map(dotted, given) else ():
+                made = dotted(part.func).rpartition(".")[2] if isinstance(part, ast.Call) else ""
+                if made and made not in makers:
+                    return tree.broken(method, part, f"{name} are no plain networks")
+    return None
+
+
+def only_compared(tree: NewtTree, role: str, setting: str) -> Broken | None:
+    """An attribute that is made of a setting is compared with something and used for nothing else."""
+    methods = tree.methods(role).values()
+    made = {
+        dotted(target)
+        for method in methods
+        for _, given, value in assignments(method)
+        if any(isinstance(one, ast.Attribute) and one.attr == setting for one in walk(value))
+        for target in given
+        if dotted(target).startswith("self.")
+    }
+    for method in methods:
+        compared = {part for node in walk(method.node) if isinstance(node, ast.Compare) for part in walk(node)}
+        for node in walk(method.node):
+            if not isinstance(node, ast.BinOp) or node in compared:
+                continue
+            used = [side for side in (node.left, node.right) if dotted(side) in made]
+            if not isinstance(node.op, ast.Mult):  # the names of bounds are spelled out
+                used += [one for one in walk(node) if isinstance(one, ast.Attribute) and one.attr == setting]
+            if used:
+                return tree.broken(method, node, f"what {setting} makes is used for something else as well")
+    return None
+
+
+def function_calls(tree: NewtTree, role: str, function: str, called: str) -> Broken | None:
+    """A function of a module calls something by this name, if it is there."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.FunctionDef) and node.name == function and found is not None:
+            funcs = [one.func for one in walk(node) if isinstance(one, ast.Call)]
+            names = {one.attr if isinstance(one, ast.Attribute) else dotted(one) for one in funcs}
+            if not names & {called, f"{called}_"}:
+                return tree.broken_in(found.file, node, f"{function} is no {called}")
+    return None

@@ -55,6 +55,10 @@ def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: st
     for write in tree.writes(role, method, parameter) if method is not None else ():
         if method is not None and (write.value is None or not names_in(write.value) <= known):
             return tree.broken(method, write.node, f"not {parameter} alone decides")
+    for node in walk(method.node) if method is not None else ():
+        asked = names_in(node.test) if isinstance(node, (ast.If, ast.IfExp)) else set[str]()
+        if method is not None and parameter in asked and not asked <= known:
+            return tree.broken(method, node, f"not {parameter} alone decides")
     return None
 
 
@@ -390,10 +394,17 @@ def _ends(body: list[ast.stmt]) -> bool:
 
 
 def _reads_any(node: ast.expr, names: set[str]) -> bool:
+    finite = {
+        part
+        for call in walk(node)
+        if isinstance(call, ast.Call) and dotted(call.func).rpartition(".")[2] in ("isfinite", "isnan", "isinf")
+        for part in walk(call)
+    }
     return any(
         isinstance(asked, (ast.Name, ast.Attribute)) and (dotted(asked) in names or getattr(asked, "attr", "") in names)
         for part in walk(node)
         for asked in (as_attribute(part) or part,)
+        if part not in finite
         if not (isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg")
     )
 

@@ -190,6 +190,11 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_spread": _about(beside.not_spread),
     "computes_plainly": _about(beside.computes_plainly),
     "not_a_logarithm": _about(beside.not_a_logarithm),
+    "alone_in_loop": _about(beside.alone_in_loop),
+    "drops_first": _about(beside.drops_first),
+    "made_of": _about(beside.made_of),
+    "only_compared": _about(beside.only_compared),
+    "function_calls": _about(beside.function_calls),
     "begun_only": lambda tree, f: calls.begun_only(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

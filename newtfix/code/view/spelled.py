@@ -188,7 +188,7 @@ def _variables(function: ast.FunctionDef, scope: str, attributes: list[_Name]) -
 def _temporaries(
     block: list[ast.stmt], stored: Mapping[str, int], nodes: list[ast.AST]
 ) -> Iterator[tuple[str, ast.expr]]:
-    """Names for a condition, what a loop goes through or what is returned, for the next statement and nothing else."""
+    """Names for a condition, or for what a loop goes through, that the next statement asks for and nothing else."""
     for statement, then in pairwise([*block, None]):
         match statement, then:
             case (
@@ -196,7 +196,7 @@ def _temporaries(
                 ast.If(test=ast.Name(id=asked)),
             ) | (
                 ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value),
-                ast.For(iter=ast.Name(id=asked)) | ast.Return(value=ast.Name(id=asked)),
+                ast.For(iter=ast.Name(id=asked)),
             ) if name == asked and stored[name] == 1 and _reads(name, nodes) == 1:
                 yield name, value
         for inner in ("body", "orelse", "finalbody"):

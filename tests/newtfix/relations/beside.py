@@ -228,4 +228,58 @@ TABLES = {
             ("log_std = t.log()", "log_std: object = torch.log(t)"),
         ),
     ],
+    "alone_in_loop": [
+        Table(
+            ("trainer", "self.agent.update", "self.agent"),
+            "=== trainer.py\nclass Trainer:\n    def train(self, t, flag):\n        while flag:\n            HERE\n",
+            (
+                "for _ in t:\n    self.agent.update(t)",
+                "self.agent.update(t)",
+                "self.agent.save(t)\nfor _ in t:\n    y = self.agent.update(t)",
+            ),
+            (
+                "for _ in t:\n    self.agent.update(t)\n    self.agent.model.follow()",
+                "while t:\n    if flag:\n        self.agent.other()\n    self.agent.update(t)",
+            ),
+        ),
+    ],
+    "drops_first": [
+        Table(
+            ("layers",),
+            LAYERS,
+            ("return self.ln(self.dropout(t))", "return self.dropout(self.linear(t))"),
+            ("return self.dropout(torch.relu(t))", "return self.dropout(self.ln(t))"),
+        ),
+    ],
+    "made_of": [
+        Table(
+            ("layers", "QEnsemble", "self._Qs", "mlp"),
+            LAYERS,
+            ("self._Qs = nn.ModuleList([mlp(t) for _ in flag])", "self._Qs = nn.ModuleList(layers.mlp(t) for _ in t)"),
+            ("self._Qs = nn.ModuleList([WithPrior(t) for _ in flag])",),
+        ),
+    ],
+    "only_compared": [
+        Table(
+            ("trainer", "seeding_coef"),
+            TRAINER,
+            (
+                "self.n = self.cfg.seeding_coef * t\nif self._step >= self.n:\n    t()",
+                "self.n = self.cfg.other\nreturn t / self.n",
+            ),
+            ("self.n = self.cfg.seeding_coef * t\nreturn flag / self.n",),
+        ),
+    ],
+    "function_calls": [
+        Table(
+            ("math", "squash", "tanh"),
+            "=== common/math.py\nHERE\n",
+            (
+                "def squash(x):\n    return torch.tanh(x)",
+                "def squash(x):\n    return x.tanh_()",
+                "def other(x):\n    return x",
+            ),
+            ("def squash(x):\n    return x.clamp(-1, 1)",),
+        ),
+    ],
 }
