@@ -118,6 +118,11 @@ PATCH = Patch(
     measured="burst_updates",
     after=("mu-std",),
     only_where=(
+        Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),
+        Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
+        Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
+        Fact("once", ("agent", "update", "backward")),
+        Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
         Fact("alone_in_loop", ("trainer", "self.agent.update", "self.agent")),
         Fact("independent", ("agent", "update")),
         Fact("independent", ("buffer", "sample")),
@@ -125,11 +130,6 @@ PATCH = Patch(
         Fact("counts_all", ("trainer", "self._step", "num_envs", "world_size")),
         Fact("not_compared", ("burst_updates",)),
         Fact("not_read_in", ("utd", "agent")),
-        Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),
-        Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
-        Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
-        Fact("once", ("agent", "update", "backward")),
-        Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
     ),
     by_hand=(Where("trainer", BURSTS, "Trainer"),),
     edits=(

@@ -44,16 +44,16 @@ PATCH = Patch(
     changes="each environment writes row ep_len[i] of its own column only (matters for mixed episode lengths)",
     after=("target-q",),
     only_where=(
-        Fact("made_by_library", ("trainer", "self._tds")),
-        Fact("columns_in_order", ("trainer", "self._tds")),
-        Fact("begins_anew", ("trainer", "self._tds")),
-        Fact("counts_rows", ("trainer", "self._tds")),
         Fact("indexes_alone", ("trainer", "self._tds")),
         Fact("only_checks", ("trainer", "_check_in_step")),
         Fact("cut_only", ("trainer", "self._tds")),
         Fact("unchanged", ("trainer", "rows", "kept")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("flat", ("trainer", "self._tds")),
+        Fact("made_by_library", ("trainer", "self._tds")),
+        Fact("columns_in_order", ("trainer", "self._tds")),
+        Fact("begins_anew", ("trainer", "self._tds")),
+        Fact("counts_rows", ("trainer", "self._tds")),
     ),
     edits=(
         Edit(

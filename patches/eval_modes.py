@@ -206,9 +206,6 @@ PATCH = Patch(
         Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
     ),
     only_where=(
-        Fact("asks_for_none", ("agent", "forward", "self.model.Q")),
-        Fact("not_selected", ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")),
-        Fact("reads", ("agent", "_td_target", "self.discount")),
         Fact("adds_nothing", ("agent", "_td_target", "self.model.Q")),
         Fact("unchanged", ("trainer", "rewards", "put into rows")),
         Fact("unchanged", ("trainer", "rewards of rows", "put into a row as reward")),
@@ -222,6 +219,9 @@ PATCH = Patch(
         Fact("matters", ("agent", "forward", "mpc")),
         Fact("taken_as_stored", ("buffer", "reward")),
         Fact("unchanged", ("agent", "rewards of targets", "added to")),
+        Fact("asks_for_none", ("agent", "forward", "self.model.Q")),
+        Fact("not_selected", ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")),
+        Fact("reads", ("agent", "_td_target", "self.discount")),
     ),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="eval_episodes"),

@@ -112,15 +112,15 @@ PATCH = Patch(
     changes="the observation of an automatic reset goes to row 0 of the episode that it starts",
     after=("episode-rows",),
     only_where=(
-        Fact("leaves_no_trace", ("trainer", "to_td")),
-        Fact("stepped_at_one_place", ("trainer", "self.env.step", "eval")),
-        Fact("cut_from_first", ("trainer", "self._tds")),
         Fact("never_changed", ("trainer", "first rows")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("unchanged", ("trainer", "what environments show", "acted on")),
         Fact("never_changed", ("trainer", "observations")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
+        Fact("leaves_no_trace", ("trainer", "to_td")),
+        Fact("stepped_at_one_place", ("trainer", "self.env.step", "eval")),
+        Fact("cut_from_first", ("trainer", "self._tds")),
     ),
     edits=(
         Edit(

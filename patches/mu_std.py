@@ -185,9 +185,6 @@ PATCH = Patch(
     requires=("planner-stats",),
     after=("seeding",),
     only_where=(
-        Fact("not_a_logarithm", ("world_model", "log_std")),
-        Fact("no_logarithm", ("agent", "forward", "plan")),
-        Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
         Fact("not_asserted", ("trainer", "mpc")),
         Fact("is_number", ("log_std_max",)),
         Fact("unchanged", ("trainer", "means of actions", "put into a row as mu")),
@@ -199,6 +196,9 @@ PATCH = Patch(
         Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
         Fact("taken_as_given", ("buffer", "add"), keys=ROW),
         Fact("not_under", ("log_std_max", "log", "log2", "log10", "sqrt")),
+        Fact("not_a_logarithm", ("world_model", "log_std")),
+        Fact("no_logarithm", ("agent", "forward", "plan")),
+        Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
     ),
     edits=(
         Edit(

@@ -79,14 +79,14 @@ PATCH = Patch(
     changes="the planner's mix with the policy ends at constraint_final_step, not constraint_start_step later",
     after=("first-obs",),
     only_where=(
-        Fact("undecorated", ("math", "interp_dist")),
-        Fact("never_added", ("constraint_start_step", "constraint_final_step")),
-        Fact("at_one_place", ("agent", "constraint_final_step")),
         Fact("set_plainly", ("constraint_start_step", "constraint_final_step")),
         Fact("read_once", ("math", "interp_dist", "end")),
         Fact("ends_by_setting", ("interp_dist",)),
         Fact("bounds_keep", ("math", "interp_dist", "start", "end")),
         Fact("only_named_in", ("interp_dist", "agent", "math")),
+        Fact("undecorated", ("math", "interp_dist")),
+        Fact("never_added", ("constraint_start_step", "constraint_final_step")),
+        Fact("at_one_place", ("agent", "constraint_final_step")),
     ),
     edits=(
         Edit(

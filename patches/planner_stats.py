@@ -806,8 +806,6 @@ PATCH = Patch(
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
     only_where=(
-        Fact("keeps_first", ("world_model", "squash")),
-        Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
         Fact("only_called_by", ("agent", "forward", "plan")),
         Fact("unchanged", ("agent", "elite actions", "explored from")),
         Fact("unchanged", ("trainer", "the agent's actions", "stored")),
@@ -816,6 +814,8 @@ PATCH = Patch(
         Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
         Fact("taken_as_given", ("buffer", "add"), keys=ROW),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
+        Fact("keeps_first", ("world_model", "squash")),
+        Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
     ),
     edits=(*AGENT, *TRAINER, *BUFFER),
 )

@@ -49,15 +49,15 @@ PATCH = Patch(
     measured="prior_coef",
     after=("prior-norm",),
     only_where=(
-        Fact("never_divides", ("agent", "prior_coef")),
-        Fact("set_nowhere_else", ("prior_coef", "1")),
-        Fact("not_compared", ("prior_coef",)),
-        Fact("weighs_plainly", ("agent", "prior_coef")),
         Fact("read_only_in", ("prior_coef", "agent", "trainer", "config")),
         Fact("set_plainly", ("prior_coef",)),
         Fact("is_number", ("prior_coef",)),
         Fact("weighs_only", ("agent", "prior_coef", "loss", "Q")),
         Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),
+        Fact("never_divides", ("agent", "prior_coef")),
+        Fact("set_nowhere_else", ("prior_coef", "1")),
+        Fact("not_compared", ("prior_coef",)),
+        Fact("weighs_plainly", ("agent", "prior_coef")),
     ),
     edits=(
         Edit(

@@ -63,10 +63,10 @@ PATCH = Patch(
     changes="the residual prior term is scaled by A/61, A the task's true action dimension",
     after=("actor-modes",),
     only_where=(
-        Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
         Fact("set_plainly", ("prior_coef",)),
         Fact("summed_only", ("agent", "gaussian_logprob")),
         Fact("never_none", ("agent", "update_pi", "task")),
+        Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
     ),
     edits=(
         Edit(

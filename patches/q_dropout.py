@@ -66,10 +66,6 @@ PATCH = Patch(
     changes="dropout 0.01 behind the first linear layer of each Q network, in front of its LayerNorm",
     after=("scale-order",),
     only_where=(
-        Fact("drops_first", ("layers",)),
-        Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
-        Fact("holds_only", ("layers", "QEnsemble", "self._Qs")),
-        Fact("passes_mode", ("layers", "self.online")),
         Fact("drops_nothing", ("layers", "NormedLinear")),
         Fact("only_named_in", ("QEnsemble", "layers")),
         Fact("unchanged", ("layers", "inputs", "evaluated")),
@@ -77,6 +73,10 @@ PATCH = Patch(
         Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
         Fact("first_is", ("layers", "mlp", "Sequential", "NormedLinear")),
         Fact("called_whole", ("layers", "QEnsemble", "self._Qs")),
+        Fact("drops_first", ("layers",)),
+        Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
+        Fact("holds_only", ("layers", "QEnsemble", "self._Qs")),
+        Fact("passes_mode", ("layers", "self.online")),
     ),
     edits=(
         Add(

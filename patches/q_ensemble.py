@@ -283,10 +283,10 @@ PATCH = Patch(
         Where("layers", ("[$q($x) for $q in $_]", "$_.append($q($x))"), absent=True),
     ),
     only_where=(
-        Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
         Fact("called_nowhere", ("register_forward_hook", "register_forward_pre_hook")),
         Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
         Fact("taken_together", ("_Qs", "QEnsemble")),
+        Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
     ),
     edits=(
         Edit(

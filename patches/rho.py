@@ -149,8 +149,6 @@ PATCH = Patch(
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
     only_where=(
-        Fact("independent", ("agent", "_loss_fn", "loss_fn")),
-        Fact("set_plainly", ("consistency_coef", "reward_coef", "value_coef")),
         Fact("not_asserted", ("agent", "rho")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
         Fact("attribute_only_in", ("rho", "agent")),
@@ -158,6 +156,8 @@ PATCH = Patch(
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
         Fact("unchanged", ("agent", "the total loss", "minimised")),
+        Fact("independent", ("agent", "_loss_fn", "loss_fn")),
+        Fact("set_plainly", ("consistency_coef", "reward_coef", "value_coef")),
     ),
     edits=(
         Edit(

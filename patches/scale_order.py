@@ -82,8 +82,6 @@ PATCH = Patch(
     changes="the running Q scale is updated before it is used, not after",
     after=("rho",),
     only_where=(
-        Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
-        Fact("updated_only_in", ("agent", "scale.update")),
         Fact(
             "called_only_in",
             ("agent", "self.scale", "pi_loss", "update_pi", "sac_loss", "residual_loss", "awac_loss", "bc_loss"),
@@ -94,6 +92,8 @@ PATCH = Patch(
         Fact("nothing_else_with", ("agent", "update_pi", "self.scale", "update")),
         Fact("only_called_by", ("agent", "update_pi", "_pi_loss", "pi_loss")),
         Fact("read_only_after", ("agent", "self.scale", "self.model.Q")),
+        Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
+        Fact("updated_only_in", ("agent", "scale.update")),
     ),
     edits=(
         Edit(

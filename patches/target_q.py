@@ -62,10 +62,10 @@ PATCH = Patch(
         ),
     ),
     only_where=(
-        Fact("not_set_by_name", ("layers", "QEnsemble", "_forward_impl")),
-        Fact("not_given_by_hand", ("target", "online")),
         Fact("made_once", ("layers", "deepcopy", "online", "agent", "world_model")),
         Fact("one_name_for", ("layers", "QEnsemble", "_forward_impl")),
+        Fact("not_set_by_name", ("layers", "QEnsemble", "_forward_impl")),
+        Fact("not_given_by_hand", ("target", "online")),
     ),
     edits=(
         Edit(

@@ -18,7 +18,7 @@ import pytest
 
 from newtfix.errors import PatchError
 from newtfix.facts.relations import RELATIONS
-from newtfix.facts.words import SENTENCES
+from newtfix.facts.words import SENTENCES, sentence
 from newtfix.files.tree import read_tree
 from newtfix.model import Add, Edit, Patch, Severity, Shape
 from newtfix.patch.sections import REQUIRED, Setting, fields, headline, sections, settings
@@ -214,10 +214,14 @@ def test_of_a_long_diff_the_hunks_are_shown_that_change_what_is_there() -> None:
 @pytest.mark.parametrize("name", PATCHES)
 def test_what_a_patch_relies_on_is_one_sentence_each(name: str) -> None:
     facts = PATCHES[name].only_where
-    said = re.findall(r"^- ([A-Z`].+\.)$", read_page(name).partition("## It relies on this\n")[2], re.MULTILINE)
-    assert len(said) == len(facts)
+    said = [sentence(fact) for fact in facts]
+    assert len(set(said)) == len(facts)
     for fact, line in zip(facts, said, strict=True):
-        assert any(word.strip(".")[1:] in line for word in fact.about)
+        assert re.fullmatch(r"[A-Z`].+\.", line) and any(word.strip(".")[1:] in line for word in fact.about)
+    shown = re.findall(r"^- (.+)$", read_page(name).partition("## It relies on this\n")[2], re.MULTILINE)
+    more = re.match(r"(\d+) more", shown[-1]) if shown else None
+    assert shown[: len(shown) - bool(more)] == said[: len(shown) - bool(more)]
+    assert len(said) == len(shown) + (int(more[1]) - 1 if more else 0)
 
 
 def test_every_relation_has_a_sentence() -> None:

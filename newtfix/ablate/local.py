@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -91,7 +92,10 @@ class Pool:
                 continue
             slot = free.pop(0)
             place = self._machine.place(slot)
-            self._workers[slot] = Worker(self._study, self._plan, run, self._variants, place, lock, self._warm)
+            with ExitStack() as kept:
+                kept.callback(lock.close)
+                self._workers[slot] = Worker(self._study, self._plan, run, self._variants, place, lock, self._warm)
+                kept.pop_all()  # the worker closes it
 
     def _prepare(self, runs: Sequence[Run]) -> None:
         """Make the tree of the next run, so that no processor waits for it."""

@@ -293,7 +293,7 @@ def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> B
         nodes = names.nodes
         counted = _counted(names, f"{agent}.update") | {tokens}
         tests = [node for node in nodes if isinstance(node, (ast.If, ast.IfExp, ast.While))]
-        asked = {part for one in tests for part in walk(one.test)}
+        asked = {part for one in tests if isinstance(one, ast.If) for part in walk(one.test)}
         named = _only_asked(names, asked)
         for test in tests:
             if isinstance(test, ast.While) or not _is_once(test, set(named)):

@@ -130,6 +130,7 @@ _BEFORE = {
     "loaded_only_for": 0,
     "passes_mode": 1,
     "made_of": 3,
+    "independent": 1,
     "no_logarithm": 1,
     "not_given_by_hand": 0,
     "asks_only": 3,

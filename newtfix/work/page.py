@@ -13,6 +13,7 @@ from newtfix.patch.sections import Field, Setting, code, fields, require_section
 
 INDEX = "README.md"
 
+_FACTS = 6  # how many a page lists of what a patch relies on
 _FIRST_WORD = re.compile(r"\A[a-z]+(?=[ ,])")
 _HUNK = re.compile(r"^(?=@@ )", re.MULTILINE)
 _HOLES = "`$x` stands for an expression, `$$x` for statements, `$*x` for arguments."
@@ -133,9 +134,15 @@ def page(patch: Patch, result: Change) -> tuple[Block, ...]:
         *_section("When to leave it off", said.get("Leave it off")),
         *_section("Evidence", said.get("Evidence")),
         *_section("Corrections", said.get("Corrections")),
-        *_section("It relies on this", "\n".join(f"- {sentence(fact)}" for fact in patch.only_where)),
+        *_section("It relies on this", _relies_on(patch)),
         Block("text", f"[All patches]({INDEX})"),
     )
+
+
+def _relies_on(patch: Patch) -> str:
+    said = [f"- {sentence(fact)}" for fact in patch.only_where]
+    more = [f"- {len(said) - _FACTS} more: `only_where` in its file."] if len(said) > _FACTS + 1 else []
+    return "\n".join([*said[:_FACTS], *more] if more else said)
 
 
 def _section(title: str, text: str | None) -> tuple[Block, ...]:

@@ -83,7 +83,9 @@ def shared(launched):
 @pytest.fixture(scope="module")
 def runs(launched):
     """What each rank has after each run."""
-    outcomes = [[json.loads(line) for line in (launched / f"{rank}.jsonl").open()] for rank in range(2)]
+    outcomes = [
+        [json.loads(line) for line in (launched / f"{rank}.jsonl").read_text().splitlines()] for rank in range(2)
+    ]
     return dict(zip(("base", "resumed", "patched"), zip(*outcomes, strict=True), strict=True))
 
 
