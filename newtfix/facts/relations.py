@@ -13,11 +13,22 @@ from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS, Start
 from newtfix.newt.tree import Broken, NewtTree
 
 T = TypeVar("T")
+_REMEMBERED = 256
+_TOLD: dict[tuple[frozenset[tuple[str, str]], tuple[Fact, ...]], Broken | None] = {}  # what was said of a tree
 _DOCS = "docs/patches.md lists the relations and what each is about"
 
 
 def broken(tree: NewtTree, facts: tuple[Fact, ...]) -> Broken | None:
     """The first of some facts that a tree breaks, and where; None: it keeps them all."""
+    key = (tree.key, facts)
+    if key not in _TOLD:
+        while len(_TOLD) >= _REMEMBERED:
+            del _TOLD[next(iter(_TOLD))]
+        _TOLD[key] = _broken(tree, facts)
+    return _TOLD[key]
+
+
+def _broken(tree: NewtTree, facts: tuple[Fact, ...]) -> Broken | None:
     for fact in facts:
         relation = _known(fact.relation, RELATIONS, "relation")
         try:

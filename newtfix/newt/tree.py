@@ -46,7 +46,6 @@ class NewtTree:
         self._modules: dict[str, ast.Module] = {}
         self._methods: dict[str, dict[str, Method]] = {}
         self._names: dict[str, dict[str, Names]] = {}
-        self._scopes: dict[str, list[Names]] = {}
 
     def module(self, file: str) -> ast.Module:
         """The syntax of a file, with the lines of its text; empty where it cannot be read."""
@@ -100,6 +99,11 @@ class NewtTree:
         return frozenset(node.name for node in self.module(file).body if isinstance(node, ast.ClassDef))
 
     @cached_property
+    def key(self) -> frozenset[tuple[str, str]]:
+        """What all that is said of the tree depends on."""
+        return frozenset(self.sources.items())
+
+    @cached_property
     def python(self) -> tuple[str, ...]:
         """The files of the tree that are Python."""
         return tuple(file for file in self.sources if file.endswith(".py"))
@@ -134,18 +138,22 @@ class NewtTree:
             methods = self.methods(role)
             shared: dict[str, frozenset[str]] = {}
             for one in methods.values():
-                for name, others in (*Names(one.node).same().items(), *self._held(methods, one)):
+                for name, others in (*_names_of(one.node, ()).same().items(), *self._held(methods, one)):
                     shared[name] = shared.get(name, frozenset()) | others
             self._names[role] = {
-                name: Names(one.node, {**self._imported(one.file), **shared}) for name, one in methods.items()
+                name: _names_of(one.node, tuple({**self._imported(one.file), **shared}.items()))
+                for name, one in methods.items()
             }
         own = self.methods(role).get(method.name) is method
-        return self._names[role][method.name] if own else Names(method.node, self._imported(method.file))
+        return (
+            self._names[role][method.name]
+            if own
+            else _names_of(method.node, tuple(self._imported(method.file).items()))
+        )
 
     def _imported(self, file: str) -> Mapping[str, frozenset[str]]:
         """What a file imports under another name."""
-        found = (node for node in walk(self.module(file)) if isinstance(node, ast.alias) and node.asname)
-        return {node.asname: frozenset({node.name}) for node in found if node.asname}
+        return _imports(self.module(file))
 
     def writes(self, role: str, method: Method | Names, *names: str) -> Iterator[Write]:
         """What a method, or a function that it calls, writes of these."""
@@ -171,27 +179,14 @@ class NewtTree:
 
     def scopes(self, file: str) -> list[Names]:
         """The functions and methods of a file, and the rest of it, each with what its names stand for."""
-        if file not in self._scopes:
-            module = self.module(file)
-            classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
-            functions = [one for body in (module.body, *(cls.body for cls in classes)) for one in _functions(body)]
-            rest = [one for one in module.body if one not in functions and one not in classes]
-            rest += [one for cls in classes for one in cls.body if one not in functions]
-            rest += [
-                ast.copy_location(ast.Expr(one), one)
-                for node in (*classes, *functions)
-                for one in (*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else ()))
-            ]
-            imported = self._imported(file)
-            self._scopes[file] = [Names(one, imported) for one in (*functions, ast.Module(rest, []))]
-        return self._scopes[file]
+        return _scopes(self.module(file))
 
     def function(self, role: str, name: str) -> tuple[str, Names] | None:
         """A function of the module that plays a role: its file, and what its names stand for."""
         found = self.roles.get(role)
         for node in walk(self.module(found.file)) if found is not None else ():
             if isinstance(node, ast.FunctionDef) and node.name == name and found is not None:
-                return found.file, Names(node, self._imported(found.file))
+                return found.file, _names_of(node, tuple(self._imported(found.file).items()))
         return None
 
     def calls(self, role: str, name: str) -> Iterator[tuple[Method, ast.Call]]:
@@ -236,6 +231,31 @@ def _syntax(text: str) -> ast.Module:
         return parsed(view(text).code)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
+
+
+@lru_cache(maxsize=4096)
+def _names_of(function: ast.AST, shared: tuple[tuple[str, frozenset[str]], ...]) -> Names:
+    return Names(function, dict(shared))
+
+
+@lru_cache(maxsize=512)
+def _imports(module: ast.Module) -> Mapping[str, frozenset[str]]:
+    found = (node for node in walk(module) if isinstance(node, ast.alias) and node.asname)
+    return {node.asname: frozenset({node.name}) for node in found if node.asname}
+
+
+@lru_cache(maxsize=512)
+def _scopes(module: ast.Module) -> list[Names]:
+    classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
+    functions = [one for body in (module.body, *(cls.body for cls in classes)) for one in _functions(body)]
+    rest = [one for one in module.body if one not in functions and one not in classes]
+    rest += [one for cls in classes for one in cls.body if one not in functions]
+    rest += [
+        ast.copy_location(ast.Expr(one), one)
+        for node in (*classes, *functions)
+        for one in (*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else ()))
+    ]
+    return [Names(one, _imports(module)) for one in (*functions, ast.Module(rest, []))]
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
