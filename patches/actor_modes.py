@@ -317,6 +317,9 @@ PATCH = Patch(
         Fact("set_plainly", ("constrained_planning",)),
         Fact("asked_once", ("agent", "pi_loss", "self.model.Q", "self.model.pi")),
         Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
+        Fact("not_accumulated", ("agent", "pi_loss", "loss")),
+        Fact("not_rebound", ("agent", "update_pi")),
+        Fact("chosen_by", ("agent", "update_pi", "pi_loss", "constrained_planning")),
     ),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="entropy_coef"),

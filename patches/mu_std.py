@@ -199,6 +199,7 @@ PATCH = Patch(
         Fact("not_a_logarithm", ("world_model", "log_std")),
         Fact("no_logarithm", ("agent", "forward", "plan")),
         Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
+        Fact("only_replaced", ("agent", "mu", "std")),
     ),
     edits=(
         Edit(

@@ -816,6 +816,7 @@ PATCH = Patch(
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("keeps_first", ("world_model", "squash")),
         Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
+        Fact("drawn_from_no_noise", ("agent", "mppi", "_mppi")),
     ),
     edits=(*AGENT, *TRAINER, *BUFFER),
 )

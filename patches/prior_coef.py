@@ -58,6 +58,7 @@ PATCH = Patch(
         Fact("set_nowhere_else", ("prior_coef", "1")),
         Fact("not_compared", ("prior_coef",)),
         Fact("weighs_plainly", ("agent", "prior_coef")),
+        Fact("no_number_scales", ("agent", "pi_loss", "prior")),
     ),
     edits=(
         Edit(

@@ -67,6 +67,9 @@ PATCH = Patch(
         Fact("summed_only", ("agent", "gaussian_logprob")),
         Fact("never_none", ("agent", "update_pi", "task")),
         Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
+        Fact("calls_no", ("math", "gaussian_logprob", "mean", "nanmean")),
+        Fact("not_filled", ("world_model", "_action_masks")),
+        Fact("not_accumulated", ("agent", "_loss", "prior")),
     ),
     edits=(
         Edit(

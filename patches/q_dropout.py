@@ -77,6 +77,7 @@ PATCH = Patch(
         Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
         Fact("holds_only", ("layers", "QEnsemble", "self._Qs")),
         Fact("passes_mode", ("layers", "self.online")),
+        Fact("drops_nothing", ("layers", "QEnsemble")),
     ),
     edits=(
         Add(

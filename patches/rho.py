@@ -59,6 +59,15 @@ TERMS = {
     "": "($x * $temporal[$*steps]).sum($*dimensions)",
     "-by-name": "($x * $rho_name).sum($*dimensions)",
 }
+# Of no policy: another loss that is summed up over time by the same weights.
+OTHER_SUMS = Where(
+    "agent",
+    ("(self.rho[$*_] * $_).sum($*_)", "($_ * self.rho[$*_]).sum($*_)"),
+    "TDMPC2",
+    absent=True,
+    near=("self.model.reward($*_)",),
+    far=("self.model.pi($*_)",),
+)
 MEANS = (
     "($_ * $temporal[$*_]).mean($*_)",
     "($_ * $rho_name).mean($*_)",
@@ -139,7 +148,7 @@ def _total(by_name: bool, more: bool) -> Shape:
         "$total = $all_losses",
         f"{divided}$total = $all_losses",
         present="$consistency = $consistency / self.cfg.horizon",
-        where=(*WEIGHED, *steps, UNSCALED, NAMED, apart, ALWAYS),
+        where=(*WEIGHED, *steps, UNSCALED, NAMED, OTHER_SUMS, apart, ALWAYS),
     )
 
 

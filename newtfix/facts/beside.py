@@ -233,6 +233,8 @@ def not_spread(tree: NewtTree, called: str, *roles: str) -> Broken | None:
     for file in tree.python:
         for node in walk(tree.module(file)) if f"{called}(" in tree.sources[file] and file not in known else ():
             inner = node.value if isinstance(node, ast.Starred) else None
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                inner = node.value if "buffer" in ast.unparse(node.value) else None
             if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == called:
                 return tree.broken_in(file, node, f"all that {called} returns is handed on here")
     return None

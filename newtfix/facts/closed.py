@@ -188,14 +188,20 @@ def not_compared(tree: NewtTree, setting: str) -> Broken | None:
 
 def weighs_plainly(tree: NewtTree, role: str, setting: str) -> Broken | None:
     """What a setting is multiplied by is not computed from a count, a choice or a bound."""
+    nodes = [node for method in tree.methods(role).values() for node in walk(method.node)]
+    counts = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)} - {""}
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         for node in names.nodes:
             factors = product(node)
             own = [one for one in factors if any(name.endswith(f".{setting}") for name in names.of(one))]
-            if own and any(_is_schedule(one) for one in factors if one not in own):
+            if own and any(_is_schedule(one) or _reads_any(one, counts) for one in factors if one not in own):
                 return tree.broken(method, node, f"{setting} changes in the course of a run")
     return None
+
+
+def _reads_any(node: ast.expr, names: set[str]) -> bool:
+    return any(isinstance(one, ast.Attribute) and dotted(one) in names for one in walk(node))
 
 
 def _is_schedule(node: ast.expr) -> bool:
@@ -238,8 +244,10 @@ def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
     for file in tree.python:
         for names in tree.scopes(file) if any(word in tree.sources[file] for word in words) else ():
             for write in (one for node in names.nodes for one in writes(node)):
-                owners = names.of(write.target.value) if isinstance(write.target, ast.Attribute) else set[str]()
-                for owner in sorted(owners):
-                    if owner.count(".") > 1 and owner.rpartition(".")[2] in words:
+                if not isinstance(write.target, ast.Attribute):
+                    continue
+                for owner in sorted(names.of(write.target.value)):
+                    own = write.target.attr in words and owner.count(".") > 1
+                    if own or (owner.count(".") > 1 and owner.rpartition(".")[2] in words):
                         return tree.broken_in(file, write.node, f"{owner} is changed here")
     return None

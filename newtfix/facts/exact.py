@@ -275,9 +275,8 @@ def _over(node: ast.AST) -> list[ast.expr]:
 
 
 def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | None:
-    """One attribute of a class holds a method, or one that calls it, compiled or not."""
+    """One attribute of a class holds a method, or one that calls it, compiled or not, and nothing else."""
     found = tree.roles.get(role)
-    holders: dict[str, ast.AST] = {}
     if found is None:
         return None
     for node in walk(tree.module(found.file)):
@@ -285,20 +284,21 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
             its = isinstance(target, ast.Attribute) and dotted(target.value) == "self"
             if isinstance(target, ast.Attribute) and target.attr == "forward" and not its:
                 return tree.broken_in(found.file, node, "forward itself is replaced")
-    methods = list(tree.of_class(role, cls))
-    calling = [one.name for one in methods if any(True for _ in tree.names(role, one).calls(f"self.{method}"))]
+    each = [tree.names(role, own) for own in tree.of_class(role, cls)]
+    own = list(tree.of_class(role, cls))
+    calling = [one.name for one in own if any(True for _ in tree.names(role, one).calls(f"self.{method}"))]
     held = [f"self.{one}" for one in (method, *calling) if one not in ("forward", "__init__")]
-    for own in methods:
-        names = tree.names(role, own)
-        for node in names.nodes:
-            for target, value, _ in bindings(node):
-                asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
-                if dotted(target) in holders and value is not None and names.of(value).isdisjoint(held):
-                    return tree.broken_in(found.file, node, f"{dotted(target)} is something else than {method}")
-                if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
-                    holders.setdefault(dotted(target), node)
+    given = [(names, node, *one) for names in each for node in names.nodes for one in bindings(node)]
+    holders: dict[str, ast.AST] = {}
+    for names, node, target, value, _ in given:
+        asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
+        if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
+            holders.setdefault(dotted(target), node)
     if len(holders) > 1:
         return tree.broken_in(found.file, list(holders.values())[-1], f"{' and '.join(holders)} both hold {method}")
+    for names, node, target, value, _ in given:
+        if dotted(target) in holders and value is not None and names.of(value).isdisjoint(held):
+            return tree.broken_in(found.file, node, f"{dotted(target)} is something else than {method}")
     return None
 
 
@@ -434,6 +434,13 @@ def split_at_once(tree: NewtTree, role: str, called: str) -> Broken | None:
         changed = [one for one in names.writes(*known) if one.value is None or _moved(one.value) is not call]
         if changed or not (call in halved or uses) or any(use not in halved for use in uses):
             return tree.broken(method, call, f"what {called} returns is more than two halves")
+        for node in nodes:
+            half = _halves(node.value) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) else None
+            pair = node.targets[0] if isinstance(node, ast.Assign) and half is not None else None
+            if half is None or _moved(half) is not call or not isinstance(pair, ast.Tuple):
+                continue
+            if "std" in dotted(pair.elts[0]):
+                return tree.broken(method, node, f"the halves of what {called} returns are the other way round")
     return None
 
 

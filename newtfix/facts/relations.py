@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from newtfix.errors import PatchError
-from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings
+from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings, terms
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS, Start
@@ -206,6 +206,14 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "made_of": _about(beside.made_of),
     "only_compared": _about(beside.only_compared),
     "function_calls": _about(beside.function_calls),
+    "not_accumulated": _about(terms.not_accumulated),
+    "not_rebound": _about(terms.not_rebound),
+    "only_replaced": _about(terms.only_replaced),
+    "ordered": _about(terms.ordered),
+    "drawn_from_no_noise": _about(terms.drawn_from_no_noise),
+    "no_number_scales": _about(terms.no_number_scales),
+    "not_filled": _about(terms.not_filled),
+    "chosen_by": _about(terms.chosen_by),
     "begun_only": lambda tree, f: calls.begun_only(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

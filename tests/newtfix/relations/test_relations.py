@@ -5,10 +5,23 @@ from __future__ import annotations
 import pytest
 
 from newtfix.facts.relations import RELATIONS
-from relations import around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, unchanged
+from relations import (
+    around,
+    beside,
+    calls,
+    closed,
+    conditions,
+    exact,
+    losses,
+    parameters,
+    parts,
+    reads,
+    terms,
+    unchanged,
+)
 from relations.table import told
 
-MODULES = (around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, unchanged)
+MODULES = (around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, terms, unchanged)
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 
 

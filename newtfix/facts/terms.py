@@ -1,0 +1,137 @@
+"""What the terms of the policy's loss, its inputs and what the planner gives are made of."""
+
+from __future__ import annotations
+
+import ast
+
+from newtfix.code.names import targets
+from newtfix.code.paths import path_to
+from newtfix.code.syntax import dotted, walk
+from newtfix.newt.places import assignments
+from newtfix.newt.tree import Broken, NewtTree
+
+_MOVES = frozenset("detach to clone float cpu cuda contiguous long".split())
+_DRAWS = frozenset("randn randn_like rand rand_like normal normal_".split())
+_TESTS = frozenset("isnan isfinite".split())
+_PUTS = frozenset("where nan_to_num masked_fill masked_fill_ nan_to_num_".split())
+
+
+def _last(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
+
+
+def not_accumulated(tree: NewtTree, role: str, methods: str, word: str) -> Broken | None:
+    """Methods with this in their names add nothing to a variable with this word in its name once it has a value."""
+    for method in (one for name, one in tree.methods(role).items() if methods in name):
+        for node in walk(method.node):
+            added: ast.expr | None = node.target if isinstance(node, ast.AugAssign) else None
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp) and len(node.targets) == 1:
+                sides = {dotted(node.value.left), dotted(node.value.right)}
+                added = node.targets[0] if dotted(node.targets[0]) in sides - {""} else None
+            if added is not None and word in dotted(added) and isinstance(getattr(node, "op", ast.Add()), ast.Add):
+                return tree.broken(method, node, f"{method.name} adds to {dotted(added)}, which would be lost")
+    return None
+
+
+def not_rebound(tree: NewtTree, role: str, method: str) -> Broken | None:
+    """A method hands its parameters on as it was given them, or moved."""
+    found = tree.methods(role).get(method)
+    parameters = {one.arg for one in found.node.args.args} if found is not None else set[str]()
+    for _, given, value in assignments(found) if found is not None else ():
+        inner = value
+        while isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _MOVES:
+            inner = inner.func.value
+        names = {dotted(one) for one in given} & parameters
+        if found is not None and names and dotted(inner) not in names:
+            return tree.broken(found, value, f"{method} changes {', '.join(sorted(names))} before it hands it on")
+    return None
+
+
+def only_replaced(tree: NewtTree, role: str, *names: str) -> Broken | None:
+    """Whether a value is NaN is asked only to put something in its place."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            if not (isinstance(node, ast.Call) and _last(node) in _TESTS):
+                continue
+            asked = {dotted(one) for one in walk(node) if isinstance(one, ast.Name)}
+            around = [one for one in path_to(method.node, node) if isinstance(one, ast.Call)]
+            if asked & set(names) and not any(_last(one) in _PUTS for one in around):
+                return tree.broken(method, node, f"what {', '.join(sorted(asked & set(names)))} lacks means something")
+    return None
+
+
+def ordered(tree: NewtTree, first: str, second: str) -> Broken | None:
+    """The default of one setting is less than that of another, where both are numbers."""
+    found = tree.roles.get("config")
+    defaults: dict[str, tuple[ast.AST, float]] = {}
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        value = node.value if isinstance(node, (ast.AnnAssign, ast.Assign)) else None
+        for target in targets(node):
+            if isinstance(value, ast.Constant) and isinstance(value.value, (int, float)):
+                defaults.setdefault(dotted(target), (node, float(value.value)))
+    if found is not None and first in defaults and second in defaults and defaults[first][1] > defaults[second][1]:
+        return tree.broken_in(found.file, defaults[second][0], f"{second} comes before {first}: it is no step")
+    return None
+
+
+def drawn_from_no_noise(tree: NewtTree, role: str, *methods: str) -> Broken | None:
+    """What these methods return first has no noise in it that they draw themselves."""
+    for method in (one for name, one in tree.methods(role).items() if name in methods):
+        returned = [n.value for n in walk(method.node) if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
+        names = {dotted(value.elts[0]) for value in returned if isinstance(value, ast.Tuple)} - {""}
+        for _, given, value in assignments(method):
+            draws = any(isinstance(one, ast.Call) and _last(one) in _DRAWS for one in walk(value))
+            reads = {dotted(one) for one in walk(value) if isinstance(one, ast.expr)} & names
+            if draws and reads and names & set(map(dotted, given)):
+                return tree.broken(method, value, f"{method.name} returns noise with the action")
+    return None
+
+
+def no_number_scales(tree: NewtTree, role: str, methods: str, word: str) -> Broken | None:
+    """Methods with this in their names scale nothing with this word in its name by a number."""
+    for method in (one for name, one in tree.methods(role).items() if methods in name):
+        for _, given, value in assignments(method):
+            if not any(word in dotted(one) for one in given) or not isinstance(value, ast.BinOp):
+                continue
+            numbers = [one.value for one in (value.left, value.right) if isinstance(one, ast.Constant)]
+            if isinstance(value.op, (ast.Mult, ast.Div)) and any(one not in (1, -1, 61) for one in numbers):
+                return tree.broken(method, value, f"{word} is scaled by a number here")
+    return None
+
+
+def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """What is registered under a name is not filled with one number afterwards."""
+    for method in tree.methods(role).values():
+        nodes = [node for node in walk(method.node) if isinstance(node, ast.Call)]
+        kept = {
+            dotted(call.args[1])
+            for call in nodes
+            if _last(call) == "register_buffer" and len(call.args) > 1
+            if isinstance(call.args[0], ast.Constant) and call.args[0].value == name
+        } | {f"self.{name}"}
+        for call in nodes:
+            owner = dotted(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+            if owner in kept - {""} and _last(call) in ("fill_", "fill"):
+                return tree.broken(method, call, f"{name} are all alike")
+    return None
+
+
+def chosen_by(tree: NewtTree, role: str, method: str, word: str, setting: str) -> Broken | None:
+    """Which of the methods with this word in their names a method calls depends on nothing but a setting."""
+    found = tree.methods(role).get(method)
+    calls = [
+        node
+        for node in (walk(found.node) if found is not None else ())
+        if isinstance(node, ast.Call) and dotted(node.func).startswith("self.") and word in dotted(node.func)
+    ]
+    if found is None or len({dotted(call.func) for call in calls}) < 2:
+        return None
+    for call in calls:
+        for test in (one.test for one in path_to(found.node, call) if isinstance(one, ast.If)):
+            read = {part.attr for part in walk(test) if isinstance(part, ast.Attribute)} - {"cfg", "get"}
+            read |= {
+                part.value for part in walk(test) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            }
+            if read - {setting}:
+                return tree.broken(found, test, f"{dotted(call.func)} is chosen by something else")
+    return None

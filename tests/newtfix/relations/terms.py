@@ -1,0 +1,103 @@
+"""Terms of the policy's loss, its inputs, and what the planner gives."""
+
+from __future__ import annotations
+
+from relations.table import Table
+
+AGENT = """
+=== tdmpc2.py
+class TDMPC2:
+    METHODS
+"""
+MODEL = """
+=== common/world_model.py
+class WorldModel:
+    METHODS
+"""
+CHOICE = (
+    "def update_pi(self, t):\n    if {}:\n        y = self._pi_loss(t)\n    else:\n        y = self._other_pi_loss(t)"
+)
+
+TABLES = {
+    "not_accumulated": [
+        Table(
+            ("agent", "pi_loss", "loss"),
+            AGENT,
+            (
+                "def _pi_loss(self, q_loss):\n    loss = q_loss\n    return loss",
+                "def _pi_loss(self, q_loss):\n    q_loss /= 2\n    return q_loss",
+                "def other(self, loss):\n    loss += 1",
+            ),
+            (
+                "def _pi_loss(self, q_loss):\n    q_loss = q_loss + 1",
+                "def _pi_loss(self, q_loss):\n    q_loss += 1",
+                "def _pi_loss_too(self, q_loss):\n    q_loss = 1 + q_loss",
+            ),
+        ),
+    ],
+    "not_rebound": [
+        Table(
+            ("agent", "update_pi"),
+            AGENT,
+            ("def update_pi(self, zs):\n    zs = zs.detach()", "def update_pi(self, zs):\n    y = zs + 1"),
+            ("def update_pi(self, zs):\n    zs = zs + 1", "def update_pi(self, zs):\n    zs = torch.cat([zs, zs])"),
+        ),
+    ],
+    "only_replaced": [
+        Table(
+            ("agent", "mu"),
+            AGENT,
+            ("mu = t\nmu = torch.where(torch.isnan(mu), t, mu)", "y = torch.isnan(t)"),
+            ("mu = t\nplanned = ~torch.isnan(mu)", "mu = t\nif mu.isnan().any():\n    t()"),
+        ),
+    ],
+    "ordered": [
+        Table(
+            ("start", "final"),
+            "=== config.py\nclass Config:\n    HERE\n",
+            ("start: int = 1\nfinal: int = 2", "start: int = 1", "final = 2\nstart = None"),
+            ("start: int = 3\nfinal: int = 2",),
+        ),
+    ],
+    "drawn_from_no_noise": [
+        Table(
+            ("agent", "mppi"),
+            AGENT,
+            (
+                "def mppi(self, t):\n    a = t.gather(1)\n    return a, t",
+                "def mppi(self, t):\n    noise = torch.randn(3)\n    a = t.gather(1)\n    return a, noise",
+            ),
+            ("def mppi(self, t):\n    a = t.gather(1)\n    a = a + 0.1 * torch.randn_like(a)\n    return a, t",),
+        ),
+    ],
+    "no_number_scales": [
+        Table(
+            ("agent", "pi_loss", "prior"),
+            AGENT,
+            (
+                "def _pi_loss(self, log_prior):\n    log_prior = log_prior * self.x",
+                "def other(self, prior):\n    prior = prior / 2",
+            ),
+            (
+                "def _pi_loss(self, log_prior):\n    log_prior = log_prior / 10",
+                "def _pi_loss(self, t):\n    prior = 3 * t",
+            ),
+        ),
+    ],
+    "not_filled": [
+        Table(
+            ("world_model", "_masks"),
+            MODEL,
+            ("masks = torch.zeros(3)\nmasks[0] = 1\nself.register_buffer('_masks', masks)", "y = t.fill_(1)"),
+            ("masks = torch.zeros(3)\nmasks.fill_(1)\nself.register_buffer('_masks', masks)", "self._masks.fill_(1)"),
+        ),
+    ],
+    "chosen_by": [
+        Table(
+            ("agent", "update_pi", "pi_loss", "mode"),
+            AGENT,
+            (CHOICE.format("self.cfg.mode == 2"), "def update_pi(self, t):\n    return self._pi_loss(t)"),
+            (CHOICE.format("self.cfg.imagine"), CHOICE.format("self.cfg.get('imagine', False)")),
+        ),
+    ],
+}
