@@ -34,13 +34,13 @@ def not_accumulated(tree: NewtTree, role: str, methods: str, word: str) -> Broke
 
 
 def not_rebound(tree: NewtTree, role: str, method: str) -> Broken | None:
-    """A method hands its parameters on as it was given them, or moved."""
+    """A method hands its parameters on as it was given them, moved or cut."""
     found = tree.methods(role).get(method)
     parameters = {one.arg for one in found.node.args.args} if found is not None else set[str]()
     for _, given, value in assignments(found) if found is not None else ():
         inner = value
-        while isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _MOVES:
-            inner = inner.func.value
+        while isinstance(inner, ast.Subscript) or (isinstance(inner, ast.Call) and _last(inner) in _MOVES):
+            inner = inner.value if isinstance(inner, ast.Subscript) else getattr(inner.func, "value", inner.func)
         names = {dotted(one) for one in given} & parameters
         if found is not None and names and dotted(inner) not in names:
             return tree.broken(found, value, f"{method} changes {', '.join(sorted(names))} before it hands it on")
