@@ -32,8 +32,11 @@ demo: $(STAMP)
 	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix ablate task=cartpole-swingup preset=cpu --design pairs --budget 4 --dir study
 	cd $(DEMO) && $(CURDIR)/$(BIN)/newtfix report study --html report.html --pictures .
 
-test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+# The types are checked beside the tests, which wait for each other at the end.
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy newtfix patches & types=$$!; $(BIN)/python -m pytest -n 2 --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 test-thorough: lint
 	NEWTFIX_THOROUGH=1 $(BIN)/python -m pytest -n 2 --dist worksteal
