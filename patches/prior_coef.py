@@ -54,7 +54,7 @@ PATCH = Patch(
         Fact("is_number", ("prior_coef",)),
         Fact("weighs_only", ("agent", "prior_coef", "loss", "Q")),
         Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),
-        Fact("never_divides", ("agent", "prior_coef")),
+        Fact("never_under", ("agent", ".prior_coef", "Div")),
         Fact("set_nowhere_else", ("prior_coef", "1")),
         Fact("not_compared", ("prior_coef",)),
         Fact("weighs_plainly", ("agent", "prior_coef")),

@@ -208,7 +208,7 @@ PATCH = Patch(
         Fact("counts_all", ("trainer", "self._step", "num_envs", "world_size")),
         Fact("made_by_library", ("trainer", "self._tds")),
         Fact("columns_in_order", ("trainer", "self._tds")),
-        Fact("not_counted", ("buffer", "add")),
+        Fact("independent", ("buffer", "add")),
         Fact("not_asked_before", ("trainer", "self._update_tokens", "self.buffer")),
         Fact("counts_rows", ("trainer", "self._tds")),
     ),

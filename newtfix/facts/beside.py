@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 from itertools import pairwise
+from typing import TypeGuard
 
-from newtfix.code.names import targets
-from newtfix.code.paths import path_to
+from newtfix.code.names import bindings, targets
+from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, walk
-from newtfix.facts.closed import is_logarithm, is_nothing
+from newtfix.facts.closed import is_logarithm
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -17,34 +18,48 @@ _NETWORKS = frozenset("Linear NormedLinear mlp Sequential ModuleList LayerNorm".
 
 
 def independent(tree: NewtTree, role: str, *methods: str) -> Broken | None:
-    """What these methods do does not go by a number that the class counts up, nor by what an earlier call left."""
-    counted = {
-        dotted(node.target)
-        for method in tree.methods(role).values()
-        for node in walk(method.node)
-        if isinstance(node, ast.AugAssign)
-        if isinstance(node.target, ast.Attribute) and dotted(node.target.value) == "self"
+    """What these methods do goes by nothing that the class counts or that they left behind, but for a first time."""
+    nodes = [node for method in tree.methods(role).values() for node in tree.names(role, method).nodes]
+    counted = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)} | {
+        dotted(target)
+        for node in nodes
+        for target, value, _ in bindings(node)
+        if value is not None and dotted(target) in names_in(value)
     }
+    counted = {name for name in counted if name.startswith("self.")}
     for method in (one for name, one in tree.methods(role).items() if name in methods):
-        nodes = walk(method.node)
-        own = {dotted(target) for node in nodes for target in targets(node)}
-        for node in nodes:
+        names = tree.names(role, method)
+        own = {name for node in names.nodes for name in map(dotted, targets(node)) if name.startswith("self.")}
+        counting = {
+            part
+            for node in names.nodes
+            if (given := set(map(dotted, targets(node)))) and given <= counted
+            for part in walk(node)
+        }
+        for node in (one for one in names.nodes if one not in counting):
             match node:
-                case ast.If(test=test) | ast.IfExp(test=test):
-                    known = counted | {name for name in own if name.startswith("self.")}
+                case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
+                    known = counted | own
                 case ast.BinOp(op=ast.Mod() | ast.FloorDiv() | ast.Div(), left=test):
                     known = counted
-                case ast.Call(func=ast.Name(id="min" | "max"), args=[*_]):
+                case ast.Call(func=ast.Name(id="min" | "max")):
                     known, test = counted, node
                 case _:
                     continue
-            first = {
-                part.left for part in walk(test) if isinstance(part, ast.Compare) and is_nothing(part.comparators[0])
-            }
-            for part in walk(test):
-                if isinstance(part, ast.Attribute) and dotted(part) in known and part not in first:
-                    return tree.broken(method, part, f"{method.name} goes by how often it was called")
+            first = {part.left for part in walk(test) if _is_first_time(part)}
+            if any(part not in first and not names.of(part).isdisjoint(known) for part in walk(test)):
+                return tree.broken(method, test, f"{method.name} goes by how often it was called")
     return None
+
+
+def _is_first_time(node: ast.AST) -> TypeGuard[ast.Compare]:
+    """Whether it asks for 0 or None."""
+    match node:
+        case ast.Compare(ops=[ast.Eq()], comparators=[ast.Constant(value=0)]):
+            return True
+        case ast.Compare(ops=[ast.Is() | ast.IsNot()], comparators=[ast.Constant(value=None)]):
+            return True
+    return False
 
 
 def subtracted(tree: NewtTree, role: str, methods: str, setting: str) -> Broken | None:
@@ -117,17 +132,6 @@ def leaves_no_trace(tree: NewtTree, role: str, method: str) -> Broken | None:
             name = dotted(target.value) if isinstance(target, ast.Subscript) else dotted(target)
             if found is not None and name.startswith("self."):
                 return tree.broken(found, node, f"{method} changes {name} each time")
-    return None
-
-
-def never_divides(tree: NewtTree, role: str, setting: str) -> Broken | None:
-    """Nothing is divided by a setting."""
-    for method in tree.methods(role).values():
-        for node in walk(method.node):
-            if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
-                divisor = node.right if isinstance(node, ast.BinOp) else node.value
-                if any(isinstance(one, ast.Attribute) and one.attr == setting for one in walk(divisor)):
-                    return tree.broken(method, node, f"{setting} divides here")
     return None
 
 

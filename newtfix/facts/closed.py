@@ -211,30 +211,6 @@ def _is_schedule(node: ast.expr) -> bool:
     return name in ("max", "min", "float", "int", "pow") or name.startswith("math.")
 
 
-def not_counted(tree: NewtTree, role: str, method: str) -> Broken | None:
-    """What a method counts decides nothing in it, but whether it is the first time."""
-    found = tree.methods(role).get(method)
-    if found is None:
-        return None
-    names = tree.names(role, found)
-    counted = {dotted(node.target) for node in names.nodes if isinstance(node, ast.AugAssign)} | {
-        dotted(target)
-        for node in names.nodes
-        for target, value, _ in bindings(node)
-        if isinstance(target, ast.Attribute) and value is not None and dotted(target) in names.parts_of(value)
-    } - {""}
-    for test in (node.test for node in names.nodes if isinstance(node, (ast.If, ast.IfExp, ast.While))):
-        first = {
-            part.left
-            for part in walk(test)
-            if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Eq) and is_nothing(part.comparators[0])
-        }
-        asked = [part for part in walk(test) if not names.of(part).isdisjoint(counted)]
-        if any(part not in first for part in asked):
-            return tree.broken(found, test, f"{method} goes by how often it was called")
-    return None
-
-
 def is_nothing(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value == 0
 

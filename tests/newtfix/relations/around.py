@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from textwrap import indent
+from relations.table import CALLS, READS, Table, forms, method
+from relations.trees import AGENT, SCRIPT, TRAINER
 
-from relations.table import CALLS, READS, Table, forms
-
-TRAINER = """
-=== trainer.py
-class Trainer:
-    METHODS
-"""
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    METHODS
-"""
-SCRIPT = """
-=== other.py
-HERE
-"""
 CUT = "t(self._tds[: ep_len[i] + 1, i])\n"
 LOAD = "agent.load(x)"
-
-
-def _method(header: str, *codes: str) -> tuple[str, ...]:
-    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
 
 
 TABLES = {
@@ -141,7 +122,7 @@ TABLES = {
             ("agent", "update", "self.rho"),
             AGENT + "    def _help(self):\n        return self.rho\n",
             (
-                *_method(
+                *method(
                     "update(self, t, flag)",
                     *forms(READS, "self.rho", but=("{x} += 1",)),
                     "t(self._help())",
@@ -149,7 +130,7 @@ TABLES = {
                 ),
                 "pass",
             ),
-            _method(
+            method(
                 "update(self, t, flag)",
                 "t(self.other)",
                 "self.rho = t",
@@ -225,7 +206,7 @@ TABLES = {
             "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
             (
                 "self._Qs.train()",
-                *_method(
+                *method(
                     "train(self, mode=True)",
                     "self._Qs.train(mode)",
                     "self._Qs.train(mode=mode)",
@@ -234,7 +215,7 @@ TABLES = {
                     "f = self._Qs.train\nf(mode)",
                 ),
             ),
-            _method(
+            method(
                 "train(self, mode=True)",
                 "self._Qs.train()",
                 "self._Qs.train(True)",
@@ -282,7 +263,7 @@ TABLES = {
             ("agent", "pi_loss", "self.model.Q"),
             AGENT,
             (
-                *_method(
+                *method(
                     "_pi_loss(self, t, flag)",
                     "pass",
                     "t(self.model.Q(t))",
@@ -291,7 +272,7 @@ TABLES = {
                 ),
                 "t(self.model.Q(t), self.model.Q(t))",
             ),
-            _method(
+            method(
                 "_pi_loss(self, t, flag)", *(f"t(self.model.Q(t))\n{code}" for code in forms(CALLS, "self.model.Q"))
             ),
         ),
@@ -301,7 +282,7 @@ TABLES = {
             ("agent", "pi_loss", "rho", "coef"),
             AGENT,
             (
-                *_method(
+                *method(
                     "_pi_loss(self, t, flag)",
                     "pass",
                     "t(self.cfg.rho)",
@@ -311,7 +292,7 @@ TABLES = {
                 ),
                 "t(self.cfg.other)",
             ),
-            _method(
+            method(
                 "_pi_loss(self, t, flag)",
                 *forms(READS, "self.cfg.other", but=("y = {x}[0]", "match {x}", "for y in")),
                 "c = self.cfg\nt(c.other)",

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from relations.table import Table
+from relations.table import Table, method
+from relations.trees import AGENT, BUFFER, SCRIPT, TRAINER
 
-TRAINER = """
-=== trainer.py
-class Trainer:
-    METHODS
-"""
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    METHODS
-"""
 LAYERS = """
 === common/layers.py
 class QEnsemble:
     METHODS
 """
-SCRIPT = """
-=== other.py
-HERE
-"""
 UPDATE = "def update(self, t):\n    {}\ndef count(self):\n    self.n += 1"
+
 
 TABLES = {
     "independent": [
+        Table(
+            ("buffer", "add"),
+            BUFFER,
+            (
+                *method(
+                    "add(self, t, flag)",
+                    "self.n += 1",
+                    "if self.n == 0:\n    t()\nself.n += 1",
+                    "if self.n == 0 and flag:\n    t()\nself.n += 1",
+                    "self.n += 1\nif flag:\n    t()",
+                    "n = self.n\nif n == 0:\n    t()\nself.n += 1",
+                ),
+            ),
+            method(
+                "add(self, t, flag)",
+                *(
+                    f"self.n += 1\n{code}"
+                    for code in (
+                        "if self.n > 3:\n    t()",
+                        "if self.n % 2 == 0:\n    t()",
+                        "if flag and self.n > 3:\n    t()",
+                        "y = t() if self.n > 3 else 0\nt(y)",
+                        "while self.n > 3:\n    t()",
+                        "n = self.n\nif n > 3:\n    t()",
+                        "if getattr(self, 'n') > 3:\n    t()",
+                        "if (n := self.n) > 3:\n    t(n)",
+                        "if self.n:\n    t()",
+                    )
+                ),
+                "self.n = self.n + 1\nif self.n > 3:\n    t()",
+                "self.n, y = self.n + 1, t\nif self.n > 3:\n    t(y)",
+            ),
+        ),
         Table(
             ("agent", "update"),
             AGENT,
@@ -36,6 +57,7 @@ TABLES = {
                 UPDATE.format("self.seen += 1\n    return t"),
                 UPDATE.format("if self.cfg.many:\n        t()"),
                 UPDATE.format("return min(t, self.cfg.n)"),
+                UPDATE.format("self.n = min(self.n + 1, 9)"),
             ),
             (
                 UPDATE.format("if self.n > 3:\n        t()"),
@@ -107,14 +129,6 @@ TABLES = {
                 "def to_td(self, obs):\n    self.seen[0] = obs\n    return obs",
                 "def to_td(self, obs):\n    self.seen.index_add_(0, obs, obs)\n    return obs",
             ),
-        ),
-    ],
-    "never_divides": [
-        Table(
-            ("agent", "prior_coef"),
-            AGENT,
-            ("y = t * self.cfg.prior_coef", "y = self.cfg.prior_coef / t"),
-            ("y = t / self.cfg.prior_coef", "t /= self.cfg.prior_coef", "y = t / (1 + self.cfg.prior_coef)"),
         ),
     ],
     "counts_all": [

@@ -5,40 +5,11 @@ from __future__ import annotations
 from textwrap import indent
 
 from relations.table import BINDS, CALLS, SETS, Table, forms
+from relations.trees import AGENT, LOOP, TRAINER
 
-TRAINER = """
-=== trainer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class Trainer:
-    def __init__(self, cfg, env, agent, buffer):
-        self.cfg, self.env, self.agent, self.buffer = cfg, env, agent, buffer
-    METHODS
-"""
-LOOP = """
-=== trainer.py
-class Trainer:
-    def train(self, t, flag):
-        while self._step <= self.cfg.steps:
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            done = terminated | truncated
-            self._tds[ep_len] = td
-            HERE
-    def _store(self, t):
-        self.buffer.add(t)
-    def _spend(self):
-        self.agent.update(self.buffer)
-"""
 UPDATE = (
     "n = int(self._update_tokens)\nfor _ in range(n):\n    self.agent.update(self.buffer)\nself._update_tokens -= n"
 )
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    METHODS
-"""
 SCALE = "def update_pi(self, t, flag):\n    {}\n    self.scale.update(t)"
 METHODS_OF_SCALE = (
     "self.scale.reset()",

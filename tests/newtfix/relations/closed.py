@@ -2,34 +2,8 @@
 
 from __future__ import annotations
 
-from textwrap import indent
-
-from relations.table import READS, Table, forms
-
-TRAINER = """
-=== trainer.py
-class Trainer:
-    METHODS
-"""
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    METHODS
-"""
-BUFFER = """
-=== common/buffer.py
-class Buffer:
-    METHODS
-"""
-SCRIPT = """
-=== other.py
-HERE
-"""
-
-
-def _method(header: str, *codes: str) -> tuple[str, ...]:
-    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
-
+from relations.table import READS, Table, forms, method
+from relations.trees import AGENT, SCRIPT, TRAINER
 
 TABLES = {
     "columns_in_order": [
@@ -127,7 +101,7 @@ TABLES = {
             ("agent", "forward"),
             AGENT,
             (
-                *_method(
+                *method(
                     "forward(self, t, flag)",
                     "return t, flag.exp()",
                     "return t, info['std']",
@@ -137,7 +111,7 @@ TABLES = {
                 ),
                 "return t, t.log()",
             ),
-            _method(
+            method(
                 "forward(self, t, flag)",
                 "return t, t.log()",
                 "return t, torch.log(t)",
@@ -219,42 +193,6 @@ TABLES = {
                 "t(getattr(self.cfg, 'coef') * min(t, 1))",
                 "t([c * min(t, 1) for c in (self.cfg.coef,)])",
                 "c = self.cfg.coef\nc *= min(t, 1)\nt(c)",
-            ),
-        ),
-    ],
-    "not_counted": [
-        Table(
-            ("buffer", "add"),
-            BUFFER,
-            (
-                *_method(
-                    "add(self, t, flag)",
-                    "self.n += 1",
-                    "if self.n == 0:\n    t()\nself.n += 1",
-                    "if self.n == 0 and flag:\n    t()\nself.n += 1",
-                    "self.n += 1\nif flag:\n    t()",
-                    "n = self.n\nif n == 0:\n    t()\nself.n += 1",
-                ),
-                "self.n += 1\nif self.n > 3:\n    t()",
-            ),
-            _method(
-                "add(self, t, flag)",
-                *(
-                    f"self.n += 1\n{code}"
-                    for code in (
-                        "if self.n > 3:\n    t()",
-                        "if self.n % 2 == 0:\n    t()",
-                        "if flag and self.n > 3:\n    t()",
-                        "y = t() if self.n > 3 else 0\nt(y)",
-                        "while self.n > 3:\n    t()",
-                        "n = self.n\nif n > 3:\n    t()",
-                        "if getattr(self, 'n') > 3:\n    t()",
-                        "if (n := self.n) > 3:\n    t(n)",
-                        "if self.n:\n    t()",
-                    )
-                ),
-                "self.n = self.n + 1\nif self.n > 3:\n    t()",
-                "self.n, y = self.n + 1, t\nif self.n > 3:\n    t(y)",
             ),
         ),
     ],

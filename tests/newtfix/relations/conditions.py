@@ -5,32 +5,8 @@ from __future__ import annotations
 from textwrap import indent
 
 from relations.table import BINDS, Table, forms
+from relations.trees import LOOP, TRAINER
 
-TRAINER = """
-=== trainer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class Trainer:
-    def __init__(self, cfg, env, agent, buffer):
-        self.cfg, self.env, self.agent, self.buffer = cfg, env, agent, buffer
-    METHODS
-"""
-LOOP = """
-=== trainer.py
-class Trainer:
-    def train(self, t, flag):
-        while self._step <= self.cfg.steps:
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            done = terminated | truncated
-            self._tds[ep_len] = td
-            HERE
-    def _store(self, t):
-        self.buffer.add(t)
-    def _spend(self):
-        self.agent.update(self.buffer)
-"""
 SELDOM = "    def _seldom(self, i, flag):\n        if flag:\n            self.buffer.add(i)\n"
 EPISODES = "for i in done.nonzero():\n"
 

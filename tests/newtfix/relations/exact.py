@@ -4,26 +4,9 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from relations.table import BINDS, CALLS, CHANGES, Table, forms
+from relations.table import BINDS, CALLS, CHANGES, Table, forms, method
+from relations.trees import AGENT, TRAINER
 
-TRAINER = """
-=== trainer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class Trainer:
-    METHODS
-"""
-AGENT = """
-=== tdmpc2.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class TDMPC2:
-    METHODS
-"""
 LOOP = """
 === trainer.py
 class Trainer:
@@ -45,10 +28,6 @@ ENV = (
     "self.env.mode += 1",
 )
 UPDATE = "self.agent.update(self.buffer)"
-
-
-def _method(header: str, *codes: str) -> tuple[str, ...]:
-    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
 
 
 TABLES = {
@@ -86,7 +65,7 @@ TABLES = {
         Table(
             ("agent", "forward", "mpc", "self.cfg.mpc"),
             AGENT,
-            _method(
+            method(
                 "forward(self, t, mpc=None, flag=0)",
                 "t(mpc)",
                 "mpc = self.cfg.mpc if mpc is None else mpc\nt(mpc)",
@@ -94,7 +73,7 @@ TABLES = {
                 "if mpc is None:\n    mpc = self.cfg.mpc\nt(mpc)",
                 "mpc: bool = self.cfg.mpc\nt(mpc)",
             ),
-            _method(
+            method(
                 "forward(self, t, mpc=None, flag=0)",
                 *(f"{code}\nt(mpc)" for code in (*forms(BINDS, "mpc", but=("del",)), *forms(CHANGES, "mpc"))),
             ),
@@ -104,7 +83,7 @@ TABLES = {
         Table(
             ("agent", "forward", "pi", "self.model"),
             AGENT,
-            _method(
+            method(
                 "forward(self, t, flag)",
                 "t(self.model.pi(1))",
                 "model = self.model\nt(model.pi(1))",
@@ -112,7 +91,7 @@ TABLES = {
                 "t(self.teacher.other(1))",
                 "t(getattr(self, 'model').pi(1))",
             ),
-            _method(
+            method(
                 "forward(self, t, flag)",
                 *forms(CALLS, "self.teacher.pi"),
                 *forms(CALLS, "self.pi"),
@@ -215,7 +194,7 @@ TABLES = {
             AGENT
             + "    def _scale(self, t):\n        self.scale.update(t)\n    def _maybe(self, t):\n"
             + "        if t:\n            return\n        self.scale.update(t)\n",
-            _method(
+            method(
                 "update_pi(self, t, flag, maxq)",
                 "self.scale.update(t)",
                 "if maxq:\n    self.scale.update(t)",
@@ -225,7 +204,7 @@ TABLES = {
                 "self.scale.update(t)\nif flag:\n    return t",
                 "try:\n    self.scale.update(t)\nfinally:\n    t()",
             ),
-            _method(
+            method(
                 "update_pi(self, t, flag, maxq)",
                 "if flag:\n    self.scale.update(t)",
                 "if flag:\n    return\nself.scale.update(t)",

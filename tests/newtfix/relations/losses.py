@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-from textwrap import indent
-
-from relations.table import BINDS, DIVIDES, SETS, Table, forms
-
-TRAINER = """
-=== trainer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class Trainer:
-    METHODS
-"""
-AGENT = """
-=== tdmpc2.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class TDMPC2:
-    METHODS
-"""
-
-
-def _method(header: str, *codes: str) -> tuple[str, ...]:
-    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
-
+from relations.table import BINDS, DIVIDES, SETS, Table, forms, method
+from relations.trees import AGENT, TRAINER
 
 TABLES = {
     "summed_only": [
@@ -145,13 +120,13 @@ TABLES = {
             TRAINER,
             (
                 "pass",
-                *_method(
+                *method(
                     "_check(self, t)",
                     "if t:\n    raise ValueError",
                     "'''Words.'''\nif t.any():\n    raise ValueError(t)",
                 ),
             ),
-            _method(
+            method(
                 "_check(self, t)",
                 "t()",
                 "if t:\n    raise ValueError\nt()",
@@ -200,14 +175,14 @@ TABLES = {
         Table(
             ("agent", "_td_target", "self.model.Q"),
             AGENT,
-            _method(
+            method(
                 "_td_target(self, t, flag)",
                 "return self.model.Q(t)",
                 "q = self.model.Q(t)\nreturn t + flag * q",
                 "q = t + 1\nreturn self.model.Q(q)",
                 "q = self.other(t)\nreturn q + 1",
             ),
-            _method(
+            method(
                 "_td_target(self, t, flag)",
                 "q = self.model.Q(t)\nreturn q + t",
                 "return self.model.Q(t) - t",

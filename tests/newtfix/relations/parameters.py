@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from textwrap import indent
+from relations.table import BINDS, CHANGES, Table, forms, method
+from relations.trees import AGENT, BUFFER
 
-from relations.table import BINDS, CHANGES, Table, forms
-
-BUFFER = """
-=== common/buffer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-def looks(x):
-    return x.sum()
-class Buffer:
-    METHODS
-"""
 MATH = """
 === common/math.py
 def zero(x):
@@ -24,11 +12,6 @@ def zero(x):
 def dist(start, end, t, flag):
     HERE
     return start + end
-"""
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    METHODS
 """
 CONFIG = """
 === config.py
@@ -39,17 +22,13 @@ class Config:
 PRETRAIN = "    def update_pi(self, t):\n        return self.cfg.coef * t\n"
 
 
-def _method(header: str, *codes: str) -> tuple[str, ...]:
-    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
-
-
 TABLES = {
     "takes_any_length": [
         Table(
             ("buffer", "add"),
             BUFFER,
             (
-                *_method(
+                *method(
                     "add(self, td, t, flag)",
                     "pass",
                     "td['episode'] = t",
@@ -59,7 +38,7 @@ TABLES = {
                 ),
                 "if td.shape[1] < 3:\n    return",
             ),
-            _method(
+            method(
                 "add(self, td, t, flag)",
                 "if td.shape[1] < 3:\n    return",
                 "n = td.shape[1]\nif n < 3:\n    return",
@@ -97,7 +76,7 @@ TABLES = {
             ("agent", "forward", "mpc"),
             AGENT,
             (
-                *_method(
+                *method(
                     "forward(self, t, mpc=None)",
                     "t(mpc)",
                     "if mpc:\n    return t",
@@ -111,7 +90,7 @@ TABLES = {
                 "def forward(self, t):\n    return t",
             ),
             (
-                *_method(
+                *method(
                     "forward(self, t, mpc=None)",
                     "return t",
                     "mpc = self.cfg.mpc\nt(mpc)",
@@ -185,7 +164,7 @@ TABLES = {
             AGENT + PRETRAIN,
             (
                 "pass",
-                *_method(
+                *method(
                     "pi_loss(self, t, flag)",
                     "return self.cfg.coef * t",
                     "c = self.cfg.coef\nreturn c * t",
@@ -197,7 +176,7 @@ TABLES = {
             (
                 "return self.cfg.coef * t",
                 "t(getattr(self.cfg, 'coef') * t)",
-                *_method(
+                *method(
                     "pi_loss(self, t, flag)",
                     "return self.cfg.coef + t",
                     "return self.cfg.coef ** 2 * t",

@@ -177,6 +177,11 @@ def forms(kinds: Iterable[str], name: str, but: Sequence[str] = ()) -> tuple[str
     return tuple(form.format(x=name, o=owner, a=last) for form in made)
 
 
+def method(header: str, *codes: str) -> tuple[str, ...]:
+    """Methods with this header, one for each body."""
+    return tuple(f"def {header}:\n{textwrap.indent(code, '    ')}" for code in codes)
+
+
 @dataclass(frozen=True)
 class Table:
     """What is said of a tree with one of several statements in it.

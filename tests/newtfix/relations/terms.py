@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from relations.table import Table
+from relations.trees import AGENT
 
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    METHODS
-"""
 MODEL = """
 === common/world_model.py
 class WorldModel:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from textwrap import indent
-
-from relations.table import BINDS, CHANGES, Table, forms
+from relations.table import BINDS, CHANGES, Table, forms, method
+from relations.trees import BUFFER
 
 HELPERS = """
 === trainer.py
@@ -42,17 +41,6 @@ class Trainer:
         return obs
 """
 )
-BUFFER = """
-=== common/buffer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-def looks(x):
-    return x.sum()
-class Buffer:
-    METHODS
-"""
 HARMLESS = (
     "pass",
     "y = {x} + 1\ny += 1\nt(y)",
@@ -70,10 +58,6 @@ ALSO = "f = zero\nf({x})", "y = {x}.numpy()\ny[0] = 1", "def inner(y={x}):\n    
 
 def _changed(name: str, *but: str) -> tuple[str, ...]:
     return forms((*BINDS, *CHANGES, *ALSO), name, but=("del {x}\n", "del y, {x}", *but))
-
-
-def _method(header: str, *codes: str) -> tuple[str, ...]:
-    return tuple(f"def {header}:\n{indent(code, '    ')}" for code in codes)
 
 
 TABLES = {
@@ -219,11 +203,11 @@ TABLES = {
             ("buffer", "add"),
             BUFFER,
             (
-                *_method("add(self, td, t, flag)", *forms(HARMLESS, "td", but=("clone", "deepcopy")), "td = td.to(t)"),
+                *method("add(self, td, t, flag)", *forms(HARMLESS, "td", but=("clone", "deepcopy")), "td = td.to(t)"),
                 "td[0] = 1",
             ),
             (
-                *_method("add(self, td, t, flag)", *forms((*CHANGES, *UNKNOWN), "td"), "td['reward'] = t"),
+                *method("add(self, td, t, flag)", *forms((*CHANGES, *UNKNOWN), "td"), "td['reward'] = t"),
                 "def add(self, td):\n    td = td.clone()\n    td[0] = 1\n    self.kept = td",
                 "def add(self, td, /, t):\n    td[0] = t",
             ),
@@ -231,10 +215,8 @@ TABLES = {
         Table(
             ("buffer", "add"),
             BUFFER,
-            _method("add(self, td, t)", "td['age'] = t", "td.set('age', t)", "td['age'].zero_()"),
-            _method(
-                "add(self, td, t)", "td['action'] = t", "td.set('action', t)", "td['action'].zero_()", "td.zero_()"
-            ),
+            method("add(self, td, t)", "td['age'] = t", "td.set('age', t)", "td['age'].zero_()"),
+            method("add(self, td, t)", "td['action'] = t", "td.set('action', t)", "td['action'].zero_()", "td.zero_()"),
             keys=("action",),
         ),
     ],
