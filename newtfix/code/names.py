@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 
 _WRAPS = frozenset("compile partial script jit wraps cache lru_cache no_grad MethodType vmap disable wrap".split())
 _NUMBERS = frozenset("int float bool str len complex".split())
@@ -58,7 +58,7 @@ def bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
 def _set_by_name(node: ast.Call) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
     """What `setattr` and its like give a value to."""
     func, args = node.func, node.args
-    if _last(func) not in _SETS:
+    if last_name(func) not in _SETS:
         return
     own = isinstance(func, ast.Attribute) and dotted(func.value) not in ("object", "super")
     owner = func.value if isinstance(func, ast.Attribute) and own else args[0] if args else None
@@ -216,9 +216,9 @@ class Names:
                 return self.of(one) | self.of(other)
             case ast.BoolOp(values=values):
                 return set[str]().union(*map(self.of, values))
-            case ast.Call(func=func, args=[first, *_]) if _last(func) in _WRAPS:
+            case ast.Call(func=func, args=[first, *_]) if last_name(func) in _WRAPS:
                 return self.of(first)
-            case ast.Call(func=ast.Call(func=func), args=[first, *_]) if _last(func) in _WRAPS:
+            case ast.Call(func=ast.Call(func=func), args=[first, *_]) if last_name(func) in _WRAPS:
                 return self.of(first)
         return set()
 
@@ -314,10 +314,6 @@ def _trunk(target: ast.expr) -> tuple[str, bool]:
 
 def _own(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if name.startswith("self."))
-
-
-def _last(func: ast.expr) -> str:
-    return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
 
 
 @lru_cache(maxsize=2048)

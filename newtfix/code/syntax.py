@@ -69,6 +69,11 @@ def parts(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def last_name(func: ast.expr) -> str:
+    """The last name of what is called: `update` of `self.agents[0].update`."""
+    return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+
+
 def dotted(node: ast.expr) -> str:
     """A name with its attributes, as `a.b.c`; "" for anything else."""
     if isinstance(node, ast.Name):

@@ -7,7 +7,7 @@ import ast
 from newtfix.code import arithmetic
 from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
-from newtfix.code.syntax import dotted, parsed, parts, walk
+from newtfix.code.syntax import dotted, last_name, parsed, parts, walk
 from newtfix.facts.calls import counted
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -72,10 +72,10 @@ def not_selected(tree: NewtTree, *names: str) -> Broken | None:
         nodes = walk(tree.module(file))
         others = _of_other_dictionaries(nodes)
         for node in nodes:
-            if node not in others and isinstance(node, ast.Call) and _called(node) in _SELECTS:
+            if node not in others and isinstance(node, ast.Call) and last_name(node.func) in _SELECTS:
                 asked = [one.value for part in node.args for one in walk(part) if isinstance(one, ast.Constant)]
                 texts = [text for text in asked if isinstance(text, str) and len(text) > _SHORT]
-                picked = [name for name in names for text in texts if _picks(_called(node), name, text)]
+                picked = [name for name in names for text in texts if _picks(last_name(node.func), name, text)]
                 if picked:
                     return tree.broken_in(file, node, f"this would pick {' and '.join(dict.fromkeys(picked))} as well")
     return None
@@ -98,10 +98,6 @@ def _of_other_dictionaries(nodes: list[ast.AST]) -> set[ast.AST]:
 
 def _iterated(node: ast.AST) -> list[ast.expr]:
     return [node.iter] if isinstance(node, ast.For) else [one.iter for one in getattr(node, "generators", ())]
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def reads(tree: NewtTree, role: str, method: str, attribute: str) -> Broken | None:

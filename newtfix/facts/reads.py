@@ -12,7 +12,7 @@ from newtfix.code.arithmetic import operands, product, quotients, terms
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, Write, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import names_in
-from newtfix.code.syntax import dotted, parts, walk
+from newtfix.code.syntax import dotted, last_name, parts, walk
 from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -122,7 +122,7 @@ def not_under(tree: NewtTree, setting: str, *functions: str) -> Broken | None:
             for node in names.nodes:
                 if not isinstance(node, ast.Call):
                     continue
-                called = {one.rpartition(".")[2] for one in (*names.of(node.func), _called(node))}
+                called = {one.rpartition(".")[2] for one in (*names.of(node.func), last_name(node.func))}
                 if called & (alias | set(functions)) and any(
                     _is_setting(names, part, setting) for part in _below(node)
                 ):
@@ -137,10 +137,6 @@ def _below(call: ast.Call) -> list[ast.AST]:
 def _is_setting(names: Names, node: ast.AST, setting: str) -> bool:
     """Whether it is a setting, or a variable that is one."""
     return _mentions(node, setting) or any(one.rpartition(".")[2] == setting for one in names.of(node) if "." in one)
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
 
 
 def not_scaled(tree: NewtTree, role: str, setting: str, *but: str) -> Broken | None:
@@ -222,7 +218,7 @@ def _operands(node: ast.AST) -> list[ast.expr]:
 
 def _computes(call: ast.Call) -> bool:
     """Whether a call gives something else than what it is given, or a view of it."""
-    name = _called(call)
+    name = last_name(call.func)
     return effects.of_call(call).gives is effects.Gives.NEW and not name.endswith("_like")
 
 
@@ -288,11 +284,15 @@ def indexes_alone(tree: NewtTree, role: str, name: str) -> Broken | None:
 
 
 def _has_many_dimensions(call: ast.Call) -> bool:
-    if _called(call) not in ("zeros", "full", "ones", "empty") or not call.args:
+    if last_name(call.func) not in ("zeros", "full", "ones", "empty") or not call.args:
         return False
     shape = call.args[0]
     sizes = (
-        shape.elts if isinstance(shape, (ast.Tuple, ast.List)) else call.args if _called(call) == "zeros" else [shape]
+        shape.elts
+        if isinstance(shape, (ast.Tuple, ast.List))
+        else call.args
+        if last_name(call.func) == "zeros"
+        else [shape]
     )
     return len(sizes) > 1
 
@@ -378,7 +378,7 @@ def first_is(tree: NewtTree, role: str, function: str, made: str, kind: str) -> 
 
 def _is_called(names: Names, call: ast.Call, *known: str) -> bool:
     """Whether one of these, by the last of its names, is called."""
-    return any(one.rpartition(".")[2] in known for one in (*names.of(call.func), _called(call)))
+    return any(one.rpartition(".")[2] in known for one in (*names.of(call.func), last_name(call.func)))
 
 
 def called_whole(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
@@ -475,7 +475,7 @@ def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
         for node in names.nodes:
             if not isinstance(node, ast.Call):
                 continue
-            called = {one.rpartition(".")[2].lower() for one in (*names.of(node.func), _called(node))}
+            called = {one.rpartition(".")[2].lower() for one in (*names.of(node.func), last_name(node.func))}
             given = " ".join(map(ast.unparse, (*node.args, *(one.value for one in node.keywords))))
             own = isinstance(node.func, ast.Attribute) and dotted(node.func.value) == "self"
             if any("dropout" in one for one in called) and "dropout" not in given and not own:
@@ -522,7 +522,11 @@ def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | N
         if found is None:
             continue
         if isinstance(node, ast.Call):
-            known = _called(node) in names or _called(node)[:1].isupper() or dotted(node.func).startswith("self.")
+            known = (
+                last_name(node.func) in names
+                or last_name(node.func)[:1].isupper()
+                or dotted(node.func).startswith("self.")
+            )
             own = not known and tree.called(role, node) is None
         else:
             own = any(dotted(_trunk(one)).startswith("self.") for one in targets(node))

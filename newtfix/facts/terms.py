@@ -6,7 +6,7 @@ import ast
 
 from newtfix.code.names import targets
 from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -14,10 +14,6 @@ _MOVES = frozenset("detach to clone float cpu cuda contiguous long".split())
 _DRAWS = frozenset("randn randn_like rand rand_like normal normal_".split())
 _TESTS = frozenset("isnan isfinite".split())
 _PUTS = frozenset("where nan_to_num masked_fill masked_fill_ nan_to_num_".split())
-
-
-def _last(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else dotted(call.func)
 
 
 def not_accumulated(tree: NewtTree, role: str, methods: str, word: str) -> Broken | None:
@@ -39,7 +35,7 @@ def not_rebound(tree: NewtTree, role: str, method: str) -> Broken | None:
     parameters = {one.arg for one in found.node.args.args} if found is not None else set[str]()
     for _, given, value in assignments(found) if found is not None else ():
         inner = value
-        while isinstance(inner, ast.Subscript) or (isinstance(inner, ast.Call) and _last(inner) in _MOVES):
+        while isinstance(inner, ast.Subscript) or (isinstance(inner, ast.Call) and last_name(inner.func) in _MOVES):
             inner = inner.value if isinstance(inner, ast.Subscript) else getattr(inner.func, "value", inner.func)
         names = {dotted(one) for one in given} & parameters
         if found is not None and names and dotted(inner) not in names:
@@ -51,11 +47,11 @@ def only_replaced(tree: NewtTree, role: str, *names: str) -> Broken | None:
     """Whether a value is NaN is asked only to put something in its place."""
     for method in tree.methods(role).values():
         for node in walk(method.node):
-            if not (isinstance(node, ast.Call) and _last(node) in _TESTS):
+            if not (isinstance(node, ast.Call) and last_name(node.func) in _TESTS):
                 continue
             asked = {dotted(one) for one in walk(node) if isinstance(one, ast.Name)}
             around = [one for one in path_to(method.node, node) if isinstance(one, ast.Call)]
-            if asked & set(names) and not any(_last(one) in _PUTS for one in around):
+            if asked & set(names) and not any(last_name(one.func) in _PUTS for one in around):
                 return tree.broken(method, node, f"what {', '.join(sorted(asked & set(names)))} lacks means something")
     return None
 
@@ -80,7 +76,7 @@ def drawn_from_no_noise(tree: NewtTree, role: str, *methods: str) -> Broken | No
         returned = [n.value for n in walk(method.node) if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple)]
         names = {dotted(value.elts[0]) for value in returned if isinstance(value, ast.Tuple)} - {""}
         for _, given, value in assignments(method):
-            draws = any(isinstance(one, ast.Call) and _last(one) in _DRAWS for one in walk(value))
+            draws = any(isinstance(one, ast.Call) and last_name(one.func) in _DRAWS for one in walk(value))
             reads = {dotted(one) for one in walk(value) if isinstance(one, ast.expr)} & names
             if draws and reads and names & set(map(dotted, given)):
                 return tree.broken(method, value, f"{method.name} returns noise with the action")
@@ -106,12 +102,12 @@ def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
         kept = {
             dotted(call.args[1])
             for call in nodes
-            if _last(call) == "register_buffer" and len(call.args) > 1
+            if last_name(call.func) == "register_buffer" and len(call.args) > 1
             if isinstance(call.args[0], ast.Constant) and call.args[0].value == name
         } | {f"self.{name}"}
         for call in nodes:
             owner = dotted(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-            if owner in kept - {""} and _last(call) in ("fill_", "fill"):
+            if owner in kept - {""} and last_name(call.func) in ("fill_", "fill"):
                 return tree.broken(method, call, f"{name} are all alike")
     return None
 
