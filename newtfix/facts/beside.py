@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from newtfix.code.names import bindings, targets
 from newtfix.code.paths import names_in, path_to
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 from newtfix.facts.closed import is_logarithm
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
@@ -289,13 +289,16 @@ def drops_first(tree: NewtTree, role: str) -> Broken | None:
 
 
 def made_of(tree: NewtTree, role: str, cls: str, name: str, *makers: str) -> Broken | None:
-    """What a list of a class holds is made by these functions."""
-    for method in tree.of_class(role, cls):
+    """What a list of a class holds is made by these functions, perhaps by way of a method of the class."""
+    methods = {method.name: method for method in tree.of_class(role, cls)}
+    for method in methods.values():
         for _, given, value in assignments(method):
-            parts = [one.elt for one in walk(value) if isinstance(one, (ast.ListComp, ast.GeneratorExp))]
-            for part in parts if name in map(dotted, given) else ():
-                made = dotted(part.func).rpartition(".")[2] if isinstance(part, ast.Call) else ""
-                if made and made not in makers:
+            lists = [one.elt for one in walk(value) if isinstance(one, (ast.ListComp, ast.GeneratorExp))]
+            for part in lists if name in map(dotted, given) else ():
+                helper = methods.get(last_name(part.func)) if isinstance(part, ast.Call) else None
+                returned = [one.value for one in walk(helper.node) if isinstance(one, ast.Return)] if helper else [part]
+                made = {last_name(one.func) for one in returned if isinstance(one, ast.Call)}
+                if made - set(makers):
                     return tree.broken(method, part, f"{name} are no plain networks")
     return None
 

@@ -269,7 +269,11 @@ TABLES = {
         Table(
             ("layers", "QEnsemble", "self._Qs", "mlp"),
             LAYERS,
-            ("self._Qs = nn.ModuleList([mlp(t) for _ in flag])", "self._Qs = nn.ModuleList(layers.mlp(t) for _ in t)"),
+            (
+                "self._Qs = nn.ModuleList([mlp(t) for _ in flag])",
+                "self._Qs = nn.ModuleList(layers.mlp(t) for _ in t)",
+                "def build(self):\n    self._Qs = nn.ModuleList([self.one(2) for _ in t])\ndef one(self, t):\n    return mlp(t)",
+            ),
             ("self._Qs = nn.ModuleList([WithPrior(t) for _ in flag])",),
         ),
     ],
