@@ -272,7 +272,7 @@ TABLES = {
             (
                 "self._Qs = nn.ModuleList([mlp(t) for _ in flag])",
                 "self._Qs = nn.ModuleList(layers.mlp(t) for _ in t)",
-                "def b(self):\n    self._Qs = nn.ModuleList([self.one() for _ in t])\ndef one(self):\n    return mlp(1)",
+                "def b(self):\n    self._Qs = nn.ModuleList([self.one() for _ in t])\ndef one(self):\n    return mlp()",
             ),
             ("self._Qs = nn.ModuleList([WithPrior(t) for _ in flag])",),
         ),
