@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from textwrap import dedent
 from typing import Any, Protocol
+
+from newtfix.errors import PatchError
 
 
 class Severity(str, Enum):
@@ -76,6 +79,23 @@ class Shape:
     fallback: bool = False
     untouched: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
+
+
+def rewrite(lines: str, **options: Any) -> Shape:
+    """A shape whose lines with `-` go and whose lines with `+` come, as in a diff; others, two spaces in, stay.
+
+    `options` are the fields of `Shape` behind `before` and `after`.
+    """
+    rows = dedent(lines).strip("\n").rstrip().splitlines()
+    marks = {row[:2].rstrip() for row in rows}
+    if not marks <= {"", "-", "+"} or marks <= {""}:
+        raise PatchError(
+            "the lines of a rewrite begin with `- `, `+ ` or two spaces, and some change",
+            where=lines.strip(),
+            hint="docs/patches.md shows one.",
+        )
+    before, after = ("\n".join(row[2:] for row in rows if row[:1] != mark) for mark in "+-")
+    return Shape(before, after, **options)
 
 
 @dataclass(frozen=True, eq=False)

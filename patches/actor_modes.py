@@ -28,7 +28,7 @@ not it.
 
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite
 
 SETTINGS = """
 actor_mode: str = "residual"  # actor loss, one of ["sac", "awac", "residual", "bc_sac", "bc"]
@@ -223,35 +223,32 @@ HERE = (
     ),
     Where("agent", "self._pi_loss", "TDMPC2", absent=True),
 )
-COMPUTED = """
-$pi_action, $info = self.model.pi($zs, $_)
-$$between
-$qs = self.model.Q($zs, $pi_action, $_, return_type="avg")
-$$computing
-$loss = $value
-"""
 # A loss that is made where it is used: what is used of it afterwards, the policy's statistics say, stays.
+COMPUTED = """
+- $pi_action, $info = self.model.pi($zs, $_)
+- $$between
+- $qs = self.model.Q($zs, $pi_action, $_, return_type="avg")
+- $$computing
+- $loss = $value
+"""
 INLINE = (
-    Shape(
-        f"{COMPUTED}$loss.backward()",
-        """
-        $loss, values, metrics = self._pi_loss($zs, $action, $mu, $std, $task)
-        with torch.no_grad():
-            $pi_action, $info = self.model.pi($zs, $task)
-            $qs = values.unsqueeze(0)
-        $loss.backward()
-        """,
+    rewrite(
+        COMPUTED
+        + "+ $loss, values, metrics = self._pi_loss($zs, $action, $mu, $std, $task)\n"
+        + "+ with torch.no_grad():\n"
+        + "+     $pi_action, $info = self.model.pi($zs, $task)\n"
+        + "+     $qs = values.unsqueeze(0)\n"
+        + "  $loss.backward()",
         present="$loss, values, metrics = self._pi_loss($*_)",
         where=HERE,
     ),
     *(
-        Shape(
-            f"{COMPUTED}$kept = {made}\n$loss.backward()",
-            """
-            $loss, values, $kept = self._pi_loss($zs, $action, $mu, $std, $task)
-            $qs = values.unsqueeze(0)
-            $loss.backward()
-            """,
+        rewrite(
+            COMPUTED
+            + f"- $kept = {made}\n"
+            + "+ $loss, values, $kept = self._pi_loss($zs, $action, $mu, $std, $task)\n"
+            + "+ $qs = values.unsqueeze(0)\n"
+            + "  $loss.backward()",
             present="$loss, values, $_ = self._pi_loss($*_)\n$qs = values.unsqueeze(0)",
             where=HERE,
         )
@@ -337,24 +334,19 @@ PATCH = Patch(
             "world_model",
             "WorldModel.pi",
             (
-                Shape(
+                rewrite(
                     """
-                    $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
-                    $$between
-                    return $action, $variable
-                    """,
-                    """
-                    $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
-                    $$between
-                    valid_dims = self.action_mask($task, $action)
-                    volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * valid_dims
-                    $variable["log_pi"] = (
-                        math.reference_logprob(
-                            $eps * valid_dims, $log_std * valid_dims, valid_dims.sum(-1, keepdim=True)
-                        )
-                        - volume.sum(-1, keepdim=True)
-                    )
-                    return $action, $variable
+                      $mean, $action, $log_prob = math.squash($mean, $action, $log_prob)
+                      $$between
+                    + valid_dims = self.action_mask($task, $action)
+                    + volume = (torch.relu(1 - $action.pow(2)) + 1e-6).log() * valid_dims
+                    + $variable["log_pi"] = (
+                    +     math.reference_logprob(
+                    +         $eps * valid_dims, $log_std * valid_dims, valid_dims.sum(-1, keepdim=True)
+                    +     )
+                    +     - volume.sum(-1, keepdim=True)
+                    + )
+                      return $action, $variable
                     """,
                     present='$variable["log_pi"] = $value',
                     where=(
@@ -424,12 +416,11 @@ PATCH = Patch(
             "agent",
             "TDMPC2",
             (
-                Shape(
+                rewrite(
                     """
-                    def _log_prior(self, pi_action, mu, std, task):
-                        $$body
+                    - def _log_prior(self, pi_action, mu, std, task):
+                    -     $$body
                     """,
-                    "",
                     where=(Where("agent", "self._log_prior($*arguments)", "TDMPC2", absent=True),),
                 ),
             ),

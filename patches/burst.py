@@ -16,7 +16,7 @@ in.
 from itertools import permutations
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 BURST_METHOD = '''
@@ -146,7 +146,12 @@ PATCH = Patch(
             "not-due",
             "trainer",
             "Trainer.__init__",
-            (Shape("self._update_tokens = $none", "self._update_tokens = $none\nself._burst_due = False"),),
+            (
+                rewrite("""
+                  self._update_tokens = $none
+                + self._burst_due = False
+                """),
+            ),
             optional=True,
         ),
         Edit(
@@ -154,12 +159,11 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             tuple(
-                Shape(
-                    f"while {test}:\n    $$loop",
+                rewrite(
                     f"""
-                    self._burst_due = self.cfg.burst_updates != 0 and self._step < $seeding
-                    while {test}:
-                        $$loop
+                    + self._burst_due = self.cfg.burst_updates != 0 and self._step < $seeding
+                      while {test}:
+                          $$loop
                     """,
                     present="self._burst_due = self.cfg.burst_updates != 0 and self._step < $seeding",
                     where=(SEEDING_THRESHOLD,),
@@ -173,13 +177,13 @@ PATCH = Patch(
             "Trainer",
             (
                 *(_instead(*spends) for spends in SPENDING_TOKENS),
-                Shape(
-                    "$metrics.update(self.$spend())",
+                rewrite(
                     """
-                    if self._burst_due:
-                        $metrics.update(self._burst())
-                    else:
-                        $metrics.update(self.$spend())
+                    - $metrics.update(self.$spend())
+                    + if self._burst_due:
+                    +     $metrics.update(self._burst())
+                    + else:
+                    +     $metrics.update(self.$spend())
                     """,
                     present="$metrics.update(self._burst())",
                     where=SPENT_BY_A_METHOD,

@@ -21,10 +21,10 @@ from newtfix.model import (
     Patch,
     Running,
     Severity,
-    Shape,
     Unobservable,
     Where,
     judged,
+    rewrite,
     show,
 )
 
@@ -62,17 +62,21 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             (
-                Shape(
-                    "self._tds[$whole] = $row",
-                    "self._tds[$whole.long(), torch.arange($whole.shape[0])] = $row",
+                rewrite(
+                    """
+                    - self._tds[$whole] = $row
+                    + self._tds[$whole.long(), torch.arange($whole.shape[0])] = $row
+                    """,
                     without=("self.to_td($_)", "self.to_td(obs=$_)"),
                     where=(STEPS,),
                     fallback=True,
                 ),
                 *(
-                    Shape(
-                        f"self._tds[{common}] = $row",
-                        "self._tds[$variable.long(), torch.arange($variable.shape[0])] = $row",
+                    rewrite(
+                        f"""
+                        - self._tds[{common}] = $row
+                        + self._tds[$variable.long(), torch.arange($variable.shape[0])] = $row
+                        """,
                         near=("self.to_td($_, $_, $*_)",),
                     )
                     for common in ("$variable.max()", "$variable[0]")
@@ -87,8 +91,19 @@ PATCH = Patch(
             ),
         ),
         # newt_base refuses to go on where this defect would matter to it.
-        Edit("check", "trainer", "Trainer", (Shape("self._check_in_step($_)", ""),), optional=True),
-        Edit("own-check", "trainer", "Trainer", (Shape("def _check_in_step(self, $_):\n    $$_", ""),), optional=True),
+        Edit("check", "trainer", "Trainer", (rewrite("- self._check_in_step($_)"),), optional=True),
+        Edit(
+            "own-check",
+            "trainer",
+            "Trainer",
+            (
+                rewrite("""
+            - def _check_in_step(self, $_):
+            -     $$_
+            """),
+            ),
+            optional=True,
+        ),
     ),
 )
 

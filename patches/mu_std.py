@@ -18,7 +18,7 @@ loaded without `finetune`, or to compare with runs that were seeded by the untra
 import math
 from itertools import product
 
-from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import SEEDING_THRESHOLD
 
 RANDOM = "self.env.rand_act()"
@@ -222,12 +222,12 @@ PATCH = Patch(
             "Trainer",
             (
                 *(shape for drawn in DRAWN for shape in _statistics(drawn)),
-                Shape(
-                    TOGETHER,
-                    """
-                    $action = self.env.rand_act()
-                    $mu = $action.clone()
-                    $std = torch.full_like($action, self.cfg.log_std_max).exp()
+                rewrite(
+                    f"""
+                    - {TOGETHER}
+                    + $action = self.env.rand_act()
+                    + $mu = $action.clone()
+                    + $std = torch.full_like($action, self.cfg.log_std_max).exp()
                     """,
                     present="$std = torch.full_like($action, self.cfg.log_std_max).exp()",
                 ),

@@ -25,6 +25,7 @@ from newtfix.model import (
     Unobservable,
     Where,
     judged,
+    rewrite,
     show,
 )
 
@@ -95,9 +96,11 @@ PATCH = Patch(
             "math",
             "interp_dist",
             (
-                Shape(
-                    "max($least, $end)",
-                    "max($least, $end - $start)",
+                rewrite(
+                    """
+                    - max($least, $end)
+                    + max($least, $end - $start)
+                    """,
                     where=(
                         Where("math", BOUNDS, ""),
                         Where("agent", DURATIONS, absent=True),

@@ -17,7 +17,7 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 
 from textwrap import indent
 
-from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import ACTS_AT_RANDOM, WITHOUT_PLANNER
 
 NAN = 'float("nan")'
@@ -50,18 +50,22 @@ def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = (), 
         "agent",
         "TDMPC2",
         tuple(
-            Shape(
-                f"self.{method}($zs, $action, $*task)",
-                f"self.{method}($zs, $action, mu, std, $*task)",
+            rewrite(
+                f"""
+                - self.{method}($zs, $action, $*task)
+                + self.{method}($zs, $action, mu, std, $*task)
+                """,
                 count=None,
                 where=where,
             )
             for method in methods
         )
         + tuple(
-            Shape(
-                f"self.{method}($first=$zs, action=$action, $*task)",
-                f"self.{method}($first=$zs, action=$action, mu=mu, std=std, $*task)",
+            rewrite(
+                f"""
+                - self.{method}($first=$zs, action=$action, $*task)
+                + self.{method}($first=$zs, action=$action, mu=mu, std=std, $*task)
+                """,
                 count=None,
                 where=where,
             )
@@ -123,37 +127,28 @@ FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
 PLANS = {"$action": "$action, mu, std", "$action, $extra": "$action, $extra, mu, std"}
 
 
-def _returns(planned: str, result: str, stats: str) -> Shape:
-    """How the agent's forward pass ends."""
-    return Shape(
+def _returns(planned: str, about: str = "") -> Shape:
+    """How the agent's forward pass ends; the statistics are moved and cast as the action is."""
+    result = f"$@given[$action]{about}"
+    stats = f"{result}, $@given[mu], $@given[std]"
+    return rewrite(
         f"""
-        {FORWARD}
-            $$head
-            if $mpc:
-                $$device
-                {planned} = self.plan($*plan)
-                $$planned
-            else:
-                $action, $info = $prior
-                $$rest
-            $$tail
-            return {result}
-        """,
-        f"""
-        {FORWARD_STATS}
-            $$head
-            if $mpc:
-                $$device
-                {PLANS[planned]} = self.plan($*plan)
-                $$planned
-            else:
-                $action, $info = $prior
-                mu, std = $info["mean"], $info["log_std"].exp()
-                $$rest
-            $$tail
-            if return_stats:
-                return {stats}
-            return {result}
+        - {FORWARD}
+        + {FORWARD_STATS}
+              $$head
+              if $mpc:
+                  $$device
+        -         {planned} = self.plan($*plan)
+        +         {PLANS[planned]} = self.plan($*plan)
+                  $$planned
+              else:
+                  $action, $info = $prior
+        +         mu, std = $info["mean"], $info["log_std"].exp()
+                  $$rest
+              $$tail
+        +     if return_stats:
+        +         return {stats}
+              return {result}
         """,
         present=f"return {stats}",
         untouched=("tail:action", "head:return", "device:return", "planned:return", "rest:return", "tail:return"),
@@ -161,10 +156,10 @@ def _returns(planned: str, result: str, stats: str) -> Shape:
 
 
 # How one of the two gives its action away, where each returns for itself.
-PLAN_GIVEN = ("return self.plan($*plan).cpu()", "$action = self.plan($*plan)\nreturn $action.cpu()")
+PLAN_GIVEN = ("return $@given[self.plan($*plan)]", "$action = self.plan($*plan)\nreturn $@given[$action]")
 PRIOR_GIVEN = {
-    "return $action.cpu()": "",
-    "return ($yes if $chosen else $no).cpu()": "$action = $yes if $chosen else $no\n",
+    "return $@given[$action]": "",
+    "return $@given[$yes if $chosen else $no]": "$action = $yes if $chosen else $no\n",
 }
 
 
@@ -185,13 +180,13 @@ def _guarded(planned: str, given: str, not_mpc: bool = False) -> Shape:
         "    $$rest\n"
         f"{indent(PRIOR_GIVEN[given], '    ')}"
         "if return_stats:\n"
-        "    return $action.cpu(), mu.cpu(), std.cpu()\n"
-        "return $action.cpu()\n"
+        "    return $@given[$action], $@given[mu], $@given[std]\n"
+        "return $@given[$action]\n"
     )
     return Shape(
         f"{FORWARD}\n{indent(before, '    ')}",
         f"{FORWARD_STATS}\n{indent(after, '    ')}",
-        present="return $action.cpu(), mu.cpu(), std.cpu()",
+        present="return $@given[$action], $@given[mu], $@given[std]",
         untouched=("head:return", "device:return", "rest:return"),
     )
 
@@ -204,8 +199,6 @@ ALWAYS_PLANS = Where(
     absent=True,
     outside=tuple(f"$_, $_, $_, $*_ = self.{method}($*_)\n$$_\nreturn $_" for method in ("mppi", "_mppi")),
 )
-# How the agent gives actions away.
-GIVEN = (".cpu()", "", ".detach().cpu()", ".cpu().float()", ".float().cpu()", ".to($*there)")
 BATCH = Where(
     "agent",
     ("$_, $action, $*_ = $_.sample($*_)", "$batch = $_.sample($*_)\n$$_\n$_, $action, $*_ = $batch"),
@@ -226,12 +219,7 @@ AGENT = (
         "agent",
         "TDMPC2.forward",
         (
-            *(
-                _returns(planned, result, f"{result}, mu{given}, std{given}")
-                for planned in PLANS
-                for given in GIVEN
-                for result in (f"$action{given}", f"$action{given}, $about")
-            ),
+            *(_returns(planned, about) for planned in PLANS for about in ("", ", $about")),
             *(_guarded(planned, chosen) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
             *(_guarded(planned, chosen, not_mpc=True) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
         ),
@@ -244,17 +232,13 @@ AGENT = (
         "agent",
         "TDMPC2.plan",
         tuple(
-            Shape(
+            rewrite(
                 f"""
-                $action, $mean, $std, $*more = self.{method}($*arguments)
-                $$rest
-                return {result}
-                """,
-                f"""
-                $action, $mean, $std, $*more = self.{method}($*arguments)
-                mu = $action.clone()
-                $$rest
-                return {result}, mu, $std
+                  $action, $mean, $std, $*more = self.{method}($*arguments)
+                + mu = $action.clone()
+                  $$rest
+                - return {result}
+                + return {result}, mu, $std
                 """,
                 present=f"return {result}, mu, $std",
                 where=(
@@ -262,18 +246,11 @@ AGENT = (
                     ALWAYS_PLANS,
                     Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True),
                 ),
-                fallback="$variable" in result,
                 untouched=("rest:std", "rest:return"),
             )
             for explores in (EXPLORES, *SCALED)
             for method in ("mppi", "_mppi")
-            for action in (
-                "$action",
-                "$action.clamp($*limits)",
-                "($action + $noise).clamp($*limits)",
-                "$variable",
-                "$variable.clamp($*limits)",
-            )
+            for action in ("$variable", "$explored.clamp($*limits)")
             for result in (action, f"{action}, $extra")
         ),
         present=(
@@ -302,26 +279,26 @@ AGENT = (
         "agent",
         "TDMPC2.update",
         (
-            Shape(
-                "$batch = $buffer.sample($*arguments)\n$$gap\n$obs, $action, $*rest = $batch\n$$using",
+            rewrite(
                 """
-                $batch = $buffer.sample($*arguments)
-                $$gap
-                $obs, $action, mu, std, $*rest = $batch
-                mu = torch.where(mu.isnan(), $action, mu)
-                std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
-                $$using
+                  $batch = $buffer.sample($*arguments)
+                  $$gap
+                - $obs, $action, $*rest = $batch
+                + $obs, $action, mu, std, $*rest = $batch
+                + mu = torch.where(mu.isnan(), $action, mu)
+                + std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
+                  $$using
                 """,
                 present="$obs, $action, mu, std, $*rest = $batch",
                 untouched=("using:action", "gap:batch"),
             ),
-            Shape(
-                "$obs, $action, $*rest = $buffer.sample($*arguments)\n$$using",
+            rewrite(
                 """
-                $obs, $action, mu, std, $*rest = $buffer.sample($*arguments)
-                mu = torch.where(mu.isnan(), $action, mu)
-                std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
-                $$using
+                - $obs, $action, $*rest = $buffer.sample($*arguments)
+                + $obs, $action, mu, std, $*rest = $buffer.sample($*arguments)
+                + mu = torch.where(mu.isnan(), $action, mu)
+                + std = torch.where(std.isnan(), torch.full_like(std, self.cfg.log_std_max).exp(), std)
+                  $$using
                 """,
                 present="$obs, $action, mu, std, $*rest = $buffer.sample($*arguments)",
                 where=(Where("trainer", "$_, $_, $*_ = self.buffer.sample($*_)", "Trainer", absent=True),),
@@ -339,14 +316,13 @@ AGENT = (
         "agent",
         "TDMPC2.update",
         tuple(
-            Shape(
-                f"$obs, $action, {rest} = $buffer.sample($*arguments)",
+            rewrite(
                 f"""
-                $obs, $action, {rest} = $buffer.sample($*arguments)
-                $like_mu = torch.where($like_mu.isnan(), $action, $like_mu)
-                $like_std = torch.where(
-                    $like_std.isnan(), torch.full_like($like_std, self.cfg.log_std_max).exp(), $like_std
-                )
+                  $obs, $action, {rest} = $buffer.sample($*arguments)
+                + $like_mu = torch.where($like_mu.isnan(), $action, $like_mu)
+                + $like_std = torch.where(
+                +     $like_std.isnan(), torch.full_like($like_std, self.cfg.log_std_max).exp(), $like_std
+                + )
                 """,
                 present="torch.where($like_mu.isnan(), $*_)",
             )
@@ -367,9 +343,11 @@ OTHER_METHOD = (
 
 
 def _acting(mu_std: str, where: tuple[Where, ...]) -> Shape:
-    return Shape(
-        "$variable = self.agent($*arguments)",
-        f"$variable, {mu_std} = self.agent($*arguments, return_stats=True)",
+    return rewrite(
+        f"""
+        - $variable = self.agent($*arguments)
+        + $variable, {mu_std} = self.agent($*arguments, return_stats=True)
+        """,
         present=f"$variable, {mu_std} = self.agent($*arguments)",
         where=where,
         count=None,
@@ -380,9 +358,11 @@ def _acting(mu_std: str, where: tuple[Where, ...]) -> Shape:
 def _storing(mu_std: tuple[str, str], where: tuple[Where, ...]) -> tuple[Shape, ...]:
     given = "mu={}, std={}".format(*mu_std)
     return tuple(
-        Shape(
-            f"self.to_td($obs, {action}, {reward}, $*rest)",
-            f"self.to_td($obs, {action}, {reward}, $*rest, {given})",
+        rewrite(
+            f"""
+            - self.to_td($obs, {action}, {reward}, $*rest)
+            + self.to_td($obs, {action}, {reward}, $*rest, {given})
+            """,
             where=where,
         )
         for action, reward in (("$action", "$reward"), ("action=$action", "reward=$reward"))
@@ -407,9 +387,11 @@ STORES_THEM = (
 
 def _acting_with_more(mu_std: str, where: tuple[Where, ...]) -> Shape:
     """The agent returns something else beside the action."""
-    return Shape(
-        "$action, $about = self.agent($*arguments)",
-        f"$action, $about, {mu_std} = self.agent($*arguments, return_stats=True)",
+    return rewrite(
+        f"""
+        - $action, $about = self.agent($*arguments)
+        + $action, $about, {mu_std} = self.agent($*arguments, return_stats=True)
+        """,
         present=f"$action, $about, {mu_std} = self.agent($*arguments)",
         where=where,
         count=None,
@@ -420,11 +402,10 @@ def _acting_with_more(mu_std: str, where: tuple[Where, ...]) -> Shape:
 
 def _acting_with_dict(where: tuple[Where, ...]) -> Shape:
     """The agent returns a dict beside the action."""
-    return Shape(
-        "$action, $about = self.agent($*arguments)",
+    return rewrite(
         """
-        $action, $about = self.agent($*arguments)
-        mu, std = $about[$key_mu], $about[$key_std]
+          $action, $about = self.agent($*arguments)
+        + mu, std = $about[$key_mu], $about[$key_std]
         """,
         where=(*IN_A_DICT, *where),
         count=None,
@@ -438,14 +419,11 @@ TRAINER = (
         "trainer",
         "Trainer",
         (
-            Shape(
+            rewrite(
                 """
-                def to_td(self, $*parameters):
-                    $$body
-                """,
-                """
-                def to_td(self, $*parameters, mu=None, std=None):
-                    $$body
+                - def to_td(self, $*parameters):
+                + def to_td(self, $*parameters, mu=None, std=None):
+                      $$body
                 """,
                 present="""
                 def to_td(self, $obs, $action=$_, $reward=$_, $terminated=$_, mu=None, std=None):
@@ -466,13 +444,17 @@ TRAINER = (
         "trainer",
         "Trainer.to_td",
         (
-            Shape(
-                "$made(obs=$obs, action=$action, $*rest)",
-                f"$made(obs=$obs, action=$action, mu={ROW_STATS[0]}, std={ROW_STATS[1]}, $*rest)",
+            rewrite(
+                f"""
+                - $made(obs=$obs, action=$action, $*rest)
+                + $made(obs=$obs, action=$action, mu={ROW_STATS[0]}, std={ROW_STATS[1]}, $*rest)
+                """,
             ),
-            Shape(
-                '{"obs": $obs, "action": $action, *$*rest}',
-                f'{{"obs": $obs, "action": $action, "mu": {ROW_STATS[0]}, "std": {ROW_STATS[1]}, *$*rest}}',
+            rewrite(
+                f"""
+                - {{"obs": $obs, "action": $action, *$*rest}}
+                + {{"obs": $obs, "action": $action, "mu": {ROW_STATS[0]}, "std": {ROW_STATS[1]}, *$*rest}}
+                """,
             ),
         ),
         present=(
@@ -488,7 +470,7 @@ TRAINER = (
         "trainer",
         "Trainer",
         tuple(
-            Shape(drawn, f"{drawn}\n{mu_std} = None, None", where=where, count=None)
+            rewrite(f"  {drawn}\n+ {mu_std} = None, None", where=where, count=None)
             for drawn in ("$action = self.env.rand_act()", "$action, $other = self.env.rand_act(), $value")
             for mu_std, where in (("mu, std", SAME_METHOD), ("self._mu, self._std", OTHER_METHOD))
         ),
@@ -529,29 +511,18 @@ TRAINER = (
     ),
 )
 
-ACTIONS = tuple(
-    f"{taken}[1:]{end}" for taken in ('$td.get("action")', '$td["action"]') for end in (".contiguous()", "")
-)
 
-
-def _slices(action: str) -> Shape:
+def _slices(action: str, own: str) -> Shape:
     """How the rows of slices become actions, and the statistics that go with them."""
-    own = "$td.get({name}, None)" if ".get" in action else "$td[{name}] if {name} in $td.keys() else None"
-    mu, std = (own.format(name=f'"{name}"') for name in ("mu", "std"))
-    end = ".contiguous()" if action.endswith(".contiguous()") else ""
-    return Shape(
+    return rewrite(
         f"""
-        $action = {action}
-        $$rest
-        return $obs, $action, $*more
-        """,
-        f"""
-        $action = {action}
-        mu, std = {mu}, {std}
-        mu = torch.full_like($action, float("nan")) if mu is None else mu[1:]{end}
-        std = torch.full_like($action, float("nan")) if std is None else std[1:]{end}
-        $$rest
-        return $obs, $action, mu, std, $*more
+          $action = $@given[{action}[1:]]
+        + mu, std = {own.format("mu")}, {own.format("std")}
+        + mu = torch.full_like($action, float("nan")) if mu is None else $@given[mu[1:]]
+        + std = torch.full_like($action, float("nan")) if std is None else $@given[std[1:]]
+          $$rest
+        - return $obs, $action, $*more
+        + return $obs, $action, mu, std, $*more
         """,
         present="return $obs, $action, mu, std, $*more",
         untouched=("rest:action",),
@@ -583,7 +554,12 @@ def _half(edit: str, call: str, number: int) -> Edit:
         edit,
         "buffer",
         BOTH,
-        (Shape(f"$obs, $action, $*rest = {call}", f"$obs, $action, mu{number}, std{number}, $*rest = {call}"),),
+        (
+            rewrite(f"""
+            - $obs, $action, $*rest = {call}
+            + $obs, $action, mu{number}, std{number}, $*rest = {call}
+            """),
+        ),
         present=(
             f"$_, $_, $like_mu, $like_std, $*_ = {call}",
             f"$_, $_, $_, $_, $like_mu, $like_std = {call}",
@@ -595,9 +571,11 @@ def _half(edit: str, call: str, number: int) -> Edit:
 def _joined(way: str, dim: str = "$dim") -> Shape:
     """Statistics are joined as actions are."""
     mu, std = (f"torch.cat([{name}0, {name}1], dim={dim})" for name in ("mu", "std"))
-    return Shape(
-        "return $obs, $whole, $*rest",
-        f"return $obs, $whole, {mu}, {std}, $*rest",
+    return rewrite(
+        f"""
+        - return $obs, $whole, $*rest
+        + return $obs, $whole, {mu}, {std}, $*rest
+        """,
         where=(
             Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
             Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
@@ -611,7 +589,13 @@ def _joined_at_once(way: str) -> Shape:
     """The same where they are joined as they are returned."""
     mu, std = (way.replace("$action", name) for name in ("mu", "std"))
     halves = (Where("buffer", f"$_, $action{n}, $*_ = {half}", BOTH) for n, half in enumerate(HALVES))
-    return Shape(f"return $obs, {way}, $*rest", f"return $obs, {way}, {mu}, {std}, $*rest", where=(*halves, *AS_DRAWN))
+    return rewrite(
+        f"""
+        - return $obs, {way}, $*rest
+        + return $obs, {way}, {mu}, {std}, $*rest
+        """,
+        where=(*halves, *AS_DRAWN),
+    )
 
 
 PAIRS = "(($obs0, $obs1), ($action0, $action1), {}$*others)"
@@ -692,11 +676,16 @@ BUFFER = (
         "buffer",
         "",
         (
-            Shape('$td.select($*front, "action", $*keys)', '$td.select($*front, "action", "mu", "std", $*keys)'),
+            rewrite("""
+                - $td.select($*front, "action", $*keys)
+                + $td.select($*front, "action", "mu", "std", $*keys)
+                """),
             *(
-                Shape(
-                    f"$keys = {keys}",
-                    f"$keys = {keys.replace(ACTION_KEY, STATS_KEYS)}",
+                rewrite(
+                    f"""
+                    - $keys = {keys}
+                    + $keys = {keys.replace(ACTION_KEY, STATS_KEYS)}
+                    """,
                     where=(Where("buffer", SELECTED),),
                     fallback=keys.startswith("("),
                 )
@@ -713,7 +702,10 @@ BUFFER = (
         "slices",
         "buffer",
         "",
-        tuple(_slices(action) for action in ACTIONS),
+        (
+            _slices('$td.get("action")', '$td.get("{}", None)'),
+            _slices('$td["action"]', '$td["{0}"] if "{0}" in $td.keys() else None'),
+        ),
         present=(
             '$_ = ("obs", "action", "mu", "std", "reward", "task")',
             '$_["std"][$*_]',
@@ -725,13 +717,12 @@ BUFFER = (
         "buffer",
         "Buffer.load_demos",
         (
-            Shape(
-                "self._buffer.extend($demos)",
+            rewrite(
                 """
-                # Storage fills what its first rows lack with zeros, which would count as statistics.
-                for name in {"mu", "std"} - set($demos.keys()):
-                    $demos[name] = torch.full_like($demos["action"], float("nan"))
-                self._buffer.extend($demos)
+                + # Storage fills what its first rows lack with zeros, which would count as statistics.
+                + for name in {"mu", "std"} - set($demos.keys()):
+                +     $demos[name] = torch.full_like($demos["action"], float("nan"))
+                  self._buffer.extend($demos)
                 """,
                 present='$demos[name] = torch.full_like($demos["action"], float("nan"))',
             ),
@@ -744,52 +735,40 @@ BUFFER = (
         "buffer",
         "Buffer.sample",
         (
-            Shape(
+            rewrite(
                 """
-                $obs, $action, $*rest = self._buffer.sample()
-                $$before
-                if $obs.device != $device:
-                    $$move
-                $$after
-                return $obs, $action, $*tail
-                """,
-                """
-                $obs, $action, mu, std, $*rest = self._buffer.sample()
-                $$before
-                if $obs.device != $device:
-                    mu = mu.to($device, non_blocking=True)
-                    std = std.to($device, non_blocking=True)
-                    $$move
-                $$after
-                return $obs, $action, mu, std, $*tail
+                - $obs, $action, $*rest = self._buffer.sample()
+                + $obs, $action, mu, std, $*rest = self._buffer.sample()
+                  $$before
+                  if $obs.device != $device:
+                +     mu = mu.to($device, non_blocking=True)
+                +     std = std.to($device, non_blocking=True)
+                      $$move
+                  $$after
+                - return $obs, $action, $*tail
+                + return $obs, $action, mu, std, $*tail
                 """,
                 present="return $obs, $action, mu, std, $*tail",
                 untouched=("before:action", "move:action", "after:action"),
             ),
-            Shape(
+            rewrite(
                 """
-                $obs, $action, $*rest = self._buffer.sample()
-                $$moved
-                return $obs, $action, $*tail
-                """,
-                """
-                $obs, $action, mu, std, $*rest = self._buffer.sample()
-                $$moved
-                return $obs, $action, mu.to($action.device), std.to($action.device), $*tail
+                - $obs, $action, $*rest = self._buffer.sample()
+                + $obs, $action, mu, std, $*rest = self._buffer.sample()
+                  $$moved
+                - return $obs, $action, $*tail
+                + return $obs, $action, mu.to($action.device), std.to($action.device), $*tail
                 """,
                 fallback=True,
                 untouched=("moved:action",),
             ),
-            Shape(
+            rewrite(
                 """
-                $obs, $action, $*rest = self._buffer.sample()
-                $$moved
-                return $obs.to($*how), $action.to($*how), $*tail
-                """,
-                """
-                $obs, $action, mu, std, $*rest = self._buffer.sample()
-                $$moved
-                return $obs.to($*how), $action.to($*how), mu.to($*how), std.to($*how), $*tail
+                - $obs, $action, $*rest = self._buffer.sample()
+                + $obs, $action, mu, std, $*rest = self._buffer.sample()
+                  $$moved
+                - return $obs.to($*how), $action.to($*how), $*tail
+                + return $obs.to($*how), $action.to($*how), mu.to($*how), std.to($*how), $*tail
                 """,
                 untouched=("moved:action",),
             ),

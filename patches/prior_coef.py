@@ -24,6 +24,7 @@ from newtfix.model import (
     Unobservable,
     Where,
     judged,
+    rewrite,
     show,
 )
 
@@ -66,13 +67,18 @@ PATCH = Patch(
             "config",
             "Config",
             (
-                Shape(
-                    "prior_coef: $type = $value",
-                    "prior_coef: $type = 1.0",
+                rewrite(
+                    """
+                    - prior_coef: $type = $value
+                    + prior_coef: $type = 1.0
+                    """,
                     where=(Where("config", KNOWN, "Config"),),
                 ),
                 *(
-                    Shape(f"prior_coef: $type = {field.format(value)}", f"prior_coef: $type = {field.format('1.0')}")
+                    rewrite(f"""
+                        - prior_coef: $type = {field.format(value)}
+                        + prior_coef: $type = {field.format("1.0")}
+                        """)
                     for field in FIELDS
                     for value in ("10.0", "10")
                 ),
@@ -85,7 +91,15 @@ PATCH = Patch(
             "default-of-a-base",
             "config",
             "",
-            (Shape("prior_coef: $type = $value", "prior_coef: $type = 1.0", where=(Where("config", KNOWN),)),),
+            (
+                rewrite(
+                    """
+                - prior_coef: $type = $value
+                + prior_coef: $type = 1.0
+                """,
+                    where=(Where("config", KNOWN),),
+                ),
+            ),
             present=ONE,
             unless=(Where("config", "prior_coef: $_ = $_", "Config"),),
             optional=True,

@@ -15,7 +15,7 @@ Leave it off: when prior_coef was tuned for the task at hand without the factor,
 in tasks of different action dimensions.
 """
 
-from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Where, rewrite, show
 
 ARGUMENTS = Where(
     "agent",
@@ -77,17 +77,13 @@ PATCH = Patch(
             "agent",
             "TDMPC2._residual_loss",
             (
-                Shape(
-                    """
-                    $prior_loss = self.$mean(-$log_prior)
-                    $$between
-                    $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
-                    """,
+                rewrite(
                     f"""
-                    $prior_loss = self.$mean(-$log_prior)
-                    $$between
-                    prior_norm = {DIMS.format(", keepdim=True")}
-                    $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
+                      $prior_loss = self.$mean(-$log_prior)
+                      $$between
+                    - $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
+                    + prior_norm = {DIMS.format(", keepdim=True")}
+                    + $pi_loss = $q_loss + self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm)
                     """,
                     present=f"prior_norm = {DIMS.format(', keepdim=True')}",
                     untouched=("between:prior_loss",),
@@ -101,17 +97,14 @@ PATCH = Patch(
             "agent",
             "TDMPC2",
             (
-                Shape(
+                rewrite(
                     f"""
-                    $prior_loss = -($log_prior.mean(dim=-1) * $weights).mean()
-                    $$between
-                    $pi_loss = $q_loss + {WIDTH} * $prior_loss
-                    """,
-                    f"""
-                    prior_norm = {DIMS.format("").replace("task.", "$task.")}
-                    $prior_loss = -(($log_prior * prior_norm).mean(dim=-1) * $weights).mean()
-                    $$between
-                    $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
+                    - $prior_loss = -($log_prior.mean(dim=-1) * $weights).mean()
+                    + prior_norm = {DIMS.format("").replace("task.", "$task.")}
+                    + $prior_loss = -(($log_prior * prior_norm).mean(dim=-1) * $weights).mean()
+                      $$between
+                    - $pi_loss = $q_loss + {WIDTH} * $prior_loss
+                    + $pi_loss = $q_loss + self.cfg.prior_coef * $prior_loss
                     """,
                     present=f"prior_norm = {DIMS.format('').replace('task.', '$task.')}",
                     where=(BY_WIDTH, PER_SAMPLE),
@@ -130,17 +123,13 @@ PATCH = Patch(
             "TDMPC2",
             (
                 *(
-                    Shape(
+                    rewrite(
                         f"""
-                        $prior_loss = self.$mean(-$log_prior)
-                        $$between
-                        $pi_loss = $q_loss + {factor}self.cfg.prior_coef * $prior_loss{more}
-                        """,
-                        f"""
-                        $prior_loss = self.$mean(-$log_prior)
-                        $$between
-                        prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
-                        $pi_loss = $q_loss + {factor}self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm){more}
+                          $prior_loss = self.$mean(-$log_prior)
+                          $$between
+                        - $pi_loss = $q_loss + {factor}self.cfg.prior_coef * $prior_loss{more}
+                        + prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
+                        + $pi_loss = $q_loss + {factor}self.cfg.prior_coef * self.$mean(-$log_prior * prior_norm){more}
                         """,
                         present=f"prior_norm = {DIMS.format(', keepdim=True').replace('task.', '$task.')}",
                         where=(ARGUMENTS, UNSCALED),
@@ -149,11 +138,11 @@ PATCH = Patch(
                     for factor, more in (("", ""), ("", " + $more"), ("$factor * ", ""))
                 ),
                 *(
-                    Shape(
-                        f"$prior_loss = {before}",
+                    rewrite(
                         f"""
-                        prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
-                        $prior_loss = {after}
+                        - $prior_loss = {before}
+                        + prior_norm = {DIMS.format(", keepdim=True").replace("task.", "$task.")}
+                        + $prior_loss = {after}
                         """,
                         where=(ARGUMENTS, WEIGHED, UNSCALED),
                     )

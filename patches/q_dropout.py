@@ -11,7 +11,7 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Where, rewrite
 from newtfix.newt.conditions import TARGET_COPIES
 
 DROP = '''
@@ -92,7 +92,13 @@ PATCH = Patch(
             "config",
             "",
             tuple(
-                Shape(f"dropout: $kind = {none}", "dropout: $kind = 0.01", where=(OWN_RATE, ALONE))
+                rewrite(
+                    f"""
+                    - dropout: $kind = {none}
+                    + dropout: $kind = 0.01
+                    """,
+                    where=(OWN_RATE, ALONE),
+                )
                 for none in ("0.0", "0")
             ),
             optional=True,
@@ -102,7 +108,12 @@ PATCH = Patch(
             "layer",
             "layers",
             "NormedLinear.forward",
-            (Shape("super().forward($x)", "self._drop(super().forward($x))"),),
+            (
+                rewrite("""
+                - super().forward($x)
+                + self._drop(super().forward($x))
+                """),
+            ),
             present=("self.dropout($x)",),
         ),
         Add(
@@ -119,12 +130,11 @@ PATCH = Patch(
             "layers",
             "QEnsemble.__init__",
             tuple(
-                Shape(
-                    made,
+                rewrite(
                     f"""
-                    {made}
-                    for network in self._Qs:
-                        network[0].dropout = nn.Dropout($cfg.dropout){rate}
+                      {made}
+                    + for network in self._Qs:
+                    +     network[0].dropout = nn.Dropout($cfg.dropout){rate}
                     """,
                     present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
                     where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
@@ -139,9 +149,12 @@ PATCH = Patch(
             "layers",
             "QOnlineTargetEnsemble",
             tuple(
-                Shape(
-                    copied,
-                    f"{copied}\nfor network in self.target._Qs:\n    network[0].dropout = {nothing}",
+                rewrite(
+                    f"""
+                      {copied}
+                    + for network in self.target._Qs:
+                    +     network[0].dropout = {nothing}
+                    """,
                     present=f"network[0].dropout = {nothing}",
                     where=where,
                 )

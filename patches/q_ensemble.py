@@ -15,7 +15,7 @@ Leave it off: when a run must repeat an earlier one bit for bit.
 
 from textwrap import indent
 
-from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 
 STACKED = '''
 class StackedLinear(nn.Linear):
@@ -311,10 +311,13 @@ PATCH = Patch(
             "layers",
             "QEnsemble.__init__",
             (
-                Shape(
-                    "def __init__(self, $*arguments):\n    $$all",
-                    f"def __init__(self, $*arguments):\n    $$all\n    {NOW}",
-                    NOW,
+                rewrite(
+                    f"""
+                      def __init__(self, $*arguments):
+                          $$all
+                    +     {NOW}
+                    """,
+                    present=NOW,
                 ),
             ),
             unless=(DONE,),
@@ -325,10 +328,12 @@ PATCH = Patch(
             "agent",
             "TDMPC2",
             (
-                Shape(
-                    "self.optim = torch.optim.Adam($*arguments)",
-                    "self.optim = torch.optim.Adam($*arguments)\nself.model._Qs.online._Qs.number_apart(self.optim)",
-                    "self.model._Qs.online._Qs.number_apart($_)",
+                rewrite(
+                    """
+                      self.optim = torch.optim.Adam($*arguments)
+                    + self.model._Qs.online._Qs.number_apart(self.optim)
+                    """,
+                    present="self.model._Qs.online._Qs.number_apart($_)",
                 ),
             ),
             optional=True,

@@ -13,7 +13,7 @@ Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init_
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
 
-from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import ONE_HORIZON
 
 NORMALISED = (
@@ -139,14 +139,13 @@ ALWAYS = Where(
 def _total(by_name: bool, more: bool) -> Shape:
     """The sum of all losses, whatever other terms it has; one of them may be made as the three are."""
     names = (*LOSSES, "other") if more else LOSSES
-    divided = "".join(f"${name} = ${name} / self.cfg.horizon\n" for name in names)
+    divided = "".join(f"+ ${name} = ${name} / self.cfg.horizon\n" for name in names)
     weight = "$weight" if by_name else "self.rho[$_]"
     known = (*(f"${name} += $_ * {weight}" for name in names), "$weight = self.rho[$_]", *TERMS.values(), *MEANS)
     steps = (*((BY_NAME,) if by_name else ()), *_accumulated(weight, more))
     apart = Where("agent", "self.rho", "TDMPC2._loss_fn", absent=True, outside=known)
-    return Shape(
-        "$total = $all_losses",
-        f"{divided}$total = $all_losses",
+    return rewrite(
+        f"{divided}  $total = $all_losses",
         present="$consistency = $consistency / self.cfg.horizon",
         where=(*WEIGHED, *steps, UNSCALED, NAMED, OTHER_SUMS, apart, ALWAYS),
     )
@@ -174,16 +173,20 @@ PATCH = Patch(
             "agent",
             "TDMPC2.__init__",
             (
-                Shape("self.rho /= self.rho.sum()", "", present="", where=OF_LOSSES),
-                Shape(
-                    "self.rho = $powers / $powers.sum()",
-                    "self.rho = $powers",
+                rewrite("- self.rho /= self.rho.sum()", present="", where=OF_LOSSES),
+                rewrite(
+                    """
+                    - self.rho = $powers / $powers.sum()
+                    + self.rho = $powers
+                    """,
                     present="self.rho = $_",
                     where=(*OF_LOSSES, Where("agent", NORMALISED, "TDMPC2.__init__", absent=True)),
                 ),
-                Shape(
-                    "self.rho = $powers / $powers.sum()",
-                    "self.rho = $powers",
+                rewrite(
+                    """
+                    - self.rho = $powers / $powers.sum()
+                    + self.rho = $powers
+                    """,
                     present="",
                     where=(*OF_LOSSES, Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True)),
                 ),
@@ -194,17 +197,14 @@ PATCH = Patch(
             "agent",
             "TDMPC2",
             (
-                Shape(
-                    """
-                    def _sum_over_time(self, $x):
-                        $$weights
-                        return ($weight * $x).sum(0).mean()
-                    """,
+                rewrite(
                     '''
-                    def _mean_over_time(self, $x):
-                        """Mean over time and all else of per-step values [T, ...], weighed by rho^t."""
-                        $$weights
-                        return ($weight * $x).mean()
+                    - def _sum_over_time(self, $x):
+                    + def _mean_over_time(self, $x):
+                    +     """Mean over time and all else of per-step values [T, ...], weighed by rho^t."""
+                          $$weights
+                    -     return ($weight * $x).sum(0).mean()
+                    +     return ($weight * $x).mean()
                     ''',
                     present="def _mean_over_time(self, $_):\n    $$_",
                     where=(NAMED, APART),
@@ -230,7 +230,15 @@ PATCH = Patch(
             "means",
             "agent",
             "TDMPC2",
-            (Shape("self._sum_over_time($*x)", "self._mean_over_time($*x)", count=None),),
+            (
+                rewrite(
+                    """
+                - self._sum_over_time($*x)
+                + self._mean_over_time($*x)
+                """,
+                    count=None,
+                ),
+            ),
             optional=True,
         ),
         *(
@@ -238,7 +246,7 @@ PATCH = Patch(
                 f"policy-terms{kind}",
                 "agent",
                 "TDMPC2",
-                (Shape(term, f"{term} / self.cfg.horizon", count=None, near=("self.model.pi($*_)",)),),
+                (rewrite(f"- {term}\n+ {term} / self.cfg.horizon", count=None, near=("self.model.pi($*_)",)),),
                 optional=True,
             )
             for kind, term in TERMS.items()

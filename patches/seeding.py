@@ -17,7 +17,7 @@ first update. `seeding_coef` has no effect with this patch.
 
 from itertools import product
 
-from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import ONE_HORIZON, SEEDING_THRESHOLD, SPENT_BY_A_METHOD
 
 # How many steps every episode has taken; where the code that asks for it moves, it is an attribute.
@@ -138,7 +138,12 @@ def _handing_over(test: str, spending: str, where: tuple[Where, ...]) -> Shape:
     body = f"    $$first\n{spending}    $$rest"
     over, _, more = test.partition(" and ")
     asked = " and ".join(part for part in (over, "self._hand_over_segments($ep_len)", more) if part)
-    return Shape(f"if {test}:\n{body}", f"if {asked}:\n{body}", where=where, present="self._hand_over_segments($_)")
+    return Shape(
+        f"if {test}:\n{body}",
+        f"if {asked}:\n{body}",
+        where=where,
+        present="self._hand_over_segments($_)",
+    )
 
 
 # Where the trainer sets how many steps a round of episodes takes.
@@ -268,7 +273,12 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             tuple(
-                Shape(f"{counted}{row} = {made}", f"{counted}{CUT_OFF}{row} = {made}", count=None, where=(STORED_BY,))
+                Shape(
+                    f"{counted}{row} = {made}",
+                    f"{counted}{CUT_OFF}{row} = {made}",
+                    count=None,
+                    where=(STORED_BY,),
+                )
                 for counted, row in FIRST_ROWS
                 for made in ("self.to_td($obs)", "self.to_td(obs=$obs)")
             ),
@@ -279,11 +289,10 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             (
-                Shape(
-                    "$ep_len = $ep_len + $one",
+                rewrite(
                     """
-                    $ep_len = $ep_len + $one
-                    self._episode_steps = $ep_len
+                      $ep_len = $ep_len + $one
+                    + self._episode_steps = $ep_len
                     """,
                     where=(STORED_BY,),
                 ),
@@ -295,11 +304,10 @@ PATCH = Patch(
             "trainer",
             "Trainer",
             (
-                Shape(
-                    "$ep_len = torch.where($*choice)",
+                rewrite(
                     """
-                    $ep_len = torch.where($*choice)
-                    self._episode_steps = $ep_len
+                      $ep_len = torch.where($*choice)
+                    + self._episode_steps = $ep_len
                     """,
                     where=(STORED_BY,),
                 ),

@@ -107,6 +107,8 @@ WRONG = {
     "no record": (HEAD, "defines no PATCH record"),
     "exit": ("raise SystemExit(3)", r"SystemExit(.|\n)*line 1: raise"),
     "arguments": (edit("Shape('x')"), r"missing 1 required positional argument: 'after'(.|\n)*line 3: PATCH"),
+    "lines": (edit("rewrite('x')"), r"lines of a rewrite begin with(.|\n)*line 3: PATCH"),
+    "no line that changes": (edit("rewrite('  x')"), "and some change"),
     "pattern": (edit("Shape('if $x', 'y')"), r"edit 'loop', before is no Python(.|\n)*line 1 of it: if \$x"),
     "second shape": (edit("Shape('x', 'y'), Shape('a', 'b', 'c(')"), "edit 'loop', shape 2, present is no Python"),
     "empty": (edit("Shape(' ', 'y')"), "edit 'loop': before is empty"),

@@ -1,4 +1,4 @@
-"""The text of patterns: Python in which `$name`, `$$name` and `$*name` are holes."""
+"""The text of patterns: Python in which `$name`, `$$name`, `$*name` and `$@name[...]` are holes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 import textwrap
 from functools import cache
 
-HOLE = re.compile(r"\$(\$|\*|)([A-Za-z_]\w*)")
-KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_"}
+HOLE = re.compile(r"\$(\$|\*|@|)([A-Za-z_]\w*)")
+KINDS = {"": "_hole_one_", "$": "_hole_many_", "*": "_hole_args_", "@": "_hole_around_"}
 
 
 def dedented(source: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import libcst as cst
 
-from newtfix.code.equivalent import EQUIVALENTS
+from newtfix.code.equivalent import CASTS, EQUIVALENTS
 from newtfix.match.holes import KINDS
 
 Bindings = dict[str, Any]
@@ -138,10 +138,36 @@ def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
     return {**bound, name: node}
 
 
+INSIDE = cst.Name("_hole_here_")
+_GIVEN_BY = CASTS | {"clone", "cuda", "numpy", "half", "bfloat16"}
+
+
+def around(node: Any) -> str | None:
+    """The name of a hole for what stands around an expression, if `node` is one."""
+    return hole(node.value, "@") if type(node) is cst.Subscript else None
+
+
+def _match_around(pattern: cst.Subscript, name: str, node: Any, bound: Bindings) -> Bindings | None:
+    """The innermost part of a chain of moves and casts that the pattern fits; the hole catches the chain."""
+    inner: Any = pattern.slice[0].slice
+    chain = [node]
+    while type(node) is cst.Call and type(node.func) is cst.Attribute and node.func.attr.value in _GIVEN_BY:
+        node = node.func.value
+        chain.append(node)
+    for part in reversed(chain):
+        found = matched(inner.value, part, bound)
+        if found is not None:
+            return _bind(name, INSIDE if part is chain[0] else chain[0].deep_replace(part, INSIDE), found)
+    return None
+
+
 def matched(pattern: Any, node: Any, bound: Bindings) -> Bindings | None:
     one = hole(pattern, "")
     if one is not None:
         return _bind(one, node, bound) if is_expression_kind(type(node)) else None
+    outer = around(pattern)
+    if outer is not None:
+        return _match_around(pattern, outer, node, bound) if is_expression_kind(type(node)) else None
     kind: Any = type(pattern)
     if kind in SEQUENCES:
         return _match_sequence(pattern, node, bound) if type(node) in SEQUENCES else None

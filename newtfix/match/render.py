@@ -16,7 +16,7 @@ import libcst as cst
 
 from newtfix.code.equivalent import is_docstring
 from newtfix.errors import PatchError
-from newtfix.match.matching import SEQUENCES, fields_of, hole, is_node, many, same, unsaid
+from newtfix.match.matching import INSIDE, SEQUENCES, around, fields_of, hole, is_node, many, same, unsaid
 from newtfix.match.pattern import Match, Path, Pattern, walk
 
 
@@ -25,6 +25,10 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
     one = hole(node, "")
     if one is not None:
         return _filling(bound, one)
+    outer = around(node)
+    if outer is not None:
+        chain, inside = _filling(bound, outer), _substitute(node.slice[0].slice.value, bound)
+        return inside if chain is INSIDE else chain.deep_replace(_here(chain), inside)
     if isinstance(node, (list, tuple)):
         out: list[Any] = []
         for element in node:
@@ -50,6 +54,11 @@ def _substitute(node: Any, bound: Mapping[str, Any]) -> Any:
             if new is not child:
                 changes[name] = new
     return node.with_changes(**changes) if changes else node
+
+
+def _here(chain: cst.CSTNode) -> cst.CSTNode:
+    """The place in what a hole for moves and casts caught where something else goes in."""
+    return next(node for node in walk(chain) if isinstance(node, cst.Name) and node.value == INSIDE.value)
 
 
 def _with_parameters(first: Sequence[cst.Param], caught: cst.Parameters, more: Sequence[cst.Param]) -> cst.Parameters:

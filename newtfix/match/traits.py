@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import libcst as cst
 
@@ -86,6 +86,9 @@ def _asked(root: ast.AST) -> Iterator[str]:
         node = pending.pop()
         if _is_any_statements(node):
             continue
+        if _is_around(node):
+            pending.append(node.slice)
+            continue
         yield from (name for name in _names(node) if name and not is_hole(name))
         if type(node) in _AST:
             yield _AST[type(node)]
@@ -96,6 +99,11 @@ def _asked(root: ast.AST) -> Iterator[str]:
 def _is_any_statements(node: ast.AST) -> bool:
     """Whether it is a hole in the place of statements."""
     return type(node) is ast.Expr and type(node.value) is ast.Name and is_hole(node.value.id)
+
+
+def _is_around(node: Any) -> TypeGuard[ast.Subscript]:
+    """Whether it is a hole for whatever moves and casts stand around something."""
+    return type(node) is ast.Subscript and type(node.value) is ast.Name and node.value.id.startswith(KINDS["@"])
 
 
 def _names(node: Any) -> tuple[str, ...]:
@@ -149,7 +157,7 @@ def _operators(*operators: ast.AST) -> Iterator[str]:
 
 def _most(place: str, node: Any) -> Iterator[str]:
     """The most that can be said of what stands in some place."""
-    if type(node) in _AST:
+    if type(node) in _AST and not _is_around(node):
         yield f"{place} {_AST[type(node)]}{_name(node.func) if type(node) is ast.Call else ''}"
 
 

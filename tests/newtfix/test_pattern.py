@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import libcst as cst
 import pytest
 
 from newtfix.errors import PatchError
+from newtfix.match.matching import ABOUT, LIKE
 from newtfix.match.pattern import Match, find, parse_pattern
 from newtfix.match.render import at, render_expression, render_statements, replace_at, style_at
+
+ROOT = Path(__file__).parents[2]
 
 
 def code(text: str) -> cst.Module:
@@ -60,6 +64,10 @@ def _apply(module: cst.Module, match: Match, after: str) -> cst.Module:
         ("def f(self, x):\n    $$body", "@no_grad()\ndef f(self, x):\n    'doc'\n    return x"),
         ("def f(self, $*p):\n    $$body", "def f(self, a, b=1, *c):\n    pass"),
         ("while a:\n    $$body", "for x in y:\n    while a:\n        b"),
+        ("return $@moved[$a]", "def f(a):\n    return a.detach().cpu()"),
+        ("return $@moved[$a]", "def f(a):\n    return a"),
+        ("return $@moved[$a], $@moved[$b]", "def f(a, b):\n    return a.to(x), b.to(x)"),
+        ("$a = $@moved[f($*_)[1:]]", "a = f(x)[1:].contiguous()"),
     ],
 )
 def test_matches(pattern: str, text: str) -> None:
@@ -81,6 +89,9 @@ def test_matches(pattern: str, text: str) -> None:
         ("f(k=$x)", "f($y)".replace("$", ""), "positional, not by keyword"),
         ("f($x)", "# f(1)", "a comment"),
         ("f($x)", "'f(1)'", "a string"),
+        ("return $@moved[f($x)]", "def g(a):\n    return f(a).clamp(0, 1)", "neither moved nor cast"),
+        ("return $@moved[$a], $@moved[$b]", "def f(a, b):\n    return a.cpu(), b", "moved otherwise"),
+        ("return $@moved[$a], $b", "def f(a):\n    return a.cpu()", "one value"),
     ],
     ids=lambda value: value if " " in value and len(value) < 40 else "",
 )
@@ -157,6 +168,18 @@ def test_a_hole_that_caught_no_arguments_leaves_no_comma() -> None:
     (match,) = find(parse_pattern("compile($f, $*options)"), module)
     new = render_expression(parse_pattern("build($f, $*options)"), match, at(module, match.path))
     assert replace_at(module, match.path, new).code == "run = build(f)\n"
+
+
+@pytest.mark.parametrize("moved", ["a", "a.cpu()", "a.detach().to(self.device, non_blocking=True)"])
+def test_something_else_is_moved_and_cast_alike(moved: str) -> None:
+    before, after = "$x = plan()\nreturn $@moved[$x]", "$x, y = plan()\nreturn $@moved[$x], $@moved[y]"
+    now = f"a, y = plan()\nreturn {moved}, {moved.replace('a', 'y', 1)}\n"
+    assert rewrite(before, after, f"a = plan()\nreturn {moved}\n") == now
+
+
+def test_holes_that_catch_less_than_others_are_on_the_page_for_authors() -> None:
+    page = (ROOT / "docs" / "patches.md").read_text()
+    assert [name for name in {**LIKE, **ABOUT} if f"`${name}`" not in page] == []
 
 
 def test_a_field_that_changes_keeps_its_comment() -> None:
