@@ -167,6 +167,7 @@ class Patch:
     kind: str = "discrepancy"
     changes: str = ""  # one line for the table of patches
     only_where: tuple[Fact, ...] = ()  # what the tree must keep for the fix to be right
+    there_only_where: tuple[Fact, ...] = ()  # what it must keep for the fix to count as there, or as not needed
     by_hand: tuple[Where, ...] = ()  # where all of these hold, a tree has the fix written differently
     measured: str = ""  # the number of `newtfix scan` that shows the discrepancy, whatever became of the code
     holds_back: bool = False  # without it, a short run shows nothing of the others

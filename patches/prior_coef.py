@@ -34,13 +34,10 @@ FIELDS = ("field(default={}, $*about)", "Field({}, $*about)", "Field(default={},
 UNANNOTATED = "prior_coef = 10.0"
 
 
-# Somebody's own choice of a number stays; a name may stand for anything.
-CHOSEN = (
-    *KNOWN,
-    "prior_coef: $_ = $variable",
-    UNANNOTATED,
-    *(f"prior_coef: $_ = {field.format(value)}" for field in FIELDS for value in ("10.0", "10", "1.0", "1")),
-)
+# Somebody's own choice of a number stays.
+CHOSEN = (Where("config", "prior_coef: $_ = $number", "Config"), Where("config", KNOWN, "Config", absent=True))
+# What a run gets that says nothing is the default.
+AS_BY_DEFAULT = (Fact("set_plainly", ("prior_coef",)), Fact("set_nowhere_else", ("prior_coef", "1")))
 ONE = ("prior_coef: $type = 1", "prior_coef: $type = 1e0")
 
 PATCH = Patch(
@@ -51,16 +48,16 @@ PATCH = Patch(
     after=("prior-norm",),
     only_where=(
         Fact("read_only_in", ("prior_coef", "agent", "trainer", "config")),
-        Fact("set_plainly", ("prior_coef",)),
+        *AS_BY_DEFAULT,
         Fact("is_number", ("prior_coef",)),
         Fact("weighs_only", ("agent", "prior_coef", "loss", "Q")),
         Fact("not_scaled", ("agent", "prior_coef", "61", "61.0")),
         Fact("never_under", ("agent", ".prior_coef", "Div")),
-        Fact("set_nowhere_else", ("prior_coef", "1")),
         Fact("not_compared", ("prior_coef",)),
         Fact("weighs_plainly", ("agent", "prior_coef")),
         Fact("no_number_scales", ("agent", "pi_loss", "prior")),
     ),
+    there_only_where=AS_BY_DEFAULT,
     edits=(
         Edit(
             "default",
@@ -85,7 +82,8 @@ PATCH = Patch(
                 Shape(UNANNOTATED, "prior_coef = 1.0", fallback=True),
             ),
             present=ONE,
-            unless=(Where("config", CHOSEN, "Config", absent=True),),
+            unless=(Where("config", "prior_coef", "Config", absent=True),),
+            or_unless=(CHOSEN,),
         ),
         Edit(
             "default-of-a-base",

@@ -95,6 +95,7 @@ PATCH = Patch(
         Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("updated_only_in", ("agent", "scale.update")),
     ),
+    there_only_where=(Fact("called_before", ("agent", "self.scale.update", "self.scale")),),
     edits=(
         Edit(
             "before-use",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import libcst as cst
@@ -137,6 +139,33 @@ def _factors(node: Any) -> list[Any]:
     return [node.with_changes(lpar=[], rpar=[]) if getattr(node, "lpar", None) else node]
 
 
+_FOLDED = {cst.Add: operator.add, cst.Subtract: operator.sub, cst.Multiply: operator.mul, cst.Divide: operator.truediv}
+
+
+def _number(node: Any) -> float | None:
+    """What an expression of numbers alone amounts to, as `5.0 * 2`, `-3` or `float(10)`."""
+    match node:
+        case cst.Integer() | cst.Float():
+            return node.evaluated_value  # type: ignore[no-any-return]
+        case cst.UnaryOperation(operator=cst.Minus() | cst.Plus() as sign):
+            inner = _number(node.expression)
+            return inner if inner is None or isinstance(sign, cst.Plus) else -inner
+        case cst.BinaryOperation() if type(node.operator) in _FOLDED:
+            left, right = _number(node.left), _number(node.right)
+            if left is not None and right:
+                with suppress(OverflowError):
+                    return float(_FOLDED[type(node.operator)](left, right))
+        case cst.Call(func=cst.Name("float"), args=[cst.Arg(keyword=None, star="") as given]):
+            return _number(given.value)
+    return None
+
+
+def _folded(pattern: Any, node: Any) -> Iterator[Any]:
+    """An expression of numbers alone as the number of the pattern, where it amounts to that."""
+    if not isinstance(node, (cst.Integer, cst.Float)) and _number(node) == pattern.evaluated_value:
+        yield pattern
+
+
 def _functions(pattern: cst.FunctionDef, node: Any) -> Iterator[cst.FunctionDef]:
     """A function without its docstring."""
     if isinstance(node, cst.FunctionDef) and is_docstring(node.body.body[:1]) and len(node.body.body) > 1:
@@ -160,6 +189,8 @@ EQUIVALENTS: Mapping[type, Callable[[Any, Any], Iterator[Any]]] = {
     cst.AugAssign: _augmented,
     cst.Assign: _annotated,
     cst.Call: _calls,
+    cst.Integer: _folded,
+    cst.Float: _folded,
     cst.If: _branches,
     cst.FunctionDef: _functions,
 }

@@ -40,6 +40,21 @@ def once(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
     return None
 
 
+def called_before(tree: NewtTree, role: str, first: str, second: str) -> Broken | None:
+    """Methods that call both call the first before the second."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        begun = min(map(_position, names.calls(second)), default=None)
+        for call in names.calls(first) if begun is not None else ():
+            if _position(call) > begun:
+                return tree.broken(method, call, f"{first} is called after {second}")
+    return None
+
+
+def _position(call: ast.Call) -> tuple[int, int]:
+    return call.lineno, call.col_offset
+
+
 def _times(
     tree: NewtTree, role: str, method: Method, called: tuple[str, ...], inside: tuple[str, ...], in_loop: bool
 ) -> Iterator[tuple[Method, ast.AST, bool]]:

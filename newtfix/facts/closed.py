@@ -129,10 +129,12 @@ def is_logarithm(node: ast.expr) -> bool:
 
 
 def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
-    """Nothing but its default gives a setting a number other than `but`: no preset, no argument of a call."""
+    """Nothing but its default gives a setting a number other than `but`: no preset, no argument, no second default."""
     for file in tree.python:
         for node in walk(tree.module(file)) if setting in tree.sources[file] else ():
             match node:
+                case ast.ClassDef(body=body) if len(again := _defaults(body, setting)) > 1:
+                    return tree.broken_in(file, again[-1], f"{setting} is set here as well")
                 case ast.Dict(keys=keys, values=values):
                     given: list[tuple[ast.expr | None, ast.expr]] = [
                         (k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting
@@ -148,6 +150,10 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
                 if place is not None and isinstance(number, (int, float)) and number != float(but):
                     return tree.broken_in(file, place, f"{setting} is set here as well")
     return None
+
+
+def _defaults(body: list[ast.stmt], setting: str) -> list[ast.stmt]:
+    return [one for one in body if any(dotted(target) == setting for target, _, _ in bindings(one))]
 
 
 def _is_entry(target: ast.expr, setting: str) -> bool:

@@ -105,6 +105,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
         tree, f.about[0], f.about[1], _known(f.about[2], CALLERS, "place"), f.about[2]
     ),
     "once": _about(calls.once),
+    "called_before": _about(calls.called_before),
     "never_changed": _never_changed,
     "goes_only_to": _goes_only_to,
     "first_is": _about(reads.first_is),

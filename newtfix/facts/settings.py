@@ -38,7 +38,8 @@ def set_plainly(tree: NewtTree, *settings: str) -> Broken | None:
                 given = [one for one in writes(node) if any(_is_setting(part, setting) for part in walk(one.target))]
                 handed = isinstance(node, ast.keyword) and node.arg == setting and _computes(node.value)
                 in_turn = isinstance(node, ast.For) and _sets_in_turn(node, setting)
-                if by_name or in_turn or handed or any(not _is_plain(one.value, setting) for one in given):
+                anew = any(isinstance(node, ast.AugAssign) or not _is_plain(one.value, setting) for one in given)
+                if by_name or in_turn or handed or anew:
                     return tree.broken_in(file, node, f"{setting} is computed anew")
     return None
 

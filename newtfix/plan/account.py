@@ -101,13 +101,16 @@ def state_of(tree: WorkingTree, patch: Patch) -> State:
 def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport, list[Look]]:
     own = look_by_hand(tree, patch.by_hand)
     if own is not None:
+        if (found := broken(tree.pristine, patch.there_only_where)) is not None:
+            return _refusal(patch, found), []
         lines = _lines(tree, own.file, own.present) if places else ()
         report = EditReport(patch.id, "by-hand", own.file, own.symbol, State.APPLIED, lines)
         return PatchReport(patch.id, State.APPLIED, (report,)), []
     looks = [look_at(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
     state = _patch_state(patch, looks)
-    if state in (State.AVAILABLE, State.PARTIAL) and (found := broken(tree.pristine, patch.only_where)) is not None:
+    facts = patch.only_where if state in (State.AVAILABLE, State.PARTIAL) else patch.there_only_where
+    if state is not State.DRIFTED and (found := broken(tree.pristine, facts)) is not None:
         return _refusal(patch, found), []
     return PatchReport(patch.id, state, reports), looks
 

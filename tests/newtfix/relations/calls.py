@@ -41,6 +41,22 @@ TABLES = {
             ),
         ),
     ],
+    "called_before": [
+        Table(
+            ("agent", "self.scale.update", "self.scale"),
+            AGENT,
+            (
+                "def loss(self, t):\n    self.scale.update(t)\n    return self.scale(t)",
+                "def loss(self, t):\n    return self.scale(t)",
+                "def step(self, t):\n    self.scale.update(t)",
+                "def loss(self, t):\n    return self.scale(t)\ndef step(self, t):\n    self.scale.update(t)",
+            ),
+            tuple(
+                "def loss(self, t, flag):\n    y = self.scale(t)\n" + indent(code, "    ") + "\n    return y"
+                for code in forms(CALLS, "self.scale.update")
+            ),
+        ),
+    ],
     "once": [
         Table(
             ("agent", "update", "backward"),

@@ -145,6 +145,7 @@ TABLES = {
                 "for cfg.coef in (0.5,):\n    pass",
                 "x = [dict(coef=0.5) for _ in y]",
                 "x = {'a': {'coef': 0.5}}",
+                "class Other:\n    coef: float = 1\n    x = 1\n    coef: float = 1",
             ),
         ),
     ],
