@@ -184,6 +184,7 @@ PATCH = Patch(
     changes="while seeding: random actions, stored with mu = action, std = exp(log_std_max)",
     requires=("planner-stats",),
     after=("seeding",),
+    there_only_where=(Fact("unchanged", ("trainer", "deviations of random actions", "stored as std")),),
     only_where=(
         Fact("not_asserted", ("trainer", "mpc")),
         Fact("is_number", ("log_std_max",)),

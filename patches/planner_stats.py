@@ -74,7 +74,11 @@ def _hands_statistics(edit: str, *methods: str, unless: tuple[Where, ...] = (), 
         present=tuple(
             f"self.{method}({stats})"
             for method in methods
-            for stats in ("$_, $_, $like_mu, $like_std, $*_", "$_, $_, $_, $_, $_", "$*_, mu=$_, std=$_, $*_")
+            for stats in (
+                "$_, $_, $like_mu, $like_std, $*_",
+                "$_, $_, $_, $any_mu, $any_std",
+                "$*_, mu=$any_mu, std=$any_std, $*_",
+            )
         ),
         unless=unless,
     )
@@ -240,7 +244,7 @@ AGENT = (
                 - return {result}
                 + return {result}, mu, $std
                 """,
-                present=f"return {result}, mu, $std",
+                present=f"return {result}, mu, $any_std",
                 where=(
                     explores,
                     ALWAYS_PLANS,
@@ -503,7 +507,7 @@ TRAINER = (
         "Trainer",
         (*_storing(("mu", "std"), SAME_METHOD), *_storing(("self._mu", "self._std"), OTHER_METHOD)),
         present=(
-            "self.to_td($*_, mu=$_, std=$_, $*_)",
+            "self.to_td($*_, mu=$any_mu, std=$any_std, $*_)",
             "self.to_td($_, $_, $like_mu, $like_std, $*_)",
             "self.to_td($_, $_, $_, $_, $like_mu, $like_std, $*_)",
         ),
@@ -784,6 +788,7 @@ PATCH = Patch(
     title="Planner statistics in agent, trainer, buffer and update",
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
+    there_only_where=(Fact("reaches", ("agent", "elite actions", "returned as mu")),),
     only_where=(
         Fact("only_called_by", ("agent", "forward", "plan")),
         Fact("unchanged", ("agent", "elite actions", "explored from")),

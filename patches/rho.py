@@ -13,6 +13,8 @@ Evidence: reference, `update` and `update_pi` in tdmpc_square.py; newt, `__init_
 Leave it off: to keep logged losses comparable with earlier runs of newt.
 """
 
+from itertools import product
+
 from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import ONE_HORIZON
 
@@ -136,6 +138,15 @@ ALWAYS = Where(
 )
 
 
+# Each of the losses is divided.
+DIVIDED = ("$_ = $_ / self.cfg.horizon", "$_ /= self.cfg.horizon")
+THREE = (
+    "$_, $_, $_ = $_ / self.cfg.horizon, $_ / self.cfg.horizon, $_ / self.cfg.horizon",
+    "$_, $_, $_ = $_ / self.cfg.horizon, $_ / self.cfg.horizon, $_ / (self.cfg.horizon * $_)",
+    *("\n$$_\n".join(three) for three in product(DIVIDED, repeat=3)),
+)
+
+
 def _total(by_name: bool, more: bool) -> Shape:
     """The sum of all losses, whatever other terms it has; one of them may be made as the three are."""
     names = (*LOSSES, "other") if more else LOSSES
@@ -146,7 +157,6 @@ def _total(by_name: bool, more: bool) -> Shape:
     apart = Where("agent", "self.rho", "TDMPC2._loss_fn", absent=True, outside=known)
     return rewrite(
         f"{divided}  $total = $all_losses",
-        present="$consistency = $consistency / self.cfg.horizon",
         where=(*WEIGHED, *steps, UNSCALED, NAMED, OTHER_SUMS, apart, ALWAYS),
     )
 
@@ -156,6 +166,7 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
+    there_only_where=(Fact("set_once", ("agent", "self.rho", "__init__")),),
     only_where=(
         Fact("not_asserted", ("agent", "rho")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
@@ -217,13 +228,7 @@ PATCH = Patch(
             "agent",
             "TDMPC2._loss_fn",
             tuple(_total(by_name, more) for by_name in (False, True) for more in (False, True)),
-            present=(
-                "$_, $_ = $_ / self.cfg.horizon, $_",
-                "$_, $_, $_ = $_ / self.cfg.horizon, $_, $_",
-                "$x = $x / self.cfg.horizon",
-                "$x /= self.cfg.horizon",
-                "self.rho[$_] / $_",
-            ),
+            present=(*THREE, "self.rho[$_] / $_"),
             unless=(Where("agent", METHODS, "TDMPC2"),),
         ),
         Edit(

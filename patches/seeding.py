@@ -173,7 +173,10 @@ self._episode_steps = None
     threshold = "" if own else "\nself._seed_steps = max(1000, 5 * self.cfg.episode_length)"
     none = Where("trainer", "self._seed_steps = $_", "Trainer.__init__", absent=True)
     return Shape(
-        statement, statement + threshold + state, present="self._segment_start = $_", where=() if own else (none,)
+        statement,
+        statement + threshold + state,
+        present="self._seed_steps = max(1000, 5 * $_)\n$$_\nself._segment_start = $_",
+        where=() if own else (none,),
     )
 
 
@@ -197,6 +200,7 @@ PATCH = Patch(
     measured="seed_steps",
     holds_back=True,
     after=("planner-stats",),
+    there_only_where=(Fact("set_once", ("trainer", "self._seed_steps", "__init__", "train")),),
     only_where=(
         Fact("goes_only_to", ("trainer", "episodes", "self.buffer.add")),
         Fact("written_whole", ("trainer", "self._tds")),

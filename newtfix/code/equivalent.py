@@ -146,7 +146,7 @@ def _number(node: Any) -> float | None:
     """What an expression of numbers alone amounts to, as `5.0 * 2`, `-3` or `float(10)`."""
     match node:
         case cst.Integer() | cst.Float():
-            return node.evaluated_value  # type: ignore[no-any-return]
+            return node.evaluated_value
         case cst.UnaryOperation(operator=cst.Minus() | cst.Plus() as sign):
             inner = _number(node.expression)
             return inner if inner is None or isinstance(sign, cst.Plus) else -inner

@@ -41,12 +41,21 @@ def once(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
 
 
 def called_before(tree: NewtTree, role: str, first: str, second: str) -> Broken | None:
-    """Methods that call both call the first before the second."""
-    for method in tree.methods(role).values():
+    """Methods that call both, the second perhaps by way of another method, call the first before the second."""
+    methods = tree.methods(role)
+    by_way = {m.name for m in methods.values() if any(tree.names(role, m).calls(second))}
+    for method in methods.values():
         names = tree.names(role, method)
-        begun = min(map(_position, names.calls(second)), default=None)
-        for call in names.calls(first) if begun is not None else ():
-            if _position(call) > begun:
+        ways = [
+            node
+            for node in names.nodes
+            if isinstance(node, ast.Call)
+            and (helper := tree.called(role, node, names)) is not None
+            and helper.name in by_way - {method.name}
+        ]
+        begun = min(map(_position, (*names.calls(second), *ways)), default=None)
+        for call in names.calls(first):
+            if begun is not None and _position(call) > begun:
                 return tree.broken(method, call, f"{first} is called after {second}")
     return None
 

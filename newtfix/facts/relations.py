@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from newtfix.errors import PatchError
-from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings, terms
+from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings, terms, there
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
 from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS, Start
@@ -105,6 +105,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
         tree, f.about[0], f.about[1], _known(f.about[2], CALLERS, "place"), f.about[2]
     ),
     "once": _about(calls.once),
+    "set_once": _about(there.set_once),
     "called_before": _about(calls.called_before),
     "never_changed": _never_changed,
     "goes_only_to": _goes_only_to,

@@ -19,6 +19,7 @@ SENTENCES = {
     "not_under": "nothing takes {either} of `{0}`",
     "only_calls": "`{1}` is called only {2}",
     "once": "`{1}` calls {all} once",
+    "set_once": "`{1}` gets one value in {all}",
     "called_before": "`{1}` is called before `{2}`",
     "never_changed": "nothing writes into {1}",
     "goes_only_to": "{1} go to `{2}` and nowhere else",

@@ -137,6 +137,28 @@ def drawn(tree: NewtTree) -> Iterator[Start]:
     return _starts(tree, "trainer", 0, "self.env.rand_act")
 
 
+def _stored(name: str) -> Callable[[NewtTree], Iterator[End]]:
+    """What is given to a row by this name."""
+
+    def find(tree: NewtTree) -> Iterator[End]:
+        return (
+            End(method, one.value)
+            for method, call in tree.calls("trainer", "self.to_td")
+            for one in call.keywords
+            if one.arg == name
+        )
+
+    return find
+
+
+def widest(tree: NewtTree) -> Iterator[Start]:
+    """Deviations of actions that are drawn at random: as wide as the policy's may be."""
+    for one in drawn(tree):
+        for statement, targets, value in assignments(one.method):
+            if any(isinstance(part, ast.Attribute) and part.attr == "log_std_max" for part in walk(value)):
+                yield Start(one.method, statement, _element(targets, 0))
+
+
 def acted(tree: NewtTree) -> Iterator[Start]:
     """Actions that the agent chose, but for evaluations."""
     for start in _starts(tree, "trainer", 0, "self.agent", "self.agent.act", "self.agent.forward"):
@@ -370,6 +392,14 @@ def _returned(role: str, method_name: str, name: str) -> Callable[[NewtTree], It
     return find
 
 
+def planned_means(tree: NewtTree) -> Iterator[End]:
+    """What the planner returns as the mean of what it acts from, in front of the deviation."""
+    method = tree.methods("agent").get("plan")
+    for node in walk(method.node) if method is not None else ():
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 2 and method:
+            yield End(method, node.value.elts[-2])
+
+
 def targeted(tree: NewtTree) -> Iterator[End]:
     """The rewards that TD targets are computed from."""
     for called in ("self._td_target", "self.td_target"):
@@ -561,6 +591,7 @@ def _stepping(tree: NewtTree) -> set[str]:
 
 STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "random actions": drawn,
+    "deviations of random actions": widest,
     "the agent's actions": acted,
     "rows": made_rows,
     "first rows": first_made,
@@ -586,6 +617,7 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
 }
 ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "stored": stored,
+    "stored as std": _stored("std"),
     "kept": kept_rows,
     "kept first": first_rows,
     "added to the buffer": added,
@@ -596,6 +628,7 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "handed to TD targets": targeted,
     "handed to the policy": cloned,
     "explored from": explored,
+    "returned as mu": planned_means,
     "minimised": minimised,
     "put into a row": _entered("action"),
     "put into a row as mu": _entered("mu"),

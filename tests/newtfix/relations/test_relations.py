@@ -17,11 +17,12 @@ from relations import (
     parts,
     reads,
     terms,
+    there,
     unchanged,
 )
 from relations.table import told
 
-MODULES = (around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, terms, unchanged)
+MODULES = (around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, terms, there, unchanged)
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 
 

@@ -1,0 +1,28 @@
+"""What must hold for a fix to count as there."""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+from relations.table import BINDS, CHANGES, SETS, Table, forms
+from relations.trees import AGENT
+
+INIT = "def __init__(self, t, flag):\n    self.rho = t\n"
+
+TABLES = {
+    "set_once": [
+        Table(
+            ("agent", "self.rho", "__init__"),
+            AGENT,
+            (
+                INIT,
+                f"{INIT}    self.rho = self.rho.to(t)",
+                f"{INIT}    self.rho = self.rho.detach().cpu()",
+                f"{INIT}    self.other = self.rho / t",
+                f"{INIT}    y = self.rho.sum()",
+                f"{INIT}def step(self, t):\n    self.rho = t",
+            ),
+            tuple(INIT + indent(code, "    ") for code in forms((*BINDS, *SETS, *CHANGES), "self.rho")),
+        ),
+    ],
+}
