@@ -788,7 +788,6 @@ PATCH = Patch(
     title="Planner statistics in agent, trainer, buffer and update",
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
-    there_only_where=(Fact("reaches", ("agent", "elite actions", "returned as mu")),),
     only_where=(
         Fact("only_called_by", ("agent", "forward", "plan")),
         Fact("unchanged", ("agent", "elite actions", "explored from")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +58,9 @@ def run(
         return 0
     command = _git_command(session, repository, {path for _, texts in way for path in texts})
     left_out = [line for name, one in refused.items() for line in refusal(name, one)]
-    for line in (*session.notes, *done.notes, *left_out, *_words(session, folder, prefix, exported, command)):
+    top = repository.top if repository and prefix else session.target.root
+    words = _words(session, folder, top, exported, command if repository else "")
+    for line in (*session.notes, *done.notes, *left_out, *words):
         report.say(line)
     return 0
 
@@ -101,15 +104,16 @@ def _way(session: Session, plan: Plan) -> list[tuple[str, dict[str, str]]]:
     return list(zip(new, steps(pristine, {}, (), new, session.patches, plan.after), strict=True))
 
 
-def _words(session: Session, folder: Path, prefix: str, exported: Sequence[str], command: str) -> list[str]:
-    where = f"the top of the repository, in which the tree is {prefix}" if prefix else "the tree"
-    if session.edited:
-        where += f"; your edits in {', '.join(session.edited)} are not part of it"
-    quoted = shlex.quote(str(folder))
+def _words(session: Session, folder: Path, top: Path, exported: Sequence[str], command: str) -> list[str]:
+    """What was written, and each way to use it from the working folder: paths in the series begin at `top`."""
+    edited = f"; your edits in {', '.join(session.edited)} are not part of it" if session.edited else ""
+    there = os.path.relpath(top)
+    go = "" if there == "." else f"cd {shlex.quote(there)} && "
+    series = shlex.quote(os.path.relpath(folder, top))
     return [
         f"{folder}: {len(exported)} {'patch' if len(exported) == 1 else 'patches'}: {', '.join(exported)}.",
-        f"Paths begin at {where}. Use it on the unpatched files there:",
-        f"  {command} {quoted}/*.patch",
-        f"  QUILT_PATCHES={quoted} quilt push -a",
-        f"  for p in $(cat {quoted}/series); do patch --binary -p1 < {quoted}/$p; done",
+        f"Paths begin at {os.path.realpath(top)}{edited}. Use it on the unpatched files, in one of these ways:",
+        *([f"  {go}{command} {series}/*.patch"] if command else []),
+        f"  {go}QUILT_PATCHES={series} quilt push -a",
+        f"  {go}for p in $(cat {series}/series); do patch --binary -p1 < {series}/$p; done",
     ]

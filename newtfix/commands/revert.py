@@ -7,7 +7,9 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import Refused, UsageError
-from newtfix.files.git import must_be_clean
+from newtfix.files.git import is_committed, must_be_clean
+from newtfix.files.ledger import take_up
+from newtfix.files.write import commit
 from newtfix.model import State
 from newtfix.patch.order import with_requirements
 from newtfix.work.outcome import Outcome, compute, save, without
@@ -30,11 +32,17 @@ def run(
     with writing(target, named) as session:
         remaining = () if everything else _remaining(session, ids)
         _must_have_ledger(session)
+        files = tuple(session.ledger.files) if session.ledger else ()
         absent = [name for name, one in lost(session).items() if one.state in (State.AVAILABLE, State.ABSENT)]
         outcome = _compute(session, remaining, absent)
         if not allow_dirty:
             must_be_clean(target.root, outcome.before, session.written)
-        save(session, outcome)
+        aside = outcome.ledger is None and len(absent) == len(session.applied) and is_committed(target.root, files)
+        if aside:
+            commit(target.root, take_up(target.root, None))
+        else:
+            save(session, outcome)
+    kept = ("The files are as git has them; the record is kept aside, and counts again when they come back.",) * aside
     gone = {name: _word(name, absent) for name in session.applied if name not in outcome.applied}
     if as_json:
         report.emit_json(
@@ -43,11 +51,11 @@ def run(
                 "reverted": list(gone),
                 "applied": outcome.applied,
                 "written": list(outcome.after),
-                "notes": [*session.notes, *outcome.notes],
+                "notes": [*session.notes, *outcome.notes, *kept],
             }
         )
         return 0
-    for line in (*session.notes, *outcome.notes, *(f"{name}: {word}" for name, word in gone.items())):
+    for line in (*session.notes, *outcome.notes, *(f"{name}: {word}" for name, word in gone.items()), *kept):
         report.say(line)
     report.say(f"{target.name}: {_left(session, outcome)}.")
     return 0

@@ -84,6 +84,15 @@ def uncommitted(repository: Repository, paths: Collection[str]) -> dict[str, str
     return {path.removeprefix(repository.prefix): _STATES.get(state, "uncommitted") for state, path in entries}
 
 
+def is_committed(root: Path, paths: Collection[str]) -> bool:
+    """Whether git keeps the tree, and these files are as it has them."""
+    repository = find_repository(root)
+    try:
+        return repository is not None and not uncommitted(repository, paths)
+    except GitFailed:
+        return False
+
+
 def with_carriage_returns(repository: Repository, paths: Collection[str]) -> set[str]:
     """Those of the files of which git itself, and not only the checkout, has lines that end with a carriage return."""
     if not paths:

@@ -392,14 +392,6 @@ def _returned(role: str, method_name: str, name: str) -> Callable[[NewtTree], It
     return find
 
 
-def planned_means(tree: NewtTree) -> Iterator[End]:
-    """What the planner returns as the mean of what it acts from, in front of the deviation."""
-    method = tree.methods("agent").get("plan")
-    for node in walk(method.node) if method is not None else ():
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 2 and method:
-            yield End(method, node.value.elts[-2])
-
-
 def targeted(tree: NewtTree) -> Iterator[End]:
     """The rewards that TD targets are computed from."""
     for called in ("self._td_target", "self.td_target"):
@@ -628,7 +620,6 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "handed to TD targets": targeted,
     "handed to the policy": cloned,
     "explored from": explored,
-    "returned as mu": planned_means,
     "minimised": minimised,
     "put into a row": _entered("action"),
     "put into a row as mu": _entered("mu"),

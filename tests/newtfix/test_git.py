@@ -252,6 +252,19 @@ def test_edits_that_git_has_not_got_are_kept_from_apply_and_revert(newtfix: Run,
     assert newtfix("apply", "prior-coef")[0] == 0 and newtfix("revert", "prior-coef")[0] == 0
 
 
+def test_what_a_stash_took_comes_back_with_its_record(newtfix: Run, tmp_path: Path) -> None:
+    """Also where the stash has an edit from before the patch, so that the files are not as before it."""
+    config = tmp_path / "tdmpc2/config.py"
+    config.write_text(config.read_text() + "# mine\n")
+    mine = config.read_text()
+    assert newtfix("apply", "prior-coef", "--allow-dirty")[0] == 0
+    git(tmp_path, "stash", "-q")
+    code, _, err = newtfix("revert", "--all")
+    assert code == 0 and "kept aside" in err and git(tmp_path, "status", "--short", "tdmpc2") == ""
+    git(tmp_path, "stash", "pop", "-q")
+    assert newtfix("revert", "--all")[0] == 0 and config.read_text() == mine
+
+
 def test_one_commit_per_patch(newtfix: Run, tmp_path: Path) -> None:
     (tmp_path / "staged").write_text("mine\n")
     git(tmp_path, "add", "staged")
