@@ -113,6 +113,10 @@ def read(argv: list[str]) -> tuple[Wish, Config]:
     saved = of_the_run(named["checkpoint"]) if "checkpoint" in named else {}
     if "task" in named and named["task"] != saved.get("task"):
         saved.pop("episode_length", None)
+    if Path(named.get("checkpoint", "")).is_file() and not {"task"} & {*named, *saved}:
+        problem = f"nothing beside {named['checkpoint']} says which task it was trained on, or with which settings"
+        valid = "task=..., with the preset or sizes of its run; or the checkpoint in the folder of its run"
+        raise ConfigError("task", None, problem, valid)
     task = named.get("task", saved.get("task", Config.task))
     saved |= {"env_mode": "sync", "num_envs": str(min(wish.episodes, MOST_AT_ONCE) * len(task_names(task)))}
     return wish, settings([*(f"{k}={v}" for k, v in saved.items() if k not in named), *rest], "evaluating")

@@ -101,6 +101,8 @@ def run(cfg: Config, requests: Optional[Requests] = None) -> int:
         trainer.env.close()
     if cfg.rank == 0:
         report(cfg, logger, time.monotonic() - started)
+        if cfg.steps and not trainer.agent.optim.state:
+            sys.stderr.write(f"Nothing was learnt: seeding takes longer than steps={cfg.steps:,}. Give more steps.\n")
     return 0
 
 

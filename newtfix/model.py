@@ -164,6 +164,7 @@ class Patch:
     edits: tuple[Edit | Add, ...]
     requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()  # patches that come first when both are wanted
+    goes_with: tuple[str, ...] = ()  # patches without which this one does harm: --fitting leaves it out with them
     kind: str = "discrepancy"
     changes: str = ""  # one line for the table of patches
     only_where: tuple[Fact, ...] = ()  # what the tree must keep for the fix to be right

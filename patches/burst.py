@@ -117,6 +117,7 @@ PATCH = Patch(
     changes="the first time seeding is over, one burst of as many updates as there were seed steps",
     measured="burst_updates",
     after=("mu-std",),
+    goes_with=("seeding",),
     there_only_where=(Fact("set_once", ("trainer", "self._burst_due", "train")),),
     only_where=(
         Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),

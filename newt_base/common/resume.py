@@ -77,6 +77,9 @@ def resolved(cfg, say):
         raise CheckpointError(
             "resume", problem, f"to go on, give {', '.join(refused)}; or begin a run of another exp_name"
         )
+    if state["step"] > cfg.steps:
+        problem = f"{path} is at step {state['step']:,} already, beyond steps={cfg.steps:,}"
+        raise CheckpointError("resume", problem, f"steps= more than {state['step']:,}")
     say(f"going on from {path}, at step {state['step']:,}")
     if changed:
         say(f"settings that are new from here on: {', '.join(changed.values())}")

@@ -14,7 +14,8 @@ def summarize(cfg, logger) -> dict:
     """What a run achieved, as written to summary.json; a return that was not measured is None."""
     evaluations = [(step, value) for step, value in logger.evaluations() if math.isfinite(value)]
     returns = [value for _, value in evaluations]
-    final = returns[-1] if returns else None
+    last = evaluations[-1][0] if evaluations else 0
+    final = returns[-1] if last > 0 or (cfg.steps == 0 and returns) else None
     random = logger.random_reward
     return {
         "schema": 1,
@@ -23,6 +24,7 @@ def summarize(cfg, logger) -> dict:
         "steps": cfg.steps,
         "return_before": returns[0] if evaluations and evaluations[0][0] == 0 else None,
         "return_final": final,
+        "final_step": last if final is not None else None,
         "return_best": max(returns) if returns else None,
         "return_random": random,
         "final_over_random": final / random
@@ -47,7 +49,7 @@ def _task_summary(cfg, logger, task: str) -> dict:
     return {
         "task": task,
         "return_before": returns[0] if returns and rows[0]["step"] == 0 else None,
-        "return_final": returns[-1] if returns else None,
+        "return_final": returns[-1] if returns and (cfg.steps == 0 or rows[-1]["step"] > 0) else None,
         "return_best": max(returns) if returns else None,
         "score_final": scores[-1] if scores else None,
     }
@@ -75,7 +77,7 @@ def _table(cfg, summary: dict, seconds: float) -> Table:
     table.add_column(justify="right")
     rows = [
         ("return before training", _number(summary["return_before"])),
-        ("return at the end", _number(summary["return_final"])),
+        (f"return at step {summary['final_step'] or 0:,}", _number(summary["return_final"])),
         ("best return", _number(summary["return_best"])),
         ("return of random actions", _number(summary["return_random"])),
         ("end / random", _number(summary["final_over_random"], "{:.1f}x")),
@@ -84,6 +86,9 @@ def _table(cfg, summary: dict, seconds: float) -> Table:
     for name, value in rows:
         if value is not None:
             table.add_row(Text(name), Text(value))
+    if summary["return_final"] is None:
+        table.caption = Text(f"No evaluation after step 0: eval_freq={cfg.eval_freq:,}.")
+        table.caption_justify = "left"
     return table
 
 

@@ -53,6 +53,10 @@ class Video:
 
 def _no_frames(error):
     reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+    if "pygame" in reason[0]:  # Gymnasium's own tasks; the extra that it names differs between its versions
+        return ConfigError(
+            "video", None, "a video of this task needs pygame, which is missing", "pip install pygame-ce"
+        )
     valid = "MUJOCO_GL=egl (a GPU's driver) or MUJOCO_GL=osmesa (the system's libosmesa6), or no video"
     return ConfigError("video", None, f"no frame can be drawn for a video: {reason[0]}", valid)
 

@@ -9,12 +9,15 @@ from newtfix import report
 from newtfix.work.session import DEFAULT_TREE
 
 _TRAINERS = ("trainer.py", "trainer/online_trainer.py", "online_trainer.py")
+_OWN = "newt_base"  # which is patched as a copy
 _AGENT = "tdmpc2.py"
 
 
 def run() -> int:
-    for command, what in _steps(Path()):
-        report.out(f"  {command:<40}  {what}" if command else what)
+    steps = list(_steps(Path()))
+    width = max(len(command) for command, _ in steps)
+    for command, what in steps:
+        report.out(f"  {command:<{width}}  {what}" if command else what)
     return 0
 
 
@@ -29,6 +32,8 @@ def _steps(here: Path) -> Iterator[tuple[str, str]]:
             yield f"newtfix status{option}", "which patches are in, and where"
             yield f"newtfix verify{option}", "do its classes do what the patches promise?"
             yield f"newtfix revert --all{option}", "every byte as before"
+        elif _acts(here / tree / _AGENT):
+            yield f"newtfix scan{option}", "what it has of the fixes; it has TD-MPC2's layout, which patches don't fit"
         else:
             yield f"newtfix scan{option}", "what is wrong in it, and where"
             yield f"newtfix diff --all --fitting{option}", "what would change"
@@ -47,11 +52,17 @@ def _steps(here: Path) -> Iterator[tuple[str, str]]:
     yield "newtfix --help", "all commands"
 
 
+def _acts(agent: Path) -> bool:
+    """Whether an agent has `act` in the place of newt's `forward`."""
+    text = agent.read_text(errors="replace")
+    return "def act(" in text and "def forward(" not in text
+
+
 def _tree_near(here: Path) -> str | None:
     """The folder of a tree: this one, or one right below."""
     below = sorted(path for path in here.iterdir() if path.is_dir() and not path.name.startswith("."))
     for folder in (here, *below):
         trains = (folder / _AGENT).is_file() and any((folder / name).is_file() for name in _TRAINERS)
-        if trains and folder.name != DEFAULT_TREE.name:
+        if trains and folder.name not in (DEFAULT_TREE.name, _OWN):
             return folder.as_posix()
     return None

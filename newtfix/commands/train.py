@@ -14,9 +14,13 @@ from pathlib import Path
 from types import FrameType
 
 from newtfix import report
-from newtfix.errors import TreeError
+from newtfix.errors import TreeError, UsageError
 from newtfix.files import inside
+from newtfix.model import Add, Patch
+from newtfix.patch.sections import fields
 from newtfix.running import environment, first_run_note, importable, require_libraries
+from newtfix.work.load import load_patches
+from newtfix.work.places import builtin_patches
 from newtfix.work.session import Target, find_target
 
 _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
@@ -35,7 +39,30 @@ class _Launch:
 
 
 def run(arguments: Sequence[str], tree: Path | None) -> int:
+    _must_have_settings(arguments, find_target(tree))
     return run_script("train", "Training", arguments, tree)
+
+
+def _must_have_settings(arguments: Sequence[str], target: Target) -> None:
+    """Raise UsageError for settings that only a patch brings which is not in."""
+    config = target.root / "config.py"
+    if not config.is_file():
+        return
+    there = fields(inside.read_named(config).decode("utf-8", "replace"))
+    named = {argument.partition("=")[0] for argument in arguments if "=" in argument}
+    for patch in load_patches([builtin_patches()]).values() if there and named - there.keys() else ():
+        if name := next(iter(sorted((named - there.keys()) & _brought(patch))), ""):
+            raise UsageError(
+                f"the setting {name} comes with the patch {patch.id}, which is not in {target.root.name}",
+                hint=f"Put it in first: newtfix apply {patch.id}{target.option}",
+            )
+
+
+def _brought(patch: Patch) -> set[str]:
+    """The settings that a patch adds."""
+    return {
+        name for edit in patch.edits if isinstance(edit, Add) and edit.role == "config" for name in fields(edit.code)
+    }
 
 
 def run_script(command: str, doing: str, arguments: Sequence[str], tree: Path | None, module: str = "train") -> int:

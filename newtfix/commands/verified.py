@@ -9,7 +9,7 @@ from typing import Any
 from newtfix.commands.wishes import wish_of
 from newtfix.errors import Refused
 from newtfix.files.tree import read_tree
-from newtfix.model import AS_PATCHED, Patch
+from newtfix.model import AS_PATCHED, NOT_OBSERVED, Patch
 from newtfix.running import require_libraries
 from newtfix.work.session import Session, Target
 
@@ -37,6 +37,7 @@ class Verified:
     target: Target
     looked_at: tuple[str, ...]
     wrong: dict[str, list[str]]
+    unseen: tuple[str, ...] = ()  # those of `wrong` of which nothing was observed
 
     @property
     def lines(self) -> Iterator[str]:
@@ -46,9 +47,10 @@ class Verified:
             ways.setdefault("; ".join(dict.fromkeys(seen)), []).append(name)
         for way, names in ways.items():
             yield f"{', '.join(names)}: {way}"
-        yield f"{len(self.looked_at) - len(self.wrong)} of {len(self.looked_at)} patches behave as they should."
-        if self.wrong:
-            yield f"To take the others out again: newtfix revert {' '.join(self.wrong)}{self.target.option}"
+        count, not_seen = len(self.looked_at), f" Of {len(self.unseen)} not all was observed." if self.unseen else ""
+        yield f"{count - len(self.wrong)} of {count} patches behave as they should.{not_seen}"
+        if bad := [name for name in self.wrong if name not in self.unseen]:
+            yield f"To take the others out again: newtfix revert {' '.join(bad)}{self.target.option}"
 
     def as_dict(self) -> dict[str, Any]:
         return {"ok": not self.wrong, "patches": list(self.looked_at), "wrong": self.wrong}
@@ -65,10 +67,13 @@ def verified(target: Target, patches: Mapping[str, Patch]) -> Verified:
     from newtfix.verify.observation import NO_PROBE
 
     wrong: dict[str, list[str]] = {}
+    otherwise: set[str] = set()
     looked_at = dict.fromkeys(patches)
     for one in observe(read_tree(target.root), patches).observations:
         if one.observed == NO_PROBE:
             looked_at.pop(one.patch, None)
         elif one.verdict != AS_PATCHED:
             wrong.setdefault(one.patch, []).append(f"{one.verdict}: {one.what}: {one.observed}")
-    return Verified(target, tuple(looked_at), wrong)
+            if one.verdict != NOT_OBSERVED:
+                otherwise.add(one.patch)
+    return Verified(target, tuple(looked_at), wrong, tuple(name for name in wrong if name not in otherwise))

@@ -52,7 +52,7 @@ def encode(text: str, like: bytes) -> bytes:
 
 def read_tree(root: Path) -> Tree:
     """All Python files below `root`, and the yaml settings in `root` itself; links are not followed."""
-    _must_be_folder(root)
+    must_be_folder(root)
     raw: dict[str, bytes] = {}
     modes: dict[str, int] = {}
     left: dict[str, str] = {}
@@ -183,7 +183,7 @@ def _is_skipped(name: str) -> bool:
     return name.startswith(".") or name in _SKIPPED or name.endswith(".egg-info")
 
 
-def _must_be_folder(root: Path) -> None:
+def must_be_folder(root: Path) -> None:
     try:
         mode = root.stat().st_mode
     except FileNotFoundError:

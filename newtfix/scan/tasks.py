@@ -51,6 +51,8 @@ def read_tasks(root: Path, sources: Mapping[str, str], settings: Settings) -> tu
     lengths, lengths_from = _facts(settings, known, where, "episode_length", ("max_episode_steps", "episode_length"))
     dims, dims_from = _facts(settings, known, where, "action_dim", ("action_dim",))
     notes += _unlisted(names, table, where)
+    if names and not table and not lengths and "task" in settings.found and settings.found["task"].source == GIVEN:
+        notes.append(f"nothing here tells how long the episodes of {names[0]} are: give episode_length=...")
     tasks = Tasks(names, lengths, dims, tuple(notes))
     filled = dict(settings.found)
     if lengths:

@@ -28,7 +28,7 @@ from newtfix.files.ledger import (
 )
 from newtfix.files.lock import locked
 from newtfix.files.mend import Ended
-from newtfix.files.tree import OWN_FOLDER, Tree, decode, read_tree
+from newtfix.files.tree import OWN_FOLDER, Tree, decode, must_be_folder, read_tree
 from newtfix.files.write import commit, is_interrupted, recover
 from newtfix.model import Patch, PatchReport, Place, Plan, State
 from newtfix.work import planning
@@ -106,6 +106,8 @@ class Session:
 def find_target(tree: Path | None) -> Target:
     """`--tree`, else ./newt_patched, else what that would be copied from."""
     if tree is not None:
+        if tree.is_file():
+            must_be_folder(tree)
         return Target(tree, tree)
     if os.path.lexists(DEFAULT_TREE):
         return Target(DEFAULT_TREE, DEFAULT_TREE)

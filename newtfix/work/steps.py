@@ -46,7 +46,8 @@ def fitting(
     texts = dict(pristine)
     for name in in_order(with_requirements((*present, *wanted), patches)[0], patches):
         try:
-            _must_be_there(patches[name].requires, refused)
+            _must_be_there(patches[name].requires, "requires", refused)
+            _must_be_there(patches[name].goes_with, "does harm without", refused)
             after = planning.plan(texts, [name], patches).after
             _must_be_text(after, foreign)
         except Refused as problem:
@@ -78,9 +79,9 @@ def _changed(pristine: Mapping[str, str], texts: Mapping[str, str]) -> dict[str,
     return {path: text for path, text in texts.items() if text != pristine[path]}
 
 
-def _must_be_there(requirements: Iterable[str], refused: Mapping[str, Refused]) -> None:
-    if missing := [name for name in requirements if name in refused]:
-        raise Refused(f"it requires {', '.join(missing)}, which does not fit")
+def _must_be_there(others: Iterable[str], why: str, refused: Mapping[str, Refused]) -> None:
+    if missing := [name for name in others if name in refused]:
+        raise Refused(f"it {why} {', '.join(missing)}, which does not fit")
 
 
 def _must_be_text(paths: Iterable[str], foreign: Collection[str]) -> None:

@@ -253,6 +253,15 @@ def test_a_short_run(tmp_path, monkeypatch, capsys):
     assert str(folder) in capsys.readouterr().out
 
 
+def test_what_was_not_measured_or_learnt_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*SHORT, *SMALL, "steps=40", "eval_freq=1000", "seeding_coef=100"]) == 0
+    said = capsys.readouterr()
+    assert "No evaluation after step 0" in said.out and "return at step" not in said.out
+    assert "Nothing was learnt: seeding takes longer than steps=40" in said.err
+    assert json.loads(next(tmp_path.rglob("summary.json")).read_text())["return_final"] is None
+
+
 def test_divergence_exits_1_and_names_it(tmp_path, monkeypatch, capsys):
     def diverge(self):
         raise train.TrainingDiverged(1234, "value_loss", float("nan"))

@@ -83,6 +83,13 @@ def test_what_cannot_be_measured_is_said(capsys, arguments, words):
     assert status == 2 and words in json.loads(shown.out)["error"]
 
 
+def test_a_checkpoint_that_lies_alone_has_its_task_named(checkpoint, tmp_path, capsys):
+    alone = tmp_path / "alone.pt"
+    alone.write_bytes(checkpoint.read_bytes())
+    status, shown = run(capsys, f"checkpoint={alone}")
+    assert status == 2 and "says which task it was trained on" in shown.err
+
+
 def test_a_video_holds_the_first_episode(checkpoint, capsys, tmp_path, monkeypatch):
     frames = iter(range(100))
     monkeypatch.setattr(

@@ -132,6 +132,12 @@ def test_settings_that_change_are_listed_and_taken(part, capsys):
     assert rates[1] == 0.001 and rates[0] == pytest.approx(0.0003)
 
 
+def test_a_run_that_is_beyond_the_steps_asked_for_is_left_as_it_is(part, capsys):
+    before = contents(part.parent)
+    assert run("part", "steps=20", "resume=true") == 2
+    assert "beyond steps=20" in capsys.readouterr().err and contents(part.parent) == before
+
+
 def test_settings_that_cannot_change_are_all_named(part, capsys):
     before = contents(part.parent)
     assert run("part", "steps=60", "resume=true", "horizon=5", "latent_dim=32") == 2

@@ -43,6 +43,11 @@ def test_what_comes_next_depends_on_where_one_is(
     assert "newtfix scan --tree tdmpc2" in said(tmp_path / "newt", monkeypatch, capsys)
     patched = said(tree_in(tmp_path / "fork", patched=True), monkeypatch, capsys)
     assert "newtfix revert --all --tree ." in patched and "scan" not in patched
+    other = tree_in(tmp_path / "parent/tdmpc2")
+    (other / "tdmpc2.py").write_text("class TDMPC2:\n    def act(self, obs): ...\n")
+    assert "TD-MPC2's layout" in said(other, monkeypatch, capsys)
+    own = tree_in(tmp_path / "checkout/newt_base").parent
+    assert "patch a copy of newt_base" in said(own, monkeypatch, capsys)
     copied = tree_in(tmp_path / "work/newt_patched").parent
     assert "newtfix train task=walker-walk preset=cpu" in said(copied, monkeypatch, capsys)
 

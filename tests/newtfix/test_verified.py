@@ -80,6 +80,15 @@ def test_one_that_does_not_is_named_and_can_be_taken_out(tree: Tree, looked_at: 
     assert said["verify"] == {"ok": False, "patches": ["rho"], "wrong": {"rho": ["the discrepancy: weights: 2"]}}
 
 
+def test_what_was_not_observed_is_not_to_be_taken_out(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Seen((replace(unseen("no such library"), patch="rho"),), ())
+    monkeypatch.setattr(launch, "observe", lambda tree, patches: seen)
+    done = apply(tree(), "rho", "--verify")
+    assert done.exit_code == 1 and "no such library" in done.stderr
+    assert "0 of 1 patches behave as they should. Of 1 not all was observed." in done.stderr
+    assert "newtfix revert" not in done.stderr
+
+
 def test_without_verify_nothing_is_run(tree: Tree, looked_at: list[str]) -> None:
     assert apply(tree(), "rho").exit_code == 0
     assert looked_at == []
@@ -94,6 +103,14 @@ def test_a_refusal_says_first_what_fits_and_the_command_that_takes_it(tree: Tree
     assert first == f"newtfix: 1 of 2 patches fit this tree: {command}"
     assert "patch 'plan-anneal' does not fit this tree" in done.stderr
     assert apply(root, *command.split()[2:5]).exit_code == 0
+
+
+def test_what_does_harm_without_a_patch_that_does_not_fit_is_left_out(tree: Tree) -> None:
+    root = tree(trainer=("self._step >= self.cfg.seeding_coef * self._update_freq", "self.seeded()"))
+    done = apply(root, "seeding", "burst", "prior-coef", "--fitting")
+    assert done.exit_code == 0 and "it does harm without seeding, which does not fit" in done.stderr
+    assert "burst_updates" not in (root / "config.py").read_text()
+    assert apply(root, "burst").exit_code == 3
 
 
 def test_a_refusal_of_one_patch_is_as_it_was(tree: Tree) -> None:
