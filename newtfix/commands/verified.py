@@ -32,11 +32,15 @@ def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], 
 
 @dataclass(frozen=True)
 class Verified:
-    """What newly written patches do: the observations of each that is not as it should be, by patch."""
+    """What newly written patches do: the observations of each that is not as it should be, by patch.
+
+    `wanted` says which libraries to install to see more.
+    """
 
     target: Target
     looked_at: tuple[str, ...]
     wrong: dict[str, list[str]]
+    wanted: tuple[str, ...] = ()
 
     @property
     def lines(self) -> Iterator[str]:
@@ -46,6 +50,7 @@ class Verified:
             ways.setdefault("; ".join(dict.fromkeys(seen)), []).append(name)
         for way, names in ways.items():
             yield f"{', '.join(names)}: {way}"
+        yield from self.wanted
         yield f"{len(self.looked_at) - len(self.wrong)} of {len(self.looked_at)} patches behave as they should."
         if self.wrong:
             yield f"To take the others out again: newtfix revert {' '.join(self.wrong)}{self.target.option}"
@@ -66,9 +71,10 @@ def verified(target: Target, patches: Mapping[str, Patch]) -> Verified:
 
     wrong: dict[str, list[str]] = {}
     looked_at = dict.fromkeys(patches)
-    for one in observe(read_tree(target.root), patches).observations:
+    seen = observe(read_tree(target.root), patches)
+    for one in seen.observations:
         if one.observed == NO_PROBE:
             looked_at.pop(one.patch, None)
         elif one.verdict != AS_PATCHED:
             wrong.setdefault(one.patch, []).append(f"{one.verdict}: {one.what}: {one.observed}")
-    return Verified(target, tuple(looked_at), wrong)
+    return Verified(target, tuple(looked_at), wrong, seen.wanted)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from newtfix.model import NOT_OBSERVED, OTHER
+from newtfix.parity.standin import StandIns
 from newtfix.verify.choices import choices, named
 from newtfix.verify.subject import Subject
 from newtfix.verify.worker import observe
@@ -85,6 +86,7 @@ def test_a_name_that_a_tree_never_sets_is_what_it_does(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "agent", raising=False)
     probe = "def probe(tree):\n    import agent\n    return agent.act()\n"
-    found = observe(SimpleNamespace(root=tmp_path), "mine.py", probe, 60.0, lambda: None)  # type: ignore[arg-type]
+    tree: Any = SimpleNamespace(root=tmp_path, libraries=StandIns(tmp_path))
+    found, _ = observe(tree, "mine.py", probe, 60.0, lambda: None)
     assert [one.verdict for one in found] == [verdict]
     assert "agent.py:2" in found[0].observed

@@ -136,6 +136,53 @@ def test_a_tree_that_cannot_be_imported_is_not_observed(tmp_path):
     assert (found["my-own"].verdict, found["my-own"].observed) == (NOT_OBSERVED, "there is no probe for this patch")
 
 
+def test_a_library_that_is_not_installed_is_said_once_with_the_way_out(tmp_path, newtfix):
+    """It is imported where it is used: what does not call it is observed, also where it is imported."""
+    encoder = "self._encoder[self.cfg.obs]"
+    tree = written(
+        tmp_path / "tree",
+        (),
+        imported=(
+            "common/layers.py",
+            "in_dim = cfg.latent_dim",
+            "import no_such_library\n        in_dim = cfg.latent_dim",
+        ),
+        called=(
+            "common/world_model.py",
+            f"return {encoder}",
+            f"import no_such_library as no\n        return no.f(1) @ {encoder}",
+        ),
+    )
+    said = newtfix("verify", "scale-order", "planner-stats", "q-ensemble", "prior-coef", "--tree", str(tree))
+    assert said.code == 1
+    lines = said.err.splitlines()
+    (told,) = [line for line in lines if "no_such_library is not installed, and common/layers.py:7" in line]
+    assert "(planner-stats, scale-order)" in told
+    assert told.endswith(f"{sys.executable} -m pip install no_such_library")
+    assert sum("no_such_library" in line for line in lines) == 1 and "no_such_library" not in said.out
+    ends = {"planner-stats: not observed", "scale-order: not observed"}
+    assert ends <= set(lines) and {"q-ensemble: the discrepancy", "prior-coef: the discrepancy"} <= set(lines)
+
+
+def test_settings_fit_a_tree_whose_model_needs_a_task_and_whose_script_sets_what_its_agent_reads(tmp_path):
+    needs = "if cfg.task_dim != 8:\n            raise ValueError('8 wide')\n        masks = torch.zeros(len"
+    tree = written(
+        tmp_path / "tree",
+        ("rho",),
+        needs=("common/world_model.py", "masks = torch.zeros(len", needs),
+        width=(
+            "config.py",
+            "    task_dim: Optional[Natural]",
+            "    own_width: int = 8\n    task_dim: Optional[Natural]",
+        ),
+        derived=("config.py", "    cfg.task = spelled(cfg.task)\n", "    cfg.task_dim = int(cfg.own_width)\n"),
+        reads=("tdmpc2.py", "self.maxq_pi = True", "self.maxq_pi = bool(cfg.device_number + 1)"),
+        sets=("train.py", "def main(", "def numbered(cfg):\n    cfg.device_number = cfg.rank\n\n\ndef main("),
+    )
+    names = ("rho", "scale-order", "q-dropout", "q-ensemble", "eval-modes")
+    assert verdicts(seen(tree, names), names) == dict.fromkeys(names, DISCREPANCY) | {"rho": AS_PATCHED}
+
+
 def test_probes_that_hang_or_end_the_process_leave_the_others(tmp_path):
     """One can be interrupted, one has to be killed, and one takes its process with it."""
     stubborn = "import time\n        while True:\n            try:\n                time.sleep(9)\n"
