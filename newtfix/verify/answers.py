@@ -15,7 +15,7 @@ from newtfix.model import Unobservable
 from newtfix.verify.fakes import Acted, Env
 from newtfix.verify.subject import ACTION_DIM, TRUE_ACTION_DIM
 
-_ACTING = ("forward", "act", "select_action", "__call__")
+ACTING = ("forward", "act", "select_action", "__call__")  # what trees call the method that an agent acts by
 _MEAN_NAMES = ("mu", "mean", "action_mean", "pi_mean", "plan_mean")
 _STD_NAMES = ("std", "sigma", "action_std", "plan_std")
 _NOTED_CALLS = 50
@@ -36,7 +36,7 @@ class Answers:
 
     def methods(self, cls: Any) -> dict[str, Callable[..., Any]]:
         """The methods that a class of agents acts by, replaced."""
-        names = [name for name in _ACTING if any(name in vars(base) for base in cls.__mro__ if _is_own(base))]
+        names = [name for name in ACTING if any(name in vars(base) for base in cls.__mro__ if _is_own(base))]
         return {name: self.replacing(getattr(cls, name)) for name in names}
 
     def replacing(self, method: Callable[..., Any]) -> Callable[..., Any]:

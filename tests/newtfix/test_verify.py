@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -183,6 +184,17 @@ def test_settings_fit_a_tree_whose_model_needs_a_task_and_whose_script_sets_what
     assert verdicts(seen(tree, names), names) == dict.fromkeys(names, DISCREPANCY) | {"rho": AS_PATCHED}
 
 
+def test_an_agent_may_act_by_a_method(tmp_path):
+    """As the agents of TD-MPC2 and of the reference do, in a tree that is newt's in all else."""
+    tree = written(tmp_path / "tree", (), named=("tdmpc2.py", "def forward(self, obs, t0", "def act(self, obs, t0"))
+    for file in tree.rglob("*.py"):
+        file.write_text(re.sub(r"(?<![\w.])((?:self\.)?agent)\(", r"\1.act(", file.read_text()))
+    names = ("planner-stats", "mu-std", "scale-order", "episode-rows")
+    found = seen(tree, names)
+    assert verdicts(found, names) == dict.fromkeys(names, DISCREPANCY) | {"planner-stats": AS_PATCHED}
+    assert {"3 values"} == {one.observed for one in found if "from the agent" in one.what}
+
+
 def test_probes_that_hang_or_end_the_process_leave_the_others(tmp_path):
     """One can be interrupted, one has to be killed, and one takes its process with it."""
     stubborn = "import time\n        while True:\n            try:\n                time.sleep(9)\n"
@@ -273,6 +285,8 @@ def test_the_stand_in_for_replay_refuses_to_sample_what_is_too_short():
     [
         ("a = agent(obs, t0=done)", [1]),
         ("a, b, c = self.agent(obs, task=task)", [3]),
+        ("a, b = self.agent.act(obs)", [2]),
+        ("a = agent.update(buffer)", []),
         ("a = agent(obs)\na = a[0]", []),
         ("a = agent(obs)\nb, c = a", []),
         ("a = agent(obs)\nif isinstance(a, tuple):\n    a = None", []),
