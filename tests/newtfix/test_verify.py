@@ -22,6 +22,7 @@ from newtfix.cli import app
 from newtfix.errors import TreeError
 from newtfix.files.tree import read_tree
 from newtfix.model import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, Patch, Severity
+from newtfix.verify.answers import parts_of, shaped
 from newtfix.verify.callers import calls_of_agents
 from newtfix.verify.launch import Limits, observe
 from newtfix.verify.observation import verdicts
@@ -166,6 +167,7 @@ def test_a_library_that_is_not_installed_is_said_once_with_the_way_out(tmp_path,
 
 
 def test_settings_fit_a_tree_whose_model_needs_a_task_and_whose_script_sets_what_its_agent_reads(tmp_path):
+    """Its model computes in single precision, whatever it is given."""
     needs = "if cfg.task_dim != 8:\n            raise ValueError('8 wide')\n        masks = torch.zeros(len"
     tree = written(
         tmp_path / "tree",
@@ -177,10 +179,15 @@ def test_settings_fit_a_tree_whose_model_needs_a_task_and_whose_script_sets_what
             "    own_width: int = 8\n    task_dim: Optional[Natural]",
         ),
         derived=("config.py", "    cfg.task = spelled(cfg.task)\n", "    cfg.task_dim = int(cfg.own_width)\n"),
+        single=(
+            "common/world_model.py",
+            "emb.expand(*x.shape[:-1], -1)], dim=-1)",
+            "emb.expand(*x.shape[:-1], -1)], dim=-1).float()",
+        ),
         reads=("tdmpc2.py", "self.maxq_pi = True", "self.maxq_pi = bool(cfg.device_number + 1)"),
         sets=("train.py", "def main(", "def numbered(cfg):\n    cfg.device_number = cfg.rank\n\n\ndef main("),
     )
-    names = ("rho", "scale-order", "q-dropout", "q-ensemble", "eval-modes")
+    names = ("rho", "q-dropout", "q-ensemble")
     assert verdicts(seen(tree, names), names) == dict.fromkeys(names, DISCREPANCY) | {"rho": AS_PATCHED}
 
 
@@ -189,9 +196,9 @@ def test_an_agent_may_act_by_a_method(tmp_path):
     tree = written(tmp_path / "tree", (), named=("tdmpc2.py", "def forward(self, obs, t0", "def act(self, obs, t0"))
     for file in tree.rglob("*.py"):
         file.write_text(re.sub(r"(?<![\w.])((?:self\.)?agent)\(", r"\1.act(", file.read_text()))
-    names = ("planner-stats", "mu-std", "scale-order", "episode-rows")
+    names = ("planner-stats", "scale-order")
     found = seen(tree, names)
-    assert verdicts(found, names) == dict.fromkeys(names, DISCREPANCY) | {"planner-stats": AS_PATCHED}
+    assert verdicts(found, names) == {"planner-stats": AS_PATCHED, "scale-order": DISCREPANCY}
     assert {"3 values"} == {one.observed for one in found if "from the agent" in one.what}
 
 
@@ -239,6 +246,14 @@ def test_start_up_does_not_import_torch(tmp_path):
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_that_an_answer_reports_are_no_statistics_of_its_action():
+    action, number = torch.zeros(4, 3), torch.ones(())
+    assert parts_of((action, {"pi_mean": number, "std": number})).keys() == {"action"}
+    assert parts_of((action, {"mean": action + 1, "std": action + 2})).keys() == {"action", "mu", "std"}
+    made = shaped((action, {"pi_mean": number}), {"action": action, "mu": action, "std": action})
+    assert made[1]["pi_mean"].shape == ()
 
 
 def _replay() -> ReplayBuffer:
