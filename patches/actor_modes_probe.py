@@ -21,16 +21,18 @@ _GRADIENT_TOLERANCE = 1e-3
 
 
 def probe_settings(subject: Subject) -> list[Observation]:
-    """The defaults, and what becomes of a mode that there is not."""
+    """The defaults."""
     cfg = subject.default_config()
     found = []
     for name, value in _DEFAULTS.items():
         seen = str(getattr(cfg, name, "no such setting"))
         found.append(judged(f"default of {name}", str(value), seen, "no such setting"))
-    return [*found, _unknown_mode(subject)]
+    return found
 
 
-def _unknown_mode(subject: Subject) -> Observation:
+def probe_unknown_mode(subject: Subject) -> list[Observation]:
+    """What becomes of a mode that there is not, where an agent can be made without one."""
+    subject.agent(subject.config())
     what, expected = "actor_mode=unheard-of", "an error before training that lists the modes"
     try:
         subject.agent(subject.config(actor_mode="unheard-of"))
@@ -38,8 +40,8 @@ def _unknown_mode(subject: Subject) -> Observation:
         raise
     except Exception as error:
         lists = all(mode in str(error) for mode in _MODES)
-        return judged(what, expected, expected if lists else words(error, subject.root))
-    return judged(what, expected, "is taken", "is taken")
+        return [judged(what, expected, expected if lists else words(error, subject.root))]
+    return [judged(what, expected, "is taken", "is taken")]
 
 
 def probe_modes(subject: Subject) -> list[Observation]:

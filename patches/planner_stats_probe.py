@@ -85,7 +85,10 @@ def _caller(agent: Any, one: Caller, subject: Subject) -> Observation | None:
     """What a call gets; nothing where it fails inside the planner, whatever that would answer."""
     what = f"what {one.place} gets from the agent"
     expected = "the action alone" if one.takes == 1 else f"{one.takes} values"
-    parameters = inspect.signature(type(agent).forward).parameters
+    method = "forward" if one.method == "__call__" else one.method
+    if not hasattr(agent, method):  # it is another agent that is asked so
+        return None
+    parameters = inspect.signature(getattr(type(agent), method)).parameters
     known = {
         "obs": torch.zeros(len(LENGTHS), 3),
         "t0": torch.ones(len(LENGTHS), dtype=torch.bool),
@@ -98,7 +101,7 @@ def _caller(agent: Any, one: Caller, subject: Subject) -> Observation | None:
     if unknown := [name for name in one.names if name not in known or name not in parameters]:
         return unseen(f"it passes {', '.join(unknown)}, which is not known here", what, expected)
     try:
-        answer = ask(agent, ("__call__", {name: known[name] for name in one.names}))
+        answer = ask(agent, (one.method, {name: known[name] for name in one.names}))
     except Exception as error:
         if "task" in parameters and "task" not in one.names:  # a planner that needs a task cannot do without
             return None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from newtfix.model import Observation, Unobservable, decided, judged
-from newtfix.verify.networks import answers, inputs, members_of, model_of
+from newtfix.verify.networks import answers, joint, members_of, model_of
 from newtfix.verify.subject import Subject
 from newtfix.verify.updates import Rig
 
@@ -25,7 +25,8 @@ def probe_share(subject: Subject) -> list[Observation]:
     members = members_of(model._Qs.online)
     for member in members:
         member.train()
-    shares = [_dropped(member) for member in members]
+    x = joint(model, _MANY_ROWS)
+    shares = [_dropped(member, x) for member in members]
     what = (
         f"share of units dropped behind the first layer of a Q network, before its normalisation ({_MANY_ROWS} samples)"
     )
@@ -63,11 +64,9 @@ class _Normalised(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def _dropped(member: nn.Module) -> float:
+def _dropped(member: nn.Module, x: Tensor) -> float:
     """The share of the first layer's outputs that reach its normalisation as 0, while the others are scaled up."""
     linear = next((m for m in member.modules() if isinstance(m, nn.Linear)), None)
-    z, action, _ = inputs(_MANY_ROWS)
-    x = torch.cat([z, action], dim=-1)
     with torch.no_grad(), _Normalised() as normalised:
         member(x)
     if linear is None or not normalised.given:

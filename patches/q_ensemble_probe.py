@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from newtfix.model import Observation, decided, judged
-from newtfix.verify.networks import NETWORKS, ROWS, answers, inputs, members_of, model_of
+from newtfix.verify.networks import NETWORKS, ROWS, answers, inputs, joint, members_of, model_of
 from newtfix.verify.subject import Subject
 
 
@@ -44,9 +44,9 @@ def probe(subject: Subject) -> list[Observation]:
 
 
 def _one_by_one(model: Any, members: list[nn.Module]) -> Tensor:
-    z, action, _ = inputs(ROWS)
+    x = joint(model)
     with torch.no_grad():
-        return torch.stack([member(torch.cat([z, action], dim=-1)) for member in members])
+        return torch.stack([member(x) for member in members])
 
 
 def _same(what: str, together: Tensor, apart: Tensor) -> Observation:
@@ -60,11 +60,11 @@ def _same(what: str, together: Tensor, apart: Tensor) -> Observation:
 def _gradients(model: Any) -> Observation:
     """Whether what an optimiser holds learns through the ensemble as it would through its members."""
     parameters = [p for p in model._Qs.online.parameters() if p.requires_grad]
-    z, action, task = inputs(ROWS)
+    x = joint(model)
     weights = torch.randn(NETWORKS, ROWS, 1, generator=torch.Generator().manual_seed(4))
     outputs = (
-        model.Q(z, action, task, return_type="all"),
-        torch.stack([member(torch.cat([z, action], dim=-1)) for member in members_of(model._Qs.online)]),
+        model.Q(*inputs(ROWS), return_type="all"),
+        torch.stack([member(x) for member in members_of(model._Qs.online)]),
     )
     what, expected = "gradients of the networks' parameters", "as through one network after the other"
     if not outputs[0].requires_grad:

@@ -32,12 +32,16 @@ def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], 
 
 @dataclass(frozen=True)
 class Verified:
-    """What newly written patches do: the observations of each that is not as it should be, by patch."""
+    """What newly written patches do: the observations of each that is not as it should be, by patch.
+
+    `wanted` says which libraries to install to see more.
+    """
 
     target: Target
     looked_at: tuple[str, ...]
     wrong: dict[str, list[str]]
     unseen: tuple[str, ...] = ()  # those of `wrong` of which nothing was observed
+    wanted: tuple[str, ...] = ()
 
     @property
     def lines(self) -> Iterator[str]:
@@ -47,6 +51,7 @@ class Verified:
             ways.setdefault("; ".join(dict.fromkeys(seen)), []).append(name)
         for way, names in ways.items():
             yield f"{', '.join(names)}: {way}"
+        yield from self.wanted
         count, not_seen = len(self.looked_at), f" Of {len(self.unseen)} not all was observed." if self.unseen else ""
         yield f"{count - len(self.wrong)} of {count} patches behave as they should.{not_seen}"
         if bad := [name for name in self.wrong if name not in self.unseen]:
@@ -69,11 +74,12 @@ def verified(target: Target, patches: Mapping[str, Patch]) -> Verified:
     wrong: dict[str, list[str]] = {}
     otherwise: set[str] = set()
     looked_at = dict.fromkeys(patches)
-    for one in observe(read_tree(target.root), patches).observations:
+    seen = observe(read_tree(target.root), patches)
+    for one in seen.observations:
         if one.observed == NO_PROBE:
             looked_at.pop(one.patch, None)
         elif one.verdict != AS_PATCHED:
             wrong.setdefault(one.patch, []).append(f"{one.verdict}: {one.what}: {one.observed}")
             if one.verdict != NOT_OBSERVED:
                 otherwise.add(one.patch)
-    return Verified(target, tuple(looked_at), wrong, tuple(name for name in wrong if name not in otherwise))
+    return Verified(target, tuple(looked_at), wrong, tuple(n for n in wrong if n not in otherwise), seen.wanted)

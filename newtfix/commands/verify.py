@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from newtfix import report
-from newtfix.model import AS_PATCHED
+from newtfix.model import AS_PATCHED, NOT_OBSERVED, Observation
 from newtfix.patch.order import with_requirements
 from newtfix.running import first_run_note, require_libraries
 from newtfix.work.session import Session, choose, find_target, open_session
@@ -60,21 +60,35 @@ def _emit(session: Session, found: dict[str, str], counted: Sequence[str], faili
                 }
                 for name, verdict in found.items()
             ],
-            "notes": [*session.notes, *seen.notes],
+            "notes": [*session.notes, *seen.notes, *seen.wanted],
         }
     )
 
 
 def _print(session: Session, found: dict[str, str], counted: Sequence[str], failing: Sequence[str], seen: Seen) -> None:
-    for note in (*session.notes, *seen.notes):
+    for note in (*session.notes, *seen.notes, *seen.wanted):
         report.say(note)
-    rows: list[tuple[str, ...]] = []
-    for name in found:
-        for one in (one for one in seen.observations if one.patch == name):
-            rows.append((name, one.what, one.expected, one.observed, one.verdict))
-    report.table(("patch", "what", "expected", "observed", "verdict"), rows)
+    shown = [one for name in found for one in seen.observations if one.patch == name]
+    reasons = _shared_reasons(shown)
+    rows = [
+        (one.patch, one.what, one.expected, one.observed, one.verdict) for one in shown if one.observed not in reasons
+    ]
+    if rows:
+        report.table(("patch", "what", "expected", "observed", "verdict"), rows)
+    for reason, names in reasons.items():
+        if not any(line.startswith(reason) for line in seen.wanted):
+            report.say(f"not observed of {', '.join(names)}: {reason}")
     left_out = len(found) - len(counted)
     others = f" {left_out} that newtfix did not apply do not count (--all counts them)." if left_out else ""
     report.say(f"{len(counted) - len(failing)} of {len(counted)} patches behave as they should.{others}")
     for name in failing:
         report.say(f"{name}: {found[name]}")
+
+
+def _shared_reasons(observations: Sequence[Observation]) -> dict[str, tuple[str, ...]]:
+    """What keeps several things from being observed, and the patches that those belong to: said once for all."""
+    found: dict[str, list[str]] = {}
+    for one in observations:
+        if one.verdict == NOT_OBSERVED:
+            found.setdefault(one.observed, []).append(one.patch)
+    return {reason: tuple(dict.fromkeys(names)) for reason, names in found.items() if len(names) > 1}

@@ -96,8 +96,8 @@ def _probe(job: Mapping[str, Any], computed: dict[str, Any], report: dict[str, A
     cfg = _settings(fixture, imports, job["modules"].get("config"), root, report["notes"])
     agent = _agent(modules, job["classes"], cfg, root)
     _load_weights(agent.model, fixture)
-    if imports.names:
-        names = ", ".join(sorted(imports.names))
+    if imports.places:
+        names = ", ".join(sorted(imports.places))
         report["notes"].append(f"Not installed, and not needed for this: {names}.")
     arrays = {key: _tensor(value) for key, value in fixture.arrays.items() if not key.startswith("w/")}
     subject = Subject(agent, modules["math"], arrays, fixture.kind)

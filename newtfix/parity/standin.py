@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -17,43 +18,62 @@ _INDISPENSABLE = {"torch", "numpy", "tensordict"}
 _FOLDER = Path("written")  # in the scratch folder that a tree is run in
 
 
+_called: set[str] = set()
+
+
 class Anything:
     """Can be called, subclassed, and asked for any attribute; gives more of its kind; as a path, a folder."""
+
+    _library = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
     def __call__(self, *args: Any, **kwargs: Any) -> Anything:
-        return Anything()
+        _called.add(self._library)
+        return _anything_of(self._library)
 
     def __getattr__(self, name: str) -> Anything:
         if name.startswith("__"):
             raise AttributeError(name)
-        return Anything()
+        return _anything_of(self._library)
 
     def __fspath__(self) -> str:
         _FOLDER.mkdir(exist_ok=True)
         return str(_FOLDER.resolve())
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        return ()
+        """A base that takes any arguments and says that it was needed; none beside others, which it could hide."""
+        if len(bases) > 1:
+            return ()
+
+        def __init__(one: Any, *args: Any, **kwargs: Any) -> None:
+            _called.add(self._library)
+
+        return (type("Replaced", (), {"__init__": __init__}),)
 
 
 class AnyModule(ModuleType):
     def __getattr__(self, name: str) -> Anything:
         if name.startswith("__"):
             raise AttributeError(name)
-        return Anything()
+        return _anything_of(self.__name__.partition(".")[0])
+
+
+def _anything_of(library: str) -> Anything:
+    found = Anything()
+    found._library = library
+    return found
 
 
 class StandIns(MetaPathFinder, Loader):
     """Imports a tree's modules; a library that only the tree asks for and that is not installed gets a stand-in.
 
-    `root` is the tree's folder, `names` the libraries that were replaced.
+    `root` is the tree's folder, `places` says of the libraries that were replaced where the tree imports them.
     """
 
     def __init__(self, root: Path) -> None:
-        self.names: set[str] = set()
+        self.places: dict[str, str] = {}
         self._root = root.resolve()
         sys.meta_path.append(self)
 
@@ -63,21 +83,37 @@ class StandIns(MetaPathFinder, Loader):
             try:
                 return importlib.import_module(module)
             except ModuleNotFoundError as error:
-                library = (error.name or "").partition(".")[0]
-                if not self._is_replaceable(library, error):
+                if not self.replaces(error):
                     raise
-                self.names.add(library)
 
-    def _is_replaceable(self, library: str, error: ModuleNotFoundError) -> bool:
-        """Not what is installed or indispensable, nor a module of the tree, nor what an installed library misses."""
-        if not library or library in _INDISPENSABLE or library in self.names or _is_there(self._root, library):
+    def replaces(self, error: ModuleNotFoundError) -> bool:
+        """Whether the library that is missing has a stand-in from now on, so that it can be tried again.
+
+        Not what is installed or indispensable, nor a module of the tree, nor what an installed library misses.
+        """
+        library = (error.name or "").partition(".")[0]
+        if not library or library in _INDISPENSABLE or library in self.places or _is_there(self._root, library):
             return False
-        return place_in_tree(error, self._root, innermost=True) != "" and importlib.util.find_spec(library) is None
+        place = place_in_tree(error, self._root, innermost=True)
+        if not place or importlib.util.find_spec(library) is not None:
+            return False
+        self.places[library] = place
+        return True
+
+    @contextmanager
+    def watched(self) -> Iterator[list[str]]:
+        """The libraries whose stand-ins are called meanwhile, complete in the end."""
+        _called.clear()
+        called: list[str] = []
+        try:
+            yield called
+        finally:
+            called += sorted(_called & self.places.keys())
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] not in self.names:
+        if fullname.partition(".")[0] not in self.places:
             return None
         return ModuleSpec(fullname, self, is_package=True)
 

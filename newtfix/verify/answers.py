@@ -15,7 +15,7 @@ from newtfix.model import Unobservable
 from newtfix.verify.fakes import Acted, Env
 from newtfix.verify.subject import ACTION_DIM, TRUE_ACTION_DIM
 
-_ACTING = ("forward", "act", "select_action", "__call__")
+ACTING = ("forward", "act", "select_action", "__call__")  # what trees call the method that an agent acts by
 _MEAN_NAMES = ("mu", "mean", "action_mean", "pi_mean", "plan_mean")
 _STD_NAMES = ("std", "sigma", "action_std", "plan_std")
 _NOTED_CALLS = 50
@@ -36,7 +36,7 @@ class Answers:
 
     def methods(self, cls: Any) -> dict[str, Callable[..., Any]]:
         """The methods that a class of agents acts by, replaced."""
-        names = [name for name in _ACTING if any(name in vars(base) for base in cls.__mro__ if _is_own(base))]
+        names = [name for name in ACTING if any(name in vars(base) for base in cls.__mro__ if _is_own(base))]
         return {name: self.replacing(getattr(cls, name)) for name in names}
 
     def replacing(self, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,10 +103,11 @@ def shaped(form: Any, parts: Mapping[str, Tensor]) -> Any:
     if isinstance(form, Tensor):
         return parts["action"].clone()
     if isinstance(form, tuple):
-        items = [_entry(name, item, parts) for name, item in zip(_places(form), form, strict=True)]
+        width = _width(form[0])
+        items = [_entry(name, item, parts, width) for name, item in zip(_places(form), form, strict=True)]
         return type(form)(*items) if hasattr(form, "_fields") else tuple(items)
     if isinstance(form, (Mapping, TensorDictBase)):
-        return _entries(form, parts)
+        return _entries(form, parts, _width(form["action"]))
     raise Unobservable(f"the agent answers with a {type(form).__name__}")
 
 
@@ -114,16 +115,22 @@ def _places(form: tuple[Any, ...]) -> list[str]:
     return [*("action", "mu", "std"), *[""] * len(form)][: len(form)]
 
 
-def _entry(name: str, item: Any, parts: Mapping[str, Tensor]) -> Any:
+def _width(action: Any) -> Any:
+    return getattr(action, "shape", None)
+
+
+def _entry(name: str, item: Any, parts: Mapping[str, Tensor], width: Any) -> Any:
     if isinstance(item, (Mapping, TensorDictBase)):
-        return _entries(item, parts)
+        return _entries(item, parts, width)
     return parts[name].clone() if name and isinstance(item, Tensor) else item
 
 
-def _entries(form: Any, parts: Mapping[str, Tensor]) -> Any:
-    found = {name: _meaning(name) for name in form.keys() if isinstance(name, str)}  # noqa: SIM118
+def _entries(form: Any, parts: Mapping[str, Tensor], width: Any) -> Any:
+    """Entries whose name says what they are, if they are as wide as an action; numbers of the same name are reports."""
+    names = [name for name in form.keys() if isinstance(name, str)]  # noqa: SIM118
+    found = {name: _meaning(name) if _width(form[name]) == width else "" for name in names}
     values = {name: parts[part].clone() if part else form[name] for name, part in found.items()}
-    if "log_std" in values and "std" not in found:
+    if "log_std" in values and _width(form["log_std"]) == width and "std" not in found:
         values["log_std"] = parts["std"].log()
     if isinstance(form, TensorDictBase):
         return TensorDict(values, batch_size=())
@@ -142,7 +149,13 @@ def _used(form: Any) -> set[str]:
 
 
 def parts_of(answer: Any) -> dict[str, Any]:
-    """Action, mu and std of an agent's answer, as far as it has them."""
+    """Action, mu and std of an agent's answer, as far as it has them: mu and std are as wide as the action."""
+    found = _named(answer)
+    shape = getattr(found.get("action"), "shape", None)
+    return {name: item for name, item in found.items() if getattr(item, "shape", None) == shape}
+
+
+def _named(answer: Any) -> dict[str, Any]:
     if isinstance(answer, Tensor):
         return {"action": answer}
     if isinstance(answer, tuple):
@@ -150,7 +163,7 @@ def parts_of(answer: Any) -> dict[str, Any]:
         found = {name: item for name, item in named if name and isinstance(item, Tensor)}
         for item in answer:
             if isinstance(item, (Mapping, TensorDictBase)):
-                found |= parts_of(item)
+                found |= _named(item)
         return found
     entries = {_meaning(name): answer[name] for name in answer.keys() if isinstance(name, str)}  # noqa: SIM118
     return {name: item for name, item in entries.items() if name}

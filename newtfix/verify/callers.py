@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from newtfix.verify.answers import ACTING
 from newtfix.verify.subject import Subject
 
 _POSITIONS = ("obs", "t0", "step", "eval_mode", "task", "mpc")
@@ -14,9 +15,13 @@ _POSITIONS = ("obs", "t0", "step", "eval_mode", "task", "mpc")
 
 @dataclass(frozen=True)
 class Caller:
-    """A call whose answer is kept: `takes` values, 1 being the action alone. `constants` are arguments written out."""
+    """A call of a method whose answer is kept: `takes` values, 1 being the action alone.
+
+    `constants` are arguments written out.
+    """
 
     place: str
+    method: str
     names: tuple[str, ...]
     constants: Mapping[str, Any]
     takes: int
@@ -56,8 +61,19 @@ def _own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
 def _is_agent_call(node: ast.expr) -> bool:
     if not isinstance(node, ast.Call) or any(isinstance(argument, ast.Starred) for argument in node.args):
         return False
-    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-    return name == "agent" and all(keyword.arg for keyword in node.keywords)
+    return bool(_method(node.func)) and all(keyword.arg for keyword in node.keywords)
+
+
+def _method(called: ast.expr) -> str:
+    """What an agent is asked by: `agent(...)`, or one of its methods that act; "" where it is something else."""
+    if _name(called) == "agent":
+        return "__call__"
+    is_own = isinstance(called, ast.Attribute) and _name(called.value) == "agent" and called.attr in ACTING
+    return _name(called) if is_own else ""
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
 def _takes(target: ast.expr, scope: ast.AST) -> int:
@@ -83,4 +99,4 @@ def _caller(place: str, call: ast.expr, takes: int) -> Caller:
     assert isinstance(call, ast.Call)
     given = [*zip(_POSITIONS, call.args, strict=False), *((str(k.arg), k.value) for k in call.keywords)]
     constants = {name: value.value for name, value in given if isinstance(value, ast.Constant)}
-    return Caller(place, tuple(name for name, _ in given), constants, takes)
+    return Caller(place, _method(call.func), tuple(name for name, _ in given), constants, takes)

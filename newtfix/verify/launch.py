@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,7 @@ from newtfix.model import Observation, Patch, unseen
 from newtfix.newt.roles import Found, find_roles
 from newtfix.newt.tdmpc2 import must_be_newt
 from newtfix.running import Importable, end_confined, importable, last_words, start_confined
+from newtfix.verify.libraries import replaced, wanted
 from newtfix.verify.observation import read
 
 _PROBE_LIMIT = 180.0  # seconds that one probe may take; most take less than one on a core of their own
@@ -40,17 +42,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was observed, and what to tell about it."""
+    """What was observed, what to tell about it, and which libraries to install to see more."""
 
     observations: tuple[Observation, ...]
     notes: tuple[str, ...]
+    wanted: tuple[str, ...] = ()
 
 
 def observe(tree: Tree, patches: Mapping[str, Patch], limits: Limits | None = None) -> Seen:
     """What the tree's own classes do about each of the patches. Raises TreeError if there is no newt-style tree."""
     limits = limits or Limits()
     roles = find_roles(tree.sources)
-    must_be_newt(tree.sources, roles, patches)
+    if "layers" not in roles:  # with newt's pair of Q ensembles it is newt's layout, whatever the agent acts by
+        must_be_newt(tree.sources, roles, patches)
     text = "\n".join(tree.sources[found.file] for found in roles.values())
     with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
         folder = Path(name)
@@ -80,7 +84,8 @@ def _observe_all(
 ) -> Seen:
     """Start processes, each where the one before ended, until every patch has been looked at."""
     observations: list[Observation] = []
-    notes: list[str] = []
+    places: dict[str, str] = {}
+    stopped: dict[str, list[str]] = {}
     deadline = time.monotonic() + limits.total
     while patches:
         (folder / "job.json").write_text(json.dumps({**job, "patches": patches}), "utf-8")
@@ -89,15 +94,17 @@ def _observe_all(
         (folder / "seen.jsonl").unlink(missing_ok=True)
         for line in lines:
             observations += [read(one) for one in line.get("observations", ())]
-            notes += [note for note in line.get("notes", ()) if note not in notes]
+            places |= line.get("places", {})
+            for library in line.get("lacked", ()):
+                stopped.setdefault(library, []).append(line["done"])
         done = {line["done"] for line in lines if "done" in line}
         patches = {name: probes for name, probes in patches.items() if name not in done}
         begun = [line["begun"] for line in lines if line.get("begun") in patches]
         lost = begun[-1:] if begun and time.monotonic() < deadline else list(patches)
         reason = unseen(ended or "nothing was said about it")
-        observations += [replace(reason, patch=name) for name in lost]
+        observations += [dataclasses.replace(reason, patch=name) for name in lost]
         patches = {name: probes for name, probes in patches.items() if name not in lost}
-    return Seen(tuple(observations), tuple(notes))
+    return Seen(tuple(observations), tuple(replaced(places.keys() - stopped.keys())), tuple(wanted(places, stopped)))
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

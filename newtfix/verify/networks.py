@@ -28,6 +28,21 @@ def answers(model: Any, rows: int = ROWS, target: bool = False) -> Tensor:
         return torch.as_tensor(model.Q(*inputs(rows), return_type="all", target=target)).clone()
 
 
+def joint(model: Any, rows: int = ROWS) -> Tensor:
+    """What every network is given for these inputs: latents, tasks and actions side by side, [rows, ...]."""
+    given: list[Tensor] = []
+
+    def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        given.extend(one for one in inputs if isinstance(one, Tensor))
+
+    hooks = [module.register_forward_pre_hook(note) for module in (model._Qs, model._Qs.online)]
+    answers(model, rows)
+    for hook in hooks:
+        hook.remove()
+    z, action, _ = inputs(rows)
+    return given[0] if given else torch.cat([z, action], dim=-1)
+
+
 def members_of(ensemble: Any) -> list[nn.Module]:
     """The member networks. Raises Unobservable where the ensemble has none that can be asked by themselves."""
     members = getattr(ensemble, "_Qs", None)

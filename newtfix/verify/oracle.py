@@ -1,4 +1,4 @@
-"""The actor losses by their formulas, in double precision, from a tree's own networks and one recorded update.
+"""The actor losses by their formulas, from a tree's own networks and a recorded update, in double precision if it can.
 
 Shapes: T latents, H of them with stored actions, B batch, A action dimensions, padded; a mask says which of them count.
 """
@@ -28,7 +28,8 @@ class Policy:
     """What the policy did in an update, recomputed with gradients.
 
     Args:
-        model: the tree's world model in double precision. cfg: the settings. rho: [H] temporal weights of the tree.
+        model: the tree's world model, in double precision where it can be had in that. cfg: the settings.
+        rho: [H] temporal weights of the tree.
         z: [H, B, Z]. eps: noise [H, B, A]. bounded: log std of the policy. pi: actions. q: Q_avg(z, pi), [H, B, 1].
         mean, log_std: raw outputs of the policy head. action, mu, std: stored. mask: [B, A].
     """
@@ -73,17 +74,27 @@ class Policy:
 
 
 def recompute(rig: Rig, update: Update) -> Policy:
-    """The policy of an update. Raises Unobservable where the tree's policy is not the squashed Gaussian of newt."""
-    model = deepcopy(rig.agent.model).double()
+    """The policy of an update. Raises Unobservable where the tree's policy is not the squashed Gaussian of newt.
+
+    In single precision where the tree's model computes in that whatever it is given.
+    """
+    try:
+        return _recompute(rig, update, torch.float64)
+    except RuntimeError:
+        return _recompute(rig, update, torch.float32)
+
+
+def _recompute(rig: Rig, update: Update, dtype: torch.dtype) -> Policy:
+    model = deepcopy(rig.agent.model).to(dtype)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for parameter in model._pi.parameters():
         parameter.requires_grad_(True)
-    zs = rig.latents(update).double()
+    zs = rig.latents(update).to(dtype)
     task = torch.zeros(1, zs.shape[1], dtype=torch.int64)
     noise = _noise(update, zs, int(rig.cfg.action_dim))
-    z, noise = zs[:HORIZON], noise[:HORIZON].double()
-    mask = _mask(model, zs.shape[1], int(rig.cfg.action_dim))
+    z, noise = zs[:HORIZON], noise[:HORIZON].to(dtype)
+    mask = _mask(model, zs.shape[1], int(rig.cfg.action_dim)).to(dtype)
     embed = getattr(model, "task_emb", None)
     mean, log_std = model._pi(embed(z, task) if embed else z).chunk(2, dim=-1)
     low, high = float(rig.cfg.log_std_min), float(rig.cfg.log_std_max)
@@ -91,12 +102,12 @@ def recompute(rig: Rig, update: Update) -> Policy:
     pi = (mean * mask + noise * mask * bounded.exp()).tanh()
     with torch.no_grad(), Pinned(noise):
         own = model.pi(z, task)[0]
-    if not torch.allclose(own, pi, rtol=1e-4, atol=1e-6):
+    if not torch.allclose(own.to(dtype), pi, rtol=1e-4, atol=1e-6):
         raise Unobservable("the tree's policy is not a Gaussian with newt's bounds, squashed by tanh")
     return Policy(
         model=model,
         cfg=rig.cfg,
-        rho=_weights(rig),
+        rho=_weights(rig).to(dtype),
         z=z,
         eps=noise * mask,
         bounded=bounded,
@@ -104,9 +115,9 @@ def recompute(rig: Rig, update: Update) -> Policy:
         q=_q(model, z, pi, task),
         mean=mean,
         log_std=log_std,
-        action=rig.wanted("action").double(),
-        mu=rig.wanted("mu").double(),
-        std=rig.wanted("std").double(),
+        action=rig.wanted("action").to(dtype),
+        mu=rig.wanted("mu").to(dtype),
+        std=rig.wanted("std").to(dtype),
         mask=mask,
     )
 
@@ -124,14 +135,14 @@ def _mask(model: Any, batch: int, action_dim: int) -> Tensor:
     """Which action dimensions of task 0 count, [B, A]."""
     masks = getattr(model, "_action_masks", None)
     mask = torch.ones(action_dim) if masks is None else masks[0].detach()
-    return mask.double().expand(batch, -1)
+    return mask.expand(batch, -1)
 
 
 def _weights(rig: Rig) -> Tensor:
     if not isinstance(getattr(rig.agent, "rho", None), Tensor):
         raise Unobservable("the tree's agent has no tensor rho")
     weights: Tensor = rig.agent.rho[:HORIZON]
-    return weights.detach().double()
+    return weights.detach()
 
 
 def _q(model: Any, z: Tensor, action: Tensor, task: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 
 from newtfix.model import Unobservable
 from newtfix.parity.standin import StandIns, place_in_tree
+from newtfix.verify.derived import assigned, unset
 from newtfix.verify.fakes import OBS_DIM
 from newtfix.verify.standins import install
 
@@ -31,7 +32,6 @@ _SIZES: Mapping[str, Any] = {
     "task_title": TASK,
     "num_tasks": 1,
     "num_global_tasks": 1,
-    "task_dim": 0,
     "obs": "state",
     "obs_shape": {"state": (OBS_DIM,)},
     "obs_dim": OBS_DIM,
@@ -80,9 +80,9 @@ _IF_THERE: Mapping[str, Any] = {"dropout": 0.0, "eval_pi": False, "eval_value": 
 
 
 class Subject:
-    """A tree whose modules can be imported.
+    """A tree whose modules can be imported; `libraries` has stand-ins for those that it lacks.
 
-    `notes` tell what had to be replaced. Raises Unobservable where a part is missing or cannot be made.
+    Raises Unobservable where a part is missing or cannot be made.
     """
 
     def __init__(
@@ -97,20 +97,17 @@ class Subject:
         self._names, self._classes = modules, classes
         self._loaded: dict[str, Any] = {}
         self._replaced = install()
-        self._imports = StandIns(root)
+        self.libraries = StandIns(root)
         self.runs: dict[Any, Any] = {}
-
-    @property
-    def notes(self) -> list[str]:
-        missing = sorted(self._imports.names)
-        return [f"Not installed, and replaced by what does nothing: {', '.join(missing)}."] if missing else []
+        self._task_dim: int | None = None
+        self._assigned: dict[str, Any] | None = None
 
     def module(self, role: str) -> Any:
         if role not in self._names:
             raise Unobservable(f"no file of this tree plays the role of {role}")
         if role not in self._loaded:
             try:
-                self._loaded[role] = self._imports.load(self._names[role])
+                self._loaded[role] = self.libraries.load(self._names[role])
             except (Exception, SystemExit) as error:
                 self._loaded[role] = Unobservable(f"{self.files[role]} cannot be imported: {words(error, self.root)}")
         if isinstance(self._loaded[role], Unobservable):
@@ -134,11 +131,13 @@ class Subject:
         """Settings of a small agent for environments whose episodes have these lengths, all of one task."""
         cfg = self.default_config()
         count = len(lengths)
+        task_dim = settings["task_dim"] if "task_dim" in settings else self._fitting_task_dim()
         per_env = {
+            "task_dim": task_dim,
             "num_envs": count,
             "tasks": [TASK] * count,
             "global_tasks": [TASK] * count,
-            "task_embeddings": [[0.0]] * count,
+            "task_embeddings": [[0.0] * max(task_dim, 1)] * count,
             "obs_shapes": [(OBS_DIM,)] * count,
             "action_dims": [TRUE_ACTION_DIM] * count,
             "discounts": [DISCOUNT] * count,
@@ -149,7 +148,37 @@ class Subject:
         there = {name: value for name, value in _IF_THERE.items() if hasattr(cfg, name)}
         for name, value in {**_SIZES, **per_env, **there, **settings}.items():
             object.__setattr__(cfg, name, value)
+        for name, value in self._set_at_run_time(cfg).items():
+            object.__setattr__(cfg, name, value)
         return cfg
+
+    def _fitting_task_dim(self) -> int:
+        """0, where the world model can do without tasks, else what the tree's own code sets, or its default."""
+        if self._task_dim is None:
+            default = self.default_config()
+            own = assigned([self.text("config")], vars(default)).get("task_dim", [])
+            widths = [width for width in (*own, getattr(default, "task_dim", 0)) if isinstance(width, int)]
+            self._task_dim = next((width for width in (0, *widths) if self._encodes_at(width)), None)
+        return self._task_dim or 0
+
+    def _encodes_at(self, task_dim: int) -> bool:
+        """Whether a world model can be made, and encodes, with tasks that are this wide."""
+        obs, task = torch.zeros(2, OBS_DIM), torch.zeros(2, dtype=torch.int64)
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                self.model(self.config(task_dim=task_dim)).encode(obs, task)
+        except Exception:
+            return False
+        return True
+
+    def _set_at_run_time(self, cfg: Any) -> dict[str, Any]:
+        """Settings that the classes read, and that the tree's scripts set before they make them."""
+        if self._assigned is None:
+            names = unset(map(self.text, self.files), cfg)
+            texts = [(self.root / file).read_text("utf-8", "replace") for file in self.sources if file.endswith(".py")]
+            values = assigned(texts, vars(cfg)) if names else {}
+            self._assigned = {name: found[0] for name, found in values.items() if name in names}
+        return self._assigned
 
     def model(self, cfg: Any) -> Any:
         return make(self.cls("world_model"), {"cfg": cfg, "config": cfg})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from newtfix.model import NOT_OBSERVED, OTHER
+from newtfix.parity.standin import StandIns
 from newtfix.verify.choices import choices, named
 from newtfix.verify.subject import Subject
 from newtfix.verify.worker import observe
@@ -85,6 +86,28 @@ def test_a_name_that_a_tree_never_sets_is_what_it_does(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "agent", raising=False)
     probe = "def probe(tree):\n    import agent\n    return agent.act()\n"
-    found = observe(SimpleNamespace(root=tmp_path), "mine.py", probe, 60.0, lambda: None)  # type: ignore[arg-type]
+    tree: Any = SimpleNamespace(root=tmp_path, libraries=StandIns(tmp_path))
+    found, _ = observe(tree, "mine.py", probe, 60.0, lambda: None)
     assert [one.verdict for one in found] == [verdict]
     assert "agent.py:2" in found[0].observed
+
+
+def test_what_calls_a_library_that_is_not_there_is_not_observed_for_want_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a function, as the base of a class, and imported only when it is needed."""
+    text = "import no_such_library as no\n\nclass Own(no.Base):\n    pass\n\ndef called(): return no.f(1) + 1\n"
+    text += "def derived(): return Own(1).size\n"
+    text += "def late():\n    import no_such_other\n    return no_such_other.f(1) + 1\n"
+    (tmp_path / "lacking_agent.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    tree: Any = SimpleNamespace(root=tmp_path, libraries=StandIns(tmp_path))
+    uses = ("called", "derived", "late")
+    probes = "".join(f"def probe_{use}(_):\n    import lacking_agent as it\n    return it.{use}()\n" for use in uses)
+    found, lacked = observe(tree, "mine.py", probes, 60.0, lambda: None)
+    assert [one.verdict for one in found] == [NOT_OBSERVED] * 3
+    names = ("no_such_library", "no_such_library", "no_such_other")
+    assert [one.observed for one in found] == [f"{name} is not installed" for name in names]
+    places = {"no_such_library": "lacking_agent.py:1", "no_such_other": "lacking_agent.py:9"}
+    assert (lacked, tree.libraries.places) == (set(places), places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from newtfix.cli import app
 from newtfix.errors import TreeError
 from newtfix.files.tree import read_tree
 from newtfix.model import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, Patch, Severity
+from newtfix.verify.answers import parts_of, shaped
 from newtfix.verify.callers import calls_of_agents
 from newtfix.verify.launch import Limits, observe
 from newtfix.verify.observation import verdicts
@@ -136,6 +138,70 @@ def test_a_tree_that_cannot_be_imported_is_not_observed(tmp_path):
     assert (found["my-own"].verdict, found["my-own"].observed) == (NOT_OBSERVED, "there is no probe for this patch")
 
 
+def test_a_library_that_is_not_installed_is_said_once_with_the_way_out(tmp_path, newtfix):
+    """It is imported where it is used: what does not call it is observed, also where it is imported."""
+    encoder = "self._encoder[self.cfg.obs]"
+    tree = written(
+        tmp_path / "tree",
+        (),
+        imported=(
+            "common/layers.py",
+            "in_dim = cfg.latent_dim",
+            "import no_such_library\n        in_dim = cfg.latent_dim",
+        ),
+        called=(
+            "common/world_model.py",
+            f"return {encoder}",
+            f"import no_such_library as no\n        return no.f(1) @ {encoder}",
+        ),
+    )
+    said = newtfix("verify", "scale-order", "planner-stats", "q-ensemble", "prior-coef", "--tree", str(tree))
+    assert said.code == 1
+    lines = said.err.splitlines()
+    (told,) = [line for line in lines if "no_such_library is not installed, and common/layers.py:7" in line]
+    assert "(planner-stats, scale-order)" in told
+    assert told.endswith(f"{sys.executable} -m pip install no_such_library")
+    assert sum("no_such_library" in line for line in lines) == 1 and "no_such_library" not in said.out
+    ends = {"planner-stats: not observed", "scale-order: not observed"}
+    assert ends <= set(lines) and {"q-ensemble: the discrepancy", "prior-coef: the discrepancy"} <= set(lines)
+
+
+def test_settings_fit_a_tree_whose_model_needs_a_task_and_whose_script_sets_what_its_agent_reads(tmp_path):
+    """Its model computes in single precision, whatever it is given."""
+    needs = "if cfg.task_dim != 8:\n            raise ValueError('8 wide')\n        masks = torch.zeros(len"
+    tree = written(
+        tmp_path / "tree",
+        ("rho",),
+        needs=("common/world_model.py", "masks = torch.zeros(len", needs),
+        width=(
+            "config.py",
+            "    task_dim: Optional[Natural]",
+            "    own_width: int = 8\n    task_dim: Optional[Natural]",
+        ),
+        derived=("config.py", "    cfg.task = spelled(cfg.task)\n", "    cfg.task_dim = int(cfg.own_width)\n"),
+        single=(
+            "common/world_model.py",
+            "emb.expand(*x.shape[:-1], -1)], dim=-1)",
+            "emb.expand(*x.shape[:-1], -1)], dim=-1).float()",
+        ),
+        reads=("tdmpc2.py", "self.maxq_pi = True", "self.maxq_pi = bool(cfg.device_number + 1)"),
+        sets=("train.py", "def main(", "def numbered(cfg):\n    cfg.device_number = cfg.rank\n\n\ndef main("),
+    )
+    names = ("rho", "q-dropout", "q-ensemble")
+    assert verdicts(seen(tree, names), names) == dict.fromkeys(names, DISCREPANCY) | {"rho": AS_PATCHED}
+
+
+def test_an_agent_may_act_by_a_method(tmp_path):
+    """As the agents of TD-MPC2 and of the reference do, in a tree that is newt's in all else."""
+    tree = written(tmp_path / "tree", (), named=("tdmpc2.py", "def forward(self, obs, t0", "def act(self, obs, t0"))
+    for file in tree.rglob("*.py"):
+        file.write_text(re.sub(r"(?<![\w.])((?:self\.)?agent)\(", r"\1.act(", file.read_text()))
+    names = ("planner-stats", "scale-order")
+    found = seen(tree, names)
+    assert verdicts(found, names) == {"planner-stats": AS_PATCHED, "scale-order": DISCREPANCY}
+    assert {"3 values"} == {one.observed for one in found if "from the agent" in one.what}
+
+
 def test_probes_that_hang_or_end_the_process_leave_the_others(tmp_path):
     """One can be interrupted, one has to be killed, and one takes its process with it."""
     stubborn = "import time\n        while True:\n            try:\n                time.sleep(9)\n"
@@ -182,6 +248,14 @@ def test_start_up_does_not_import_torch(tmp_path):
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
+def test_numbers_that_an_answer_reports_are_no_statistics_of_its_action():
+    action, number = torch.zeros(4, 3), torch.ones(())
+    assert parts_of((action, {"pi_mean": number, "std": number})).keys() == {"action"}
+    assert parts_of((action, {"mean": action + 1, "std": action + 2})).keys() == {"action", "mu", "std"}
+    made = shaped((action, {"pi_mean": number}), {"action": action, "mu": action, "std": action})
+    assert made[1]["pi_mean"].shape == ()
+
+
 def _replay() -> ReplayBuffer:
     sampler = SliceSampler(num_slices=6, traj_key="episode", strict_length=True)
     return ReplayBuffer(storage=Storage(1000), sampler=sampler, batch_size=24, transform=lambda td: td.view(-1, 4))
@@ -226,6 +300,8 @@ def test_the_stand_in_for_replay_refuses_to_sample_what_is_too_short():
     [
         ("a = agent(obs, t0=done)", [1]),
         ("a, b, c = self.agent(obs, task=task)", [3]),
+        ("a, b = self.agent.act(obs)", [2]),
+        ("a = agent.update(buffer)", []),
         ("a = agent(obs)\na = a[0]", []),
         ("a = agent(obs)\nb, c = a", []),
         ("a = agent(obs)\nif isinstance(a, tuple):\n    a = None", []),

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from newtfix.model import Unobservable
 from newtfix.verify.fakes import Log
+from newtfix.verify.libraries import replaced
 from newtfix.verify.runs import Clock
 from newtfix.verify.subject import Subject, seed, words
 from newtfix.verify.training.tasks import Tasks, UnknownTask, single, sizes
@@ -53,7 +54,7 @@ def main(folder: Path) -> None:
     with without_cuda():
         try:
             subject = Subject(root, job["modules"], job["classes"], job["files"], job["sources"])
-            say(end=_train(subject, job, say), notes=subject.notes)
+            say(end=_train(subject, job, say), notes=replaced(subject.libraries.places))
         except (Unobservable, UnknownTask) as problem:
             say(end={"error": str(problem)})
         except (Exception, SystemExit) as problem:
