@@ -134,15 +134,15 @@ PATCH = Patch(
                     f"""
                       {made}
                     + for network in self._Qs:
-                    +     network[0].dropout = nn.Dropout($cfg.dropout){rate}
+                    +     network[0].dropout = {rate}
                     """,
-                    present=f"network[0].dropout = nn.Dropout($_.dropout){rate}",
+                    present=f"network[0].dropout = {rate.replace('$cfg', '$_')}",
                     where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
-                for rate, where in ((".p", AS_NUMBER), ("", (AS_MODULE,)))
+                for rate, where in (("$cfg.dropout", AS_NUMBER), ("nn.Dropout($cfg.dropout)", (AS_MODULE,)))
             ),
-            present=("mlp($*_, dropout=$_.dropout)",),
+            present=("mlp($*_, dropout=$_.dropout)", "network[0].dropout = nn.Dropout($_.dropout).p"),
         ),
         Edit(
             "target",

@@ -178,12 +178,12 @@ ITEMS: Mapping[str, Item] = {
 
 
 def is_tdmpc2(sources: Mapping[str, str], roles: Mapping[str, Found]) -> bool:
-    """Whether a tree's agent has `act` in the place of newt's `forward`, and the trainer calls that."""
+    """Whether a tree's agent has `act` in the place of newt's `forward`, which its trainer calls, and no Q ensembles."""
     agent, trainer = roles["agent"], roles["trainer"]
     methods = functions(sources[agent.file])
     act, forward = (methods.get(f"{agent.cls}.{name}") for name in ("act", "forward"))
     asked = {one.arg for one in act.node.args.args} if act else set()
-    return "t0" in asked and forward is None and "agent.act(" in sources[trainer.file]
+    return "layers" not in roles and "t0" in asked and forward is None and "agent.act(" in sources[trainer.file]
 
 
 def must_be_newt(sources: Mapping[str, str], roles: Mapping[str, Found], patches: Iterable[str]) -> None:

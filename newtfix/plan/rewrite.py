@@ -125,7 +125,10 @@ def apply_add(tree: WorkingTree, edit: Add, file: str) -> None:
     spaced = [s.with_changes(leading_lines=blank) if isinstance(s, (cst.FunctionDef, cst.ClassDef)) else s for s in new]
     if isinstance(scope, cst.ClassDef) and index == 1 and spaced and _is_docstring(block.body[0]):
         spaced[0] = spaced[0].with_changes(leading_lines=blank)
-    body = [*block.body[:index], *spaced, *block.body[index:]]
+    rest = list(block.body[index:])
+    if index == 0 and spaced and rest and isinstance(rest[0], (cst.FunctionDef, cst.ClassDef)):
+        rest[0] = rest[0].with_changes(leading_lines=[*blank, *rest[0].leading_lines])
+    body = [*block.body[:index], *spaced, *rest]
     tree.update(file, render.replace_at(module, block_path, block.with_changes(body=body)))
 
 
@@ -138,8 +141,8 @@ def _insertion_index(body: Sequence[Any], edit: Add, new: Sequence[Any]) -> int:
     for index, statement in enumerate(body):
         if edit.after is not None and edit.after in defined([statement]):
             return index + 1
+    if not all(isinstance(s, cst.SimpleStatementLine) for s in new):
+        return len(body)
     simple = [i for i, s in enumerate(body) if isinstance(s, cst.SimpleStatementLine)]
-    if all(isinstance(s, cst.SimpleStatementLine) for s in new) and simple:
-        imports = [i for i in simple if isinstance(body[i].body[0], (cst.Import, cst.ImportFrom))]
-        return (imports or simple)[-1] + 1
-    return len(body)
+    imports = [i for i in simple if isinstance(body[i].body[0], (cst.Import, cst.ImportFrom))]
+    return (imports or simple or [-1])[-1] + 1

@@ -53,8 +53,7 @@ def observe(tree: Tree, patches: Mapping[str, Patch], limits: Limits | None = No
     """What the tree's own classes do about each of the patches. Raises TreeError if there is no newt-style tree."""
     limits = limits or Limits()
     roles = find_roles(tree.sources)
-    if "layers" not in roles:  # with newt's pair of Q ensembles it is newt's layout, whatever the agent acts by
-        must_be_newt(tree.sources, roles, patches)
+    must_be_newt(tree.sources, roles, patches)
     text = "\n".join(tree.sources[found.file] for found in roles.values())
     with importable(tree.root, text) as found, tempfile.TemporaryDirectory(prefix="newtfix-verify-") as name:
         folder = Path(name)

@@ -134,7 +134,7 @@ REWRITES = [
         [(FORWARD, "        x = super().forward(x)  # affine\n        return self.act(self.ln(x))\n")],
         [
             "        x = self._drop(super().forward(x))  # affine\n",
-            "            network[0].dropout = nn.Dropout(cfg.dropout).p\n",
+            "            network[0].dropout = cfg.dropout\n",
         ],
         [],
     ),
