@@ -69,7 +69,13 @@ def add(app: typer.Typer, run: Callable[..., None]) -> None:
             float, typer.Option("--spread", help="The deviation of a run that power is computed with, as such a part.")
         ] = 0.1,
         seed: Annotated[int, typer.Option("--seed", help="The first seed.")] = 1,
-        plan_only: Annotated[bool, typer.Option("--plan-only", help="Plan; run later: `newtfix ablate run`.")] = False,
+        plan_only: Annotated[
+            bool,
+            typer.Option(
+                "--plan-only",
+                help="Plan and make the short runs; the others later.",
+            ),
+        ] = False,
         no_inertness: Annotated[
             bool, typer.Option("--no-inertness", help="Leave out the short runs that find patches without effect.")
         ] = False,

@@ -9,7 +9,7 @@ from typing import Any
 
 from newtfix import report
 from newtfix.ablate.runs import Folder
-from newtfix.ablate.study import Plan, Run, label
+from newtfix.ablate.study import NOTHING_LOGGED, Plan, Run, label
 
 
 class Lines:
@@ -35,7 +35,8 @@ class Lines:
             return f"{name}: ended by the machine ({tries[-1]['why'] if tries else 'unknown'}), try {len(tries)}"
         done = folder.done or {}
         value = (done.get("scores") or {}).get(self._plan.outcome)
-        score = "no score" if value is None else f"{value:.1f}"
+        score = f"no score, {NOTHING_LOGGED}" if value is None and state == "finished" else "no score"
+        score = score if value is None else f"{value:.1f}"
         words = "" if state == "finished" else f"  {state}: {done.get('reason', '')}"
         return f"[{self._ended}/{self._total}] {name}: {score} in {done.get('seconds', 0):.0f} s{words}"
 

@@ -36,6 +36,11 @@ class Findings:
     delta: float | None
     deviation: float | None
 
+    @property
+    def silent(self) -> tuple[Mapping[str, Any], ...]:
+        """The runs that finished, and of which nothing was measured."""
+        return tuple(row for row in self.runs if row["state"] == "finished" and row["score"] is None)
+
 
 def find(study: Path, plan: Plan) -> Findings:
     """What the runs that are done by now show."""

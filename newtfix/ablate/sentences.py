@@ -7,6 +7,7 @@ from typing import Any
 
 from newtfix.ablate.comparisons import MINIMUM
 from newtfix.ablate.findings import Findings
+from newtfix.ablate.study import NOTHING_LOGGED
 
 _VERBS = {
     "together": ("act", " only together with others"),
@@ -52,7 +53,7 @@ def _whole(found: Findings) -> str:
         if gap.kind == "explains":
             return f"the patches change the return by {of} in all{with_}"
         return f"no gap between none and all of the patches is shown{with_} ({of})"
-    return "nothing is shown yet"
+    return "nothing is shown: no run has a score" if found.silent else "nothing is shown yet"
 
 
 def _means(found: Findings) -> str:
@@ -89,6 +90,10 @@ def notes(found: Findings) -> list[str]:
         said.append(f"{_runs(failed)} failed; what they had reached counts: {_named(failed)}.")
     if lost:
         said.append(f"{_runs(lost)} ended by the machine or damaged, without a score: {_named(lost)}.")
+    if found.silent:
+        said.append(
+            f"{_runs(found.silent)} ended without a score, {NOTHING_LOGGED}: give more steps than {plan.steps:,}."
+        )
     if plan.extended:
         before = ", ".join(map(str, plan.extended))
         said.append(f"The budget was enlarged after looking (from {before} runs): p-values are a little too small.")

@@ -22,6 +22,9 @@ OUTCOMES = {
 }
 
 
+NOTHING_LOGGED = "as no episode ended in time to be logged"  # of a run that finished, and has no score
+
+
 @dataclass(frozen=True)
 class Plan:
     """What will be run, and what was fixed before anything was.

@@ -8,6 +8,7 @@ from typing import Any
 
 from newtfix import report
 from newtfix.ablate import conduct, planning
+from newtfix.ablate.findings import find
 from newtfix.ablate.machine import Machine, this_machine
 from newtfix.ablate.study import PLAN, Plan, Run, read_plan, save_plan
 from newtfix.ablate.trees import Variants
@@ -40,7 +41,8 @@ def run(
     lost = conduct.carry_out(folder, plan, Variants.of(folder, plan), this_machine(jobs, plan.threads, runs_per_gpu))
     from newtfix.commands.report import run as say_findings
 
-    return say_findings(folder, None, None, False, as_json) or int(bool(lost))
+    silent = find(folder, plan).silent
+    return say_findings(folder, None, None, False, as_json) or int(bool(lost or silent))
 
 
 def _checked(settings: Sequence[str]) -> Iterable[str]:

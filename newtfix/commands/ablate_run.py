@@ -24,7 +24,9 @@ def run(folder: Path, jobs: int | None, index: int | None, runs_per_gpu: int) ->
     machine = this_machine(jobs, plan.threads, runs_per_gpu)
     if index is None:
         lost = conduct.carry_out(folder, plan, variants, machine)
-        report.say(f"{answer(find(folder, plan))}\nAll of it: newtfix report {folder}")
+        found = find(folder, plan)
+        report.say(f"{answer(found)}\nAll of it: newtfix report {folder}")
+        silent = bool(found.silent)
     else:
         one = _run(folder, plan, index)
         if one is None:
@@ -33,9 +35,11 @@ def run(folder: Path, jobs: int | None, index: int | None, runs_per_gpu: int) ->
         lost = conduct.make_runs(folder, plan, variants, machine, [one])
         if not lost and Folder(folder, one).done is None:
             raise NewtfixError(f"run {index} is under way elsewhere", where=str(Folder(folder, one).path))
+        done = Folder(folder, one).done or {}
+        silent = done.get("state") == "finished" and (done.get("scores") or {}).get(plan.outcome) is None
     for name in sorted(lost):
         report.say(f"{name}: ended by the machine twice; it has no score. Run the same again to try once more.")
-    return 1 if lost else 0
+    return 1 if lost or silent else 0
 
 
 def _run(folder: Path, plan: Plan, index: int) -> Run | None:

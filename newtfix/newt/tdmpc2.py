@@ -178,7 +178,7 @@ ITEMS: Mapping[str, Item] = {
 
 
 def is_tdmpc2(sources: Mapping[str, str], roles: Mapping[str, Found]) -> bool:
-    """Whether a tree's agent has `act` in the place of newt's `forward`, which its trainer calls, and no Q ensembles."""
+    """Whether an agent has `act`, which its trainer calls, in the place of newt's `forward`, and no Q ensembles."""
     agent, trainer = roles["agent"], roles["trainer"]
     methods = functions(sources[agent.file])
     act, forward = (methods.get(f"{agent.cls}.{name}") for name in ("act", "forward"))

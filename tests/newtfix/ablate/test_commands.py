@@ -30,6 +30,14 @@ def test_a_study_is_planned_run_and_reported_in_one_command(planned, tmp_path, m
     assert lost.exit_code == 1 and "without a score: seed 1 all (out of memory or disk)" in lost.output
 
 
+def test_runs_too_short_for_a_score_are_named(planned, tmp_path):
+    words = ("task=cartpole-swingup", "preset=cpu", "steps=500", "--tree", planned / "fake", "--design", "pairs")
+    done = call("ablate", *words, "--budget", 4, "--no-inertness", "--dir", tmp_path / "study")
+    assert done.exit_code == 1 and "nothing is shown: no run has a score" in done.output
+    assert "4 runs ended without a score, as no episode ended in time to be logged: give more steps" in done.output
+    assert call("ablate", "run", tmp_path / "study").exit_code == 1
+
+
 def test_a_plan_can_be_run_one_by_one(study):
     shown = json.loads(call("ablate", "status", study, "--json").stdout)
     assert shown["counts"] == {"waiting": 8} and len(shown["runs"]) == 8
