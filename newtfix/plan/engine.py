@@ -16,7 +16,7 @@ from newtfix.newt.tree import NewtTree
 from newtfix.patch.order import in_order, with_requirements
 from newtfix.plan.account import examine, state_of
 from newtfix.plan.look import look_at
-from newtfix.plan.proof import prove
+from newtfix.plan.proof import named, prove
 from newtfix.plan.refusal import must_fit
 from newtfix.plan.rewrite import apply_add, apply_edit
 from newtfix.plan.working import WorkingTree
@@ -104,7 +104,10 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}
-    patched = prove(sources, after, order, patches)
+    try:
+        patched = prove(sources, after, order, patches)
+    except Refused as refused:
+        raise replace(refused, message=_blaming(refused, sources, order, patches)) from None
     before = {file: sources[file] for file in after}
     now = patched.pristine if patched.roles == tree.roles else NewtTree(patched.sources, tree.roles)
     notes = (
@@ -114,6 +117,22 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
         *without_effect(tree.pristine, now),
     )
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
+
+
+def _blaming(refused: Refused, sources: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]) -> str:
+    """What is said of a result that is not sound, of the patches alone that make it so with what they require."""
+    guilty = [name for name in order if len(order) > 1 and _refusal(sources, name, patches) == refused.where]
+    first = [name for name in guilty if not set(guilty) & (with_requirements([name], patches)[0] - {name})]
+    return refused.message.replace(named(order), named(first)) if first else refused.message
+
+
+def _refusal(sources: Mapping[str, str], name: str, patches: Mapping[str, Patch]) -> str:
+    """Where one patch is refused; nothing where it is not."""
+    try:
+        plan(sources, [name], patches)
+    except Refused as refused:
+        return refused.where
+    return ""
 
 
 def _undone(

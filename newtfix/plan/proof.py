@@ -32,7 +32,7 @@ def prove(
             raise Refused("the patched text does not compile", where=where, hint="please report this") from problem
     for place, fault in (*_unknown(sources, after), *_elsewhere(sources, after)):
         raise Refused(
-            f"{_named(order)} would {fault}",
+            f"{named(order)} would {fault}",
             where=f"in {place}",
             hint="the tree's code is not as the patches know it there; nothing was written",
         )
@@ -42,7 +42,7 @@ def prove(
     return patched
 
 
-def _named(order: Sequence[str]) -> str:
+def named(order: Sequence[str]) -> str:
     return f"patch{'es' * (len(order) > 1)} {', '.join(map(repr, order))}"
 
 

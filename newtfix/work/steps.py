@@ -51,10 +51,20 @@ def fitting(
             after = planning.plan(texts, [name], patches).after
             _must_be_text(after, foreign)
         except Refused as problem:
-            refused[name] = problem
+            alone = not refused.keys() & with_requirements([name], patches)[0]
+            refused[name] = (_by_itself(pristine, name, patches) if alone else None) or problem
         else:
             texts |= after
     return tuple(name for name in wanted if name not in refused), refused
+
+
+def _by_itself(pristine: Mapping[str, str], name: str, patches: Mapping[str, Patch]) -> Refused | None:
+    """Why a patch does not fit the tree as it is, whose lines the user can look at; None: it does."""
+    try:
+        planning.plan(pristine, [name], patches)
+    except Refused as problem:
+        return problem
+    return None
 
 
 def _quick(

@@ -76,6 +76,20 @@ def test_only_what_fits(newtfix_: Run) -> None:
     assert code == 3 and "none of these patches fits" in none["error"]
 
 
+def test_a_refusal_names_a_line_of_the_tree_as_it_is(newtfix_: Run) -> None:
+    """Not one of the text that the patches before it make."""
+    before = config().splitlines()
+    add = 'Add("more", "config", "Config", "one: int = 1\\ntwo: int = 2", after="task")'
+    other = 'Edit("e", "config", "Config", (Shape("num_q: int = 99", "num_q: int = 1"),))'
+    Path("more").mkdir()
+    Path("more/a_first.py").write_text(PATCH.format(edits=add, requires=()))
+    Path("more/misfit.py").write_text(PATCH.format(edits=other, requires=()))
+    code, done, _ = newtfix_("apply", "a-first", "misfit", "--fitting")
+    assert code == 0 and done["applied"] == ["a-first"]
+    number = int(done["refused"][0]["where"].partition("config.py:")[2].partition(":")[0])
+    assert before[number - 1].strip().startswith("num_q: int")
+
+
 def test_what_is_there_in_part_is_completed_and_said(newtfix_: Run) -> None:
     write("half", ("horizon", "4"), ("num_envs", "7"))
     write("fine", ("num_samples", "99"))
@@ -159,7 +173,7 @@ def test_a_newtfix_with_another_patch(newtfix_: Run, tmp_path: Path, monkeypatch
     monkeypatch.setattr(newtfix.work.allowed, "builtin_patches", lambda: tmp_path / "newer")
     assert newtfix_("update")[1]["changed"] == []
     patch = tmp_path / "newer/prior_coef.py"
-    patch.write_text(patch.read_text().replace('"prior_coef: $type = 1.0"', '"prior_coef: $type = 2.0"'))
+    patch.write_text(patch.read_text().replace("+ prior_coef: $type = 1.0", "+ prior_coef: $type = 2.0"))
     code, _, err = newtfix_("update", quiet=False)
     assert code == 0 and "prior-coef: changed since it was applied" in err and "wrote config.py" in err
     assert "prior_coef: float = 2.0" in config()

@@ -129,9 +129,7 @@ def test_a_patched_tree_has_the_numbers_of_the_reference(scan: Run, patched: Pat
 
 
 def test_half_a_fix_says_what_is_there_and_what_is_missing(scan: Run, patched: Path, copy: Callable[..., Path]) -> None:
-    layers = (
-        (patched / "common/layers.py").read_text().replace("network[0].dropout = cfg.dropout", "pass")
-    )
+    layers = (patched / "common/layers.py").read_text().replace("network[0].dropout = cfg.dropout", "pass")
     result = scan("--json", "--tree", str(copy(patched, common__layers=layers)))
     dropout = result.patch("q-dropout")
     assert (dropout["state"], dropout["there"]) == ("partial", ["layer"])
