@@ -37,10 +37,8 @@ SCALED = (
 )
 NETWORKS = ("self.cfg.num_q", "cfg.num_q", "len(qs)", "qs.shape[0]", "qs.size(0)", "num_q", "self.model.num_q")
 # Each is weighed by its setting, and perhaps by something else.
-PRODUCTS = {
-    name: tuple(form.format(f"self.cfg.{name}_coef", f"${name}") for form in ("{} * {}", "{} * $_ * {}", "$_ * {} * {}"))
-    for name in LOSSES
-}
+FACTORS = ("{} * {}", "{} * $_ * {}", "$_ * {} * {}")
+PRODUCTS = {name: tuple(form.format(f"self.cfg.{name}_coef", f"${name}") for form in FACTORS) for name in LOSSES}
 AVERAGED = (
     *(form for forms in PRODUCTS.values() for form in forms),
     *(f"$value {by} {networks}" for by in ("/", "/=") for networks in NETWORKS),
