@@ -179,6 +179,7 @@ PATCH = Patch(
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
         Fact("unchanged", ("agent", "the total loss", "minimised")),
         Fact("independent", ("agent", "_loss_fn", "loss_fn")),
+        Fact("ranges_by", ("agent", "__init__ _loss_fn", "horizon", "num_q")),
         Fact("set_plainly", ("consistency_coef", "reward_coef", "value_coef")),
     ),
     edits=(
