@@ -6,6 +6,7 @@ import pytest
 
 from newtfix.facts.relations import RELATIONS
 from relations import (
+    apart,
     around,
     beside,
     calls,
@@ -22,7 +23,10 @@ from relations import (
 )
 from relations.table import told
 
-MODULES = (around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, terms, there, unchanged)
+MODULES = (
+    *(apart, around, beside, calls, closed, conditions, exact, losses),
+    *(parameters, parts, reads, terms, there, unchanged),
+)
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 
 

@@ -1,0 +1,219 @@
+"""What a tree does apart from what a patch knows."""
+
+from __future__ import annotations
+
+from relations.table import Table
+from relations.trees import AGENT, SCRIPT, TRAINER
+
+LAYERS = "=== common/layers.py\nclass QEnsemble:\n    METHODS\n"
+LOSS = "def pi_loss(self, t, flag):\n    {}\n    return t"
+ASKS = "def train(self, n):\n    if {}:\n        pass"
+NOISE = ("torch.randn_like(x)", "torch.rand(3)", "torch.normal(x, 1)", "x.bernoulli_()", "torch.empty(3).uniform_()")
+
+TABLES = {
+    "reads_attributes": [
+        Table(
+            ("agent", "pi_loss", "cfg", "model"),
+            AGENT,
+            (
+                *map(LOSS.format, ("y = self.cfg.horizon", "y = self.model(t)", "y = t.alpha")),
+                "def other(self, t):\n    y = self.alpha",
+                "def pi_loss(self, t):\n    return self.other(t)\ndef other(self, t):\n    return t",
+            ),
+            tuple(map(LOSS.format, ("t = self.alpha", "t = self.log_alpha.exp()", "self.seen += 1", "t(self.alpha)"))),
+        ),
+    ],
+    "names_no_number": [
+        Table(
+            ("agent", "61"),
+            "=== tdmpc2.py\nHERE\nclass TDMPC2:\n    x = 1 / 61\n",
+            ("x = 60", "x = '61'", "def f(x):\n    return x / 6.1"),
+            ("x = 21 / 61", "x = {'a': 21 / 61.0}", "def f(x):\n    return x / 61"),
+        ),
+    ],
+    "maps_randomly": [
+        Table(
+            ("layers",),
+            LAYERS,
+            (
+                "def forward(self, x):\n    return torch.vmap(f, randomness='different')(x)",
+                "def forward(self, x):\n    return x",
+            ),
+            tuple(
+                f"def forward(self, x):\n    return {call}(x)"
+                for call in (
+                    "torch.vmap(f)",
+                    "vmap(f, 0)",
+                    "torch.vmap(f, randomness='same')",
+                    "torch.func.vmap(f, randomness=r)",
+                )
+            ),
+        ),
+    ],
+    "not_told_apart": [
+        Table(
+            ("parameters",),
+            SCRIPT,
+            (
+                "x = [p for p in model.parameters()]",
+                "x = [p for p in model.parameters() if p.requires_grad]",
+                "x = [n for n, p in model.named_parameters() if 'bias' in n]",
+                "for p in model.parameters():\n    y = p.shape",
+                "x = [t for t in batch if t.ndim > 1]",
+            ),
+            (
+                "x = [p for p in model.parameters() if p.ndim > 1]",
+                "x = {p for p in model.parameters() if p.dim() == 1}",
+                "x = f(n for n, p in model.named_parameters() if len(p.shape) < 2)",
+                "for p in model.parameters():\n    if p.ndim > 1:\n        y.append(p)",
+                "for n, p in model.named_parameters():\n    y = a if p.size(0) > 1 else b",
+            ),
+        ),
+    ],
+    "ranges_by": [
+        Table(
+            ("agent", "__init__ _loss_fn", "horizon", "num_q"),
+            AGENT,
+            (
+                "def _loss_fn(self, t):\n    for i in range(self.cfg.horizon):\n        pass",
+                "def _loss_fn(self, t):\n    for i in range(len(t)):\n        pass",
+                "def __init__(self, cfg):\n    self.rho = torch.arange(cfg.horizon + 1)",
+                "def plan(self, t):\n    for i in range(self.cfg.iterations):\n        pass",
+            ),
+            (
+                "def _loss_fn(self, t):\n    for i in range(self.cfg.unroll):\n        pass",
+                "def _loss_fn(self, t):\n    return [x for i in range(1, self.cfg.steps)]",
+                "def __init__(self, cfg):\n    self.rho = torch.arange(cfg.unroll + 1)",
+            ),
+        ),
+    ],
+    "bounded_below": [
+        Table(
+            ("agent", "std"),
+            AGENT,
+            tuple(
+                LOSS.format(code)
+                for code in (
+                    "std = torch.clamp(std, min=0.1)",
+                    "std = std.clamp(0.1)",
+                    "std = std.clamp_min(0.1)",
+                    "mean = mean.clamp(-1, 1)",
+                    "std = torch.maximum(std, t)",
+                )
+            ),
+            tuple(
+                LOSS.format(code)
+                for code in (
+                    "std = torch.clamp(std, 0.1, 2)",
+                    "std = std.clamp(0.1, 2)",
+                    "std.clamp_(max=2)",
+                    "std = torch.clip(std, max=2)",
+                    "std = std.clamp_max(2)",
+                    "std = torch.minimum(std, t)",
+                    "y = f(std.clip(0, 1))",
+                )
+            ),
+        ),
+    ],
+    "compared_alone": [
+        Table(
+            ("trainer", "self._step", "seeding_coef"),
+            TRAINER,
+            tuple(
+                ASKS.format(test)
+                for test in (
+                    "self._step >= self.cfg.seeding_coef * n",
+                    "self._step >= self.cfg.seeding_coef * n and self.ready",
+                    "self._step >= self.cfg.seeding_coef * n and self.count > 0",
+                    "self._step >= n and self.count > 5",
+                    "self._step >= self.cfg.seeding_coef * n or self.count > 5",
+                )
+            ),
+            tuple(
+                ASKS.format(test)
+                for test in (
+                    "self._step >= self.cfg.seeding_coef * n and self.count >= n",
+                    "n < self.count and self._step > self.cfg.seeding_coef * n",
+                    "self._step >= self.cfg.seeding_coef * n and (self.loss < 5 and n)",
+                )
+            ),
+        ),
+    ],
+    "asked_within": [
+        Table(
+            ("dropout", "layers", "QEnsemble"),
+            "=== common/layers.py\nclass QEnsemble:\n    def f(self, cfg):\n        return cfg.dropout\nHERE\n",
+            ("pass", "class Other:\n    dropout = 0.0", "def f(x):\n    return x.dropout", "y = cfg.other"),
+            (
+                "class Encoder:\n    def __init__(self, cfg):\n        self.rate = cfg.dropout",
+                "def enc(cfg):\n    return nn.Dropout(cfg.dropout)",
+                "def enc(self):\n    return self.cfg.dropout",
+            ),
+        ),
+    ],
+    "begins_by_setting": [
+        Table(
+            ("interp", "first", "last"),
+            SCRIPT,
+            (
+                "interp(x, cfg.first, cfg.last)",
+                "interp(x, start=cfg.first, end=cfg.last)",
+                "interp(x)",
+                "other(cfg.last)",
+            ),
+            ("interp(x, self._began, cfg.last)", "math.interp(x, 0, self.cfg.last)", "y = interp(x, end=cfg.last)"),
+        ),
+    ],
+    "without_alternatives": [
+        Table(
+            ("trainer", "demo_steps"),
+            TRAINER,
+            tuple(
+                ASKS.format(test)
+                for test in (
+                    "demos and self.cfg.demo_steps > 0",
+                    "self.cfg.demo_steps > 0",
+                    "n or (demos and self.cfg.demo_steps > 0)",
+                    "(demos or n) and self.cfg.other",
+                )
+            ),
+            tuple(
+                ASKS.format(test)
+                for test in (
+                    "(demos or n) and self.cfg.demo_steps > 0",
+                    "self.cfg.demo_steps and n and (demos or self.x)",
+                )
+            ),
+        ),
+    ],
+    "draws_nothing": [
+        Table(
+            ("layers", "QEnsemble"),
+            LAYERS,
+            (
+                "def forward(self, x):\n    return x",
+                "def forward(self, x):\n    return x[torch.randperm(3)]",
+                "def __init__(self, x):\n    self.w = torch.randn(3)",
+            ),
+            tuple(f"def forward(self, x):\n    return x + {noise}" for noise in NOISE),
+        ),
+    ],
+    "computed_nowhere": [
+        Table(
+            ("trainer", "self.env.step"),
+            TRAINER,
+            (
+                "def train(self, a):\n    obs, r = self.env.step(a)\n    new = obs + 1",
+                "def train(self, a):\n    new, r = self.env.step(a)\n    obs = new",
+                "def train(self, a):\n    obs, r = self.env.step(a)\n    obs = obs.to(a)",
+                "def train(self, a):\n    obs, r = self.env.step(a)\ndef other(self, obs):\n    obs = obs + 1",
+            ),
+            (
+                "def train(self, a):\n    obs, r = self.env.step(a)\n    obs = obs + 1",
+                "def train(self, a):\n    obs, r = self.env.step(a)\n    old, obs = obs, obs * 2",
+                "def train(self, a):\n    obs, r = self.env.step(a)\n    obs += 1",
+                "def train(self, a):\n    obs, r = self.env.step(a)\n    obs = obs if a else a",
+            ),
+        ),
+    ],
+}
