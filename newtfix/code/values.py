@@ -161,10 +161,14 @@ def given_back(effect: effects.Effect, values: Sequence[Value], call: ast.Call) 
     return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else part_of(holding(values))
 
 
+def positional(function: Function) -> list[str]:
+    """The parameters that a function may be given by position, but for `self`."""
+    return [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg != "self"]
+
+
 def bound(function: Function, given: Sequence[tuple[str | None, T]]) -> Iterable[tuple[str, T]]:
     """The parameters that get something of the value, and what."""
-    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    names = names[1:] if names[:1] == ["self"] else names
+    names = positional(function)
     rest = function.args.vararg.arg if function.args.vararg is not None else None
     for number, (keyword, value) in enumerate(given):
         name = keyword if keyword is not None else names[number] if number < len(names) else rest

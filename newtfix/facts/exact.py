@@ -11,6 +11,7 @@ from newtfix.code.arithmetic import operands, product, quotients, terms
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
 from newtfix.code.paths import conditions, names_in
 from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.values import positional
 from newtfix.newt.tree import Broken, NewtTree
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
@@ -152,7 +153,7 @@ def _calls(node: ast.AST, made: str) -> bool:
 def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
     """Whoever calls a method of the class gives it a value for a parameter that is never None."""
     method = tree.methods(role).get(name)
-    names = [one.arg for one in method.node.args.args if one.arg != "self"] if method is not None else []
+    names = positional(method.node) if method is not None else []
     if method is None or parameter not in names:
         return None
     index = names.index(parameter)

@@ -9,6 +9,7 @@ from typing import TypeGuard
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, bindings, targets
 from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.values import positional
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SHAPES = frozenset("shape size device dtype ndim numel dim full_like zeros_like ones_like empty_like".split())
@@ -79,7 +80,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _first_parameter(method: Method) -> str | None:
-    names = [one.arg for one in (*method.node.args.posonlyargs, *method.node.args.args) if one.arg != "self"]
+    names = positional(method.node)
     return names[0] if names else None
 
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from newtfix.code import arithmetic, effects
+from newtfix.code import arithmetic
 from newtfix.code.arithmetic import operands, product, quotients, terms
+from newtfix.code.effects import computes
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, Write, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import names_in
@@ -210,16 +211,10 @@ def _operands(node: ast.AST) -> list[ast.expr]:
             return [left, right]
         case ast.UnaryOp(operand=operand):
             return [operand]
-        case ast.Call(func=func, args=args, keywords=keywords) if _computes(node):
+        case ast.Call(func=func, args=args, keywords=keywords) if computes(node):
             given = [*args, *(one.value for one in keywords)]
             return [func.value, *given] if isinstance(func, ast.Attribute) else given
     return []
-
-
-def _computes(call: ast.Call) -> bool:
-    """Whether a call gives something else than what it is given, or a view of it."""
-    name = last_name(call.func)
-    return effects.of_call(call).gives is effects.Gives.NEW and not name.endswith("_like")
 
 
 def _is_entry(node: ast.expr, key: str, known: set[str]) -> bool:

@@ -9,7 +9,10 @@ from newtfix.errors import PatchError
 from newtfix.facts import around, beside, calls, closed, exact, parameters, reads, settings, terms, there
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
-from newtfix.newt.places import CALLERS, ENDS, GIVEN, STARTS, Start
+from newtfix.newt.deciding import CALLERS, GIVEN
+from newtfix.newt.ends import ENDS
+from newtfix.newt.places import Start
+from newtfix.newt.starts import STARTS
 from newtfix.newt.tree import Broken, NewtTree
 
 T = TypeVar("T")
