@@ -16,13 +16,31 @@ from relations import (
     parameters,
     parts,
     reads,
+    rows,
+    settings,
     terms,
     there,
     unchanged,
 )
 from relations.table import told
 
-MODULES = (around, beside, calls, closed, conditions, exact, losses, parameters, parts, reads, terms, there, unchanged)
+MODULES = (
+    around,
+    beside,
+    calls,
+    closed,
+    conditions,
+    exact,
+    losses,
+    parameters,
+    parts,
+    reads,
+    rows,
+    settings,
+    terms,
+    there,
+    unchanged,
+)
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 
 
