@@ -7,7 +7,7 @@ import ast
 from newtfix.code import arithmetic
 from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
-from newtfix.code.syntax import dotted, last_name, parsed, parts, walk
+from newtfix.code.syntax import dotted, handed, last_name, parsed, parts, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
@@ -97,7 +97,7 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
             for node in names.nodes:
                 if isinstance(node, ast.Call) and any(map(_loads_weights, names.of(node.func))):
                     tests = [test for test, _ in conditions(path_to(function, node))]
-                    given = [*node.args, *(one.value for one in node.keywords)]
+                    given = handed(node)
                     said = {name for one in (*tests, *given) for name in names_in(one)} | {function.name}
                     if tests and not any(word in name for name in said for word in words):
                         return tree.broken_in(file, node, "weights are loaded here, so the agent has learned before")
@@ -147,7 +147,7 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
             continue
         mode = method.args.args[1].arg
         for node in names.calls(*(f"{part}.train" for part in parts)):
-            given = [*node.args, *(one.value for one in node.keywords)]
+            given = handed(node)
             if found is not None and mode not in {name for one in given for name in names.parts_of(one)}:
                 return tree.broken_in(found.file, node, "this trains whatever the mode")
         for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):

@@ -9,7 +9,7 @@ from newtfix.code import arithmetic
 from newtfix.code.arithmetic import operands
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
 from newtfix.code.paths import conditions, names_in
-from newtfix.code.syntax import dotted, is_call, parsed, walk
+from newtfix.code.syntax import dotted, handed, is_call, parsed, walk
 from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -101,12 +101,12 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
                 return tree.broken_in(found.file, node, "forward itself is replaced")
     each = [tree.names(role, own) for own in tree.of_class(role, cls)]
     own = list(tree.of_class(role, cls))
-    calling = [one.name for one in own if any(True for _ in tree.names(role, one).calls(f"self.{method}"))]
+    calling = [one.name for one in own if any(tree.names(role, one).calls(f"self.{method}"))]
     held = [f"self.{one}" for one in (method, *calling) if one not in ("forward", "__init__")]
     given = [(names, node, *one) for names in each for node in names.nodes for one in bindings(node)]
     holders: dict[str, ast.AST] = {}
     for names, node, target, value, _ in given:
-        asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
+        asked = value is not None and any(names.reads(*held, inside=walk(value)))
         if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
             holders.setdefault(dotted(target), node)
     if len(holders) > 1:
@@ -141,9 +141,7 @@ def _disturbs(names: Names, node: ast.AST, owner: str) -> bool:
     value = node.context_expr if isinstance(node, ast.withitem) else getattr(node, "value", None)
     if not isinstance(value, ast.expr) or not isinstance(node, (ast.stmt, ast.withitem)):
         return False
-    asked = any(
-        any(True for _ in names.reads(owner, inside=walk(one))) for one in walk(value) if isinstance(one, ast.Call)
-    )
+    asked = any(any(names.reads(owner, inside=walk(one))) for one in walk(value) if isinstance(one, ast.Call))
     return asked or any(names.is_of(one, owner) for one in targets(node) if not isinstance(one, ast.Name))
 
 
@@ -194,8 +192,8 @@ def _checked(node: ast.AST) -> list[ast.expr]:
             return [test] if _ends(body) or _ends(orelse) else []
         case ast.Match(subject=subject, cases=cases) if any(_ends(case.body) for case in cases):
             return [subject]
-        case ast.Call(args=args, keywords=keywords) if arithmetic.called(node).startswith("assert"):
-            return [*args, *(one.value for one in keywords)]
+        case ast.Call() if arithmetic.called(node).startswith("assert"):
+            return handed(node)
     return []
 
 

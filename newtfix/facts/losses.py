@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from newtfix.code.arithmetic import operands, product, quotients, terms
-from newtfix.code.names import bindings, targets
-from newtfix.code.syntax import dotted, is_call, last_name, walk
+from newtfix.code.names import Names, bindings, targets
+from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
 
@@ -17,12 +17,7 @@ def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
         names = tree.names(role, method)
         if not any(is_call(node, made) for node in names.nodes):
             continue
-        known = {
-            dotted(target)
-            for node in names.nodes
-            for target, value, _ in bindings(node)
-            if value is not None and any(is_call(part, made) for part in walk(value))
-        }
+        known = _made_of(names, made)
         for node in names.nodes:
             whole = isinstance(node, ast.Call) and len(operands(node)) + len(node.keywords) == 1
             for divided, divisor in [] if whole else [*quotients(node), *_weighed(node, made)]:
@@ -31,6 +26,16 @@ def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
                 if any(is_call(part, made) or names.is_of(part, *known) for part in _inside(divided)):
                     return tree.broken(method, node, f"what {made} returns is averaged already")
     return None
+
+
+def _made_of(names: Names, made: str) -> set[str]:
+    """The names for what is made of what `made` returns."""
+    return {
+        dotted(target)
+        for node in names.nodes
+        for target, value, _ in bindings(node)
+        if value is not None and any(is_call(part, made) for part in walk(value))
+    }
 
 
 def _weighed(node: ast.AST, made: str) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -127,12 +132,11 @@ def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
     own = set(tree.methods(role))
     for method in tree.methods(role).values():
         names = tree.names(role, method)
-        bound = [(target, value) for n in names.nodes for target, value, _ in bindings(n) if value is not None]
-        known = {dotted(target) for target, value in bound if any(is_call(part, made) for part in walk(value))}
+        known = _made_of(names, made)
         for node in names.nodes:
             if not isinstance(node, ast.Call) or not any(_is_own_object(one, own, by) for one in names.of(node.func)):
                 continue
-            given = [*node.args, *(one.value for one in node.keywords)]
+            given = handed(node)
             if any(not names.of(one).isdisjoint(known) or is_call(one, made) for one in given):
                 return tree.broken(method, node, f"what {made} returns is scaled in another way")
     return None

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import names_in
-from newtfix.code.syntax import dotted, is_call, walk
+from newtfix.code.syntax import dotted, handed, is_call, walk
 from newtfix.newt.tree import Broken, NewtTree
 
 _OF_NETWORKS = frozenset(
     "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
 )
-
 _SETS_UP = frozenset("train eval to half double bfloat16 register_forward_hook register_full_backward_hook".split())
 
 
@@ -153,7 +152,7 @@ def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
         for node in names.nodes:
             if not isinstance(node, ast.Call):
                 continue
-            given = " ".join(map(ast.unparse, (*node.args, *(one.value for one in node.keywords))))
+            given = " ".join(map(ast.unparse, handed(node)))
             own = isinstance(node.func, ast.Attribute) and dotted(node.func.value) == "self"
             if any("dropout" in one.lower() for one in names.called(node)) and "dropout" not in given and not own:
                 return tree.broken(method, node, f"{cls} drops units already")

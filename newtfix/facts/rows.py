@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from newtfix.code import arithmetic
 from newtfix.code.effects import computes
 from newtfix.code.names import Names, Write, bindings, writes
-from newtfix.code.syntax import dotted, is_text, last_name
+from newtfix.code.syntax import dotted, handed, is_text, last_name
 from newtfix.facts.calls import counted
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -63,9 +63,8 @@ def _operands(node: ast.AST) -> list[ast.expr]:
             return [left, right]
         case ast.UnaryOp(operand=operand):
             return [operand]
-        case ast.Call(func=func, args=args, keywords=keywords) if computes(node):
-            given = [*args, *(one.value for one in keywords)]
-            return [func.value, *given] if isinstance(func, ast.Attribute) else given
+        case ast.Call(func=func) if computes(node):
+            return [func.value, *handed(node)] if isinstance(func, ast.Attribute) else handed(node)
     return []
 
 
@@ -103,7 +102,7 @@ def _indexes(names: Names, *owners: str) -> Iterator[tuple[ast.expr, Write]]:
         if isinstance(write.target, ast.Subscript) and (not owners or names.is_of(write.target.value, *owners)):
             yield write.target.slice, write
         elif isinstance(write.node, ast.Call) and (not owners or names.is_of(write.target, *owners)):
-            yield from ((one, write) for one in (*write.node.args, *(k.value for k in write.node.keywords)))
+            yield from ((one, write) for one in handed(write.node))
 
 
 def indexes_alone(tree: NewtTree, role: str, name: str) -> Broken | None:
@@ -147,7 +146,7 @@ def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
 
 
 def _row_of(node: ast.Subscript) -> ast.expr:
-    """The first index."""
+    """The index of rows: the first one."""
     return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
 
 
