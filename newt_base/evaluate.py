@@ -235,11 +235,12 @@ def show(record: dict, console: Optional[Console] = None) -> None:
     seeds = ", ".join(map(str, record["seeds"]))
     table = Table(title=f"{how}, seeds {seeds}", title_justify="left")
     for name in ("task", "episodes", "mean", "95% interval", "IQM", "length", "success"):
-        table.add_column(name, justify="left" if name == "task" else "right", no_wrap=name != "task")
+        is_task = name == "task"
+        table.add_column(name, justify="left" if is_task else "right", no_wrap=not is_task, overflow="fold")
     for task in record["tasks"]:
-        low, high = task["mean_interval"] or (math.nan, math.nan)
+        interval = "{:.1f} {:.1f}".format(*task["mean_interval"]) if task["mean_interval"] else "-"
         success = "-" if task["success"] is None else f"{task['success']:.0%}"
-        numbers = (f"{task['mean']:.1f}", f"{low:.1f} {high:.1f}", f"{task['iqm']:.1f}", f"{task['length']:.0f}")
+        numbers = (f"{task['mean']:.1f}", interval, f"{task['iqm']:.1f}", f"{task['length']:.0f}")
         table.add_row(task["task"], str(task["episodes"]), *numbers, success)
     console = console or Console()
     console.print(table)

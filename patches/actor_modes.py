@@ -313,6 +313,7 @@ PATCH = Patch(
         Fact("only_called", ("world_model", "self._pi")),
         Fact("set_plainly", ("constrained_planning",)),
         Fact("asked_once", ("agent", "pi_loss", "self.model.Q", "self.model.pi")),
+        Fact("reads_attributes", ("agent", "pi_loss", "cfg", "model", "scale", "rho", "device")),
         Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
         Fact("not_accumulated", ("agent", "pi_loss", "loss")),
         Fact("not_rebound", ("agent", "update_pi")),

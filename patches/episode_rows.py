@@ -64,7 +64,7 @@ PATCH = Patch(
             (
                 rewrite(
                     """
-                    - self._tds[$whole] = $row
+                    - self._tds[$@_[$whole]] = $row
                     + self._tds[$whole.long(), torch.arange($whole.shape[0])] = $row
                     """,
                     without=("self.to_td($_)", "self.to_td(obs=$_)"),

@@ -115,6 +115,7 @@ PATCH = Patch(
         Fact("never_changed", ("trainer", "first rows")),
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("unchanged", ("trainer", "what environments show", "acted on")),
+        Fact("computed_nowhere", ("trainer", "self.env.step")),
         Fact("never_changed", ("trainer", "observations")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),

@@ -188,6 +188,8 @@ PATCH = Patch(
     only_where=(
         Fact("not_asserted", ("trainer", "mpc")),
         Fact("is_number", ("log_std_max",)),
+        Fact("bounded_below", ("agent", "std")),
+        Fact("without_alternatives", ("trainer", "demo_steps")),
         Fact("unchanged", ("trainer", "means of actions", "put into a row as mu")),
         Fact("unchanged", ("trainer", "deviations of actions", "put into a row as std")),
         Fact("decided_once", ("trainer", "self.env.rand_act")),

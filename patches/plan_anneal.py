@@ -81,6 +81,7 @@ PATCH = Patch(
     after=("first-obs",),
     only_where=(
         Fact("set_plainly", ("constraint_start_step", "constraint_final_step")),
+        Fact("begins_by_setting", ("interp_dist", "constraint_start_step", "constraint_final_step")),
         Fact("read_once", ("math", "interp_dist", "end")),
         Fact("ends_by_setting", ("interp_dist",)),
         Fact("bounds_keep", ("math", "interp_dist", "start", "end")),

@@ -65,6 +65,7 @@ PATCH = Patch(
     only_where=(
         Fact("set_plainly", ("prior_coef",)),
         Fact("summed_only", ("agent", "gaussian_logprob")),
+        Fact("names_no_number", ("agent", "61")),
         Fact("never_none", ("agent", "update_pi", "task")),
         Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
         Fact("calls_no", ("math", "gaussian_logprob", "mean", "nanmean")),

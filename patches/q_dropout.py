@@ -76,6 +76,8 @@ PATCH = Patch(
         Fact("drops_first", ("layers",)),
         Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
         Fact("holds_only", ("layers", "QEnsemble", "self._Qs")),
+        Fact("maps_randomly", ("layers",)),
+        Fact("asked_within", ("dropout", "layers", "QEnsemble")),
         Fact("passes_mode", ("layers", "self.online")),
         Fact("drops_nothing", ("layers", "QEnsemble")),
     ),

@@ -285,6 +285,9 @@ PATCH = Patch(
     only_where=(
         Fact("called_nowhere", ("register_forward_hook", "register_forward_pre_hook")),
         Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
+        Fact("not_told_apart", ("parameters",)),
+        Fact("unchanged", ("layers", "inputs", "evaluated")),
+        Fact("draws_nothing", ("layers", "QEnsemble")),
         Fact("taken_together", ("_Qs", "QEnsemble")),
         Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
     ),

@@ -36,13 +36,16 @@ SCALED = (
     *("$_ / self.cfg.horizon", "$_ / self.horizon"),
 )
 NETWORKS = ("self.cfg.num_q", "cfg.num_q", "len(qs)", "qs.shape[0]", "qs.size(0)", "num_q", "self.model.num_q")
+# Each is weighed by its setting, and perhaps by something else.
+FACTORS = ("{} * {}", "{} * $_ * {}", "$_ * {} * {}")
+PRODUCTS = {name: tuple(form.format(f"self.cfg.{name}_coef", f"${name}") for form in FACTORS) for name in LOSSES}
 AVERAGED = (
-    *(f"self.cfg.{name}_coef * ${name}" for name in LOSSES),
+    *(form for forms in PRODUCTS.values() for form in forms),
     *(f"$value {by} {networks}" for by in ("/", "/=") for networks in NETWORKS),
 )
 # Trees that weigh and add up in a method of its own.
 METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
-WEIGHED = tuple(Where("agent", f"self.cfg.{name}_coef * ${name}", "TDMPC2._loss_fn") for name in LOSSES)
+WEIGHED = tuple(Where("agent", forms, "TDMPC2._loss_fn") for forms in PRODUCTS.values())
 UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAGED)
 
 
@@ -176,6 +179,7 @@ PATCH = Patch(
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
         Fact("unchanged", ("agent", "the total loss", "minimised")),
         Fact("independent", ("agent", "_loss_fn", "loss_fn")),
+        Fact("ranges_by", ("agent", "__init__ _loss_fn", "horizon", "num_q")),
         Fact("set_plainly", ("consistency_coef", "reward_coef", "value_coef")),
     ),
     edits=(

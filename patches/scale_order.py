@@ -27,7 +27,7 @@ UPDATES = (PLAIN, BLOCK, *AGREEING)
 REBOUND = "$qs = self.scale($qs)"
 OWN = ("$qs[0]", "$qs[0].detach()")
 # What the policy's step updates it with: the values that the loss returned, or the first of them.
-RETURNED = ("$values", "$_[0]", "$_[0].detach()")
+RETURNED = ("$@_[$values]", "$@_[$_[0]]")
 CALLED = Where("agent", "$_, $values, $_ = self.$_($*_)", "TDMPC2.update_pi")
 INLINE = (Where("agent", VALUES, "TDMPC2.update_pi", absent=True),)
 

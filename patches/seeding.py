@@ -214,6 +214,7 @@ PATCH = Patch(
         Fact("read_only_in", ("seeding_coef", "trainer", "config")),
         Fact("asked_alike", ("trainer", "self._step", "seeding_coef", "_update_freq")),
         Fact("only_compared", ("trainer", "seeding_coef")),
+        Fact("compared_alone", ("trainer", "self._step", "seeding_coef", "_update_freq")),
         Fact("counts_all", ("trainer", "self._step", "num_envs", "world_size")),
         Fact("made_by_library", ("trainer", "self._tds")),
         Fact("columns_in_order", ("trainer", "self._tds")),

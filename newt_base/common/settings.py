@@ -157,7 +157,7 @@ def _refusal(name: str, annotation: Any, value: Any, error: Any) -> ConfigError:
         return ConfigError(name, value, f"{name}={shown(value)} is too {how}", words.format(**bound))
     if error["type"] == "string_pattern_mismatch":
         valid = next(extra for _, extras in _alternatives(annotation) for extra in extras if isinstance(extra, str))
-        return ConfigError(name, value, f"{name}={value} is not available", valid)
+        return ConfigError(name, value, f"{name}={value} is not allowed", valid)
     return _wrong_type(name, annotation, value)
 
 

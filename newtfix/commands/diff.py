@@ -74,7 +74,8 @@ def _compare(session: Session, ids: Sequence[str], everything: bool, only_fittin
     chosen = choose(ids, everything or not ids, session.patches)
     wish = wish_of(session, chosen, only_fitting)
     granted = grant(session, wish)
-    where = f"{target.name}, to be copied from newt_base" if target.new else str(target.root)
+    here = "this folder" if target.root == Path() else str(target.root)
+    where = f"{target.name}, to be copied from newt_base" if target.new else here
     what = "all patches" if not ids and not wish.refused else ", ".join(wish.chosen)
     none = "Nothing is applied. " if target.new else "newtfix has no record here. "
     no_record = "" if ids or everything else none

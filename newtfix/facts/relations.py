@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from newtfix.errors import PatchError
 from newtfix.facts import (
+    apart,
     around,
     beside,
     calls,
@@ -123,6 +124,18 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     ),
     "once": _about(calls.once),
     "set_once": _about(there.set_once),
+    "draws_nothing": _about(apart.draws_nothing),
+    "computed_nowhere": _about(apart.computed_nowhere),
+    "reads_attributes": _about(apart.reads_attributes),
+    "names_no_number": _about(apart.names_no_number),
+    "maps_randomly": _about(apart.maps_randomly),
+    "not_told_apart": _about(apart.not_told_apart),
+    "ranges_by": _about(apart.ranges_by),
+    "bounded_below": _about(apart.bounded_below),
+    "compared_alone": _about(apart.compared_alone),
+    "asked_within": _about(apart.asked_within),
+    "begins_by_setting": _about(apart.begins_by_setting),
+    "without_alternatives": _about(apart.without_alternatives),
     "called_before": _about(calls.called_before),
     "never_changed": _never_changed,
     "goes_only_to": _goes_only_to,

@@ -19,6 +19,18 @@ SENTENCES = {
     "not_under": "nothing takes {either} of `{0}`",
     "only_calls": "`{1}` is called only {2}",
     "once": "`{1}` calls {all} once",
+    "reads_attributes": "methods named `{1}` go by no attributes but {all}",
+    "names_no_number": "{1} is part of nothing else in the {0}",
+    "maps_randomly": "the {0} let each network draw numbers of its own",
+    "not_told_apart": "nothing tells {0} apart by their dimensions",
+    "ranges_by": "the {0} counts by {all} alone in `{1}`",
+    "bounded_below": "nothing bounds {all} from above",
+    "compared_alone": "`{1}` alone decides when learning starts",
+    "asked_within": "`{0}` is read in {all} alone",
+    "begins_by_setting": "`{0}` begins at `{1}` where it ends at `{2}`",
+    "without_alternatives": "nothing stands in for `{1}`",
+    "draws_nothing": "`{1}` draws no numbers of its own",
+    "computed_nowhere": "what `{1}` returns is not computed anew",
     "set_once": "`{1}` gets one value in {all}",
     "called_before": "`{1}` is called before `{2}`",
     "never_changed": "nothing writes into {1}",
@@ -130,6 +142,9 @@ SENTENCES = {
 _OPERATORS = {"Pow": "`{1}` is not raised to a power", "Div": "nothing is divided by `{1}`"}
 # How many of the things that a fact is about come before those that are listed; roles are listed as such.
 _BEFORE = {
+    "asked_within": 2,
+    "bounded_below": 1,
+    "ranges_by": 2,
     "plain": 3,
     "only_of": 3,
     "set_plainly": 0,

@@ -139,7 +139,7 @@ def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
 
 
 INSIDE = cst.Name("_hole_here_")
-_GIVEN_BY = CASTS | {"clone", "cuda", "numpy", "half", "bfloat16"}
+_GIVEN_BY = CASTS | {"long", "int", "clone", "cuda", "numpy", "half", "bfloat16"}
 
 
 def around(node: Any) -> str | None:

@@ -17,7 +17,7 @@ SECTIONS = (*REQUIRED, "Corrections")
 _SECTION = re.compile(rf"^({'|'.join(SECTIONS)}):[ \t]*", re.MULTILINE)
 _VALUE = re.compile(r"\b(\w+)=([\w+-]+(?:\.\w+)*)")
 _UNKNOWN = "_hole_"
-_HOLE = re.compile(r"\$[$*]?(?=\w)")
+_HOLE = re.compile(r"\$[$*@]?(?=\w)")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from newtfix.plan.look import Look, look_at, look_by_hand
 from newtfix.plan.unmet import place_of
 from newtfix.plan.working import WorkingTree
 
-_HOLES = re.compile(r"\$[$*]?\w+")
+_HOLES = re.compile(r"\$[$*@]?\w+")
 _NAME = re.compile(r"[A-Za-z_]\w+")
 
 

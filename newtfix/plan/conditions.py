@@ -62,12 +62,18 @@ def _bind_one(tree: WorkingTree, where: Where, bound: Bindings) -> tuple[Binding
         return None, Unmet(f"the patch does not go with this code of {scope}", *_broken(file, *found[0]))
     if where.absent:
         return bound, None
+    found = [one for one in found if not any(_is_part(one[1], other) for _, other in found)]
     if not found:
         return None, _missing(where, scope, file, patterns[0], root, path)
     if (unusable := _unusable(where, found, bound)) is not None:
         words, one = unusable
         return None, Unmet(words, *_broken(file, *one))
     return {**bound, **found[0][1].bindings}, None
+
+
+def _is_part(match: pat.Match, other: pat.Match) -> bool:
+    """Whether one of several patterns matched a part of what another one matched as a whole."""
+    return match.path != other.path and pat.within(match, other)
 
 
 def _missing(where: Where, scope: str, file: str, pattern: str, root: Any, path: pat.Path) -> Unmet:

@@ -120,10 +120,10 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
 
 
 def _blaming(refused: Refused, sources: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]) -> str:
-    """What is said of a result that is not sound, of the patches alone that make it so with what they require."""
-    guilty = [name for name in order if len(order) > 1 and _refusal(sources, name, patches) == refused.where]
-    first = [name for name in guilty if not set(guilty) & (with_requirements([name], patches)[0] - {name})]
-    return refused.message.replace(named(order), named(first)) if first else refused.message
+    """What is said of a result that is not sound, of the patches alone that make it so."""
+    apart = [name for name in order if len(order) > 1 and not patches[name].requires]
+    guilty = [name for name in apart if _refusal(sources, name, patches) == refused.where]
+    return refused.message.replace(named(order), named(guilty)) if guilty else refused.message
 
 
 def _refusal(sources: Mapping[str, str], name: str, patches: Mapping[str, Patch]) -> str:

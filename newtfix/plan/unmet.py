@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from newtfix.match import pattern as pat
 
 _HOLE = re.compile(r"\$[$*]?\w+(\.\w+)*")
+_AROUND = re.compile(r"\$@\w+\[((?:[^\[\]]|\[[^\[\]]*\])*)\]")  # what is moved or cast
 _SAME = re.compile(r"…(, …)+")
 
 
@@ -38,5 +39,5 @@ def place_of(match: pat.Match) -> pat.Path:
 
 def readable(pattern: str) -> str:
     """The line of a pattern that says most, with dots for its holes."""
-    lines = [_SAME.sub("…", _HOLE.sub("…", line.strip())) for line in pattern.strip().splitlines()]
+    lines = [_SAME.sub("…", _HOLE.sub("…", _AROUND.sub(r"\1", line.strip()))) for line in pattern.strip().splitlines()]
     return max(lines, key=lambda line: (not line.endswith(":"), len(re.findall(r"\w", line))))

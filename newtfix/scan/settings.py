@@ -8,6 +8,7 @@ import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from newtfix.code.syntax import parse
@@ -242,7 +243,9 @@ def _split(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
         if not equals:
             raise UsageError(
                 f"'{argument}' is not of the form name=value",
-                hint="newtfix scan reports on all patches; what may follow are settings, such as num_envs=20.",
+                hint=f"To mean a tree, say --tree {argument}."
+                if Path(argument).is_dir()
+                else "newtfix scan reports on all patches; what may follow are settings, such as num_envs=20.",
             )
         yield name.strip().lstrip("+"), text
 

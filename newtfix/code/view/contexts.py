@@ -112,7 +112,7 @@ def _only_reports(node: _Block, gradients: bool) -> bool:
     """Whether what stands in the block means the same outside of it."""
     if isinstance(node, ast.Try):
         raised = [handler.body for handler in node.handlers]
-        again = all(isinstance(body[0], ast.Raise) and body[0].exc is None for body in raised)
+        again = all(isinstance(body[0], ast.Raise) for body in raised)
         return bool(raised) and again and not node.orelse and not node.finalbody
     for item in node.items:
         called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr

@@ -1,0 +1,194 @@
+"""What a tree does apart from what a patch knows: with settings, parameters, counts and bounds of its own."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from newtfix.code.arithmetic import called
+from newtfix.code.names import bindings
+from newtfix.code.paths import path_to
+from newtfix.code.syntax import dotted, last_name, walk
+from newtfix.newt.tree import Broken, Method, NewtTree
+
+_DRAWS = frozenset(("randn", "randn_like", "rand", "rand_like", "normal", "bernoulli", "uniform"))
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_BOUNDS = frozenset(("clamp", "clip", "clamp_max", "minimum"))
+_SHAPES = frozenset(("ndim", "dim", "shape", "size", "numel"))
+
+
+def reads_attributes(tree: NewtTree, role: str, methods: str, *attributes: str) -> Broken | None:
+    """Methods with this in their names, which are replaced whole, read no attributes but these and their class's."""
+    known = {*attributes, *tree.methods(role)}
+    for method in _named(tree, role, methods):
+        for node in walk(method.node):
+            name = dotted(node) if isinstance(node, ast.Attribute) else ""
+            if name.startswith("self.") and name.split(".")[1] not in known:
+                return tree.broken(method, node, f"{method.name} goes by {name}, which would be lost")
+    return None
+
+
+def _named(tree: NewtTree, role: str, part: str) -> list[Method]:
+    return [method for method in tree.methods(role).values() if part in method.name]
+
+
+def names_no_number(tree: NewtTree, role: str, number: str) -> Broken | None:
+    """The number stands nowhere in the file of a role outside of the class that plays it."""
+    found = tree.roles.get(role)
+    for statement in tree.module(found.file).body if found is not None else ():
+        for node in walk(statement) if not isinstance(statement, ast.ClassDef) else ():
+            value = node.value if isinstance(node, ast.Constant) else None
+            if found is not None and isinstance(value, (int, float)) and value == float(number):
+                return tree.broken_in(found.file, node, f"{number} is part of something already")
+    return None
+
+
+def maps_randomly(tree: NewtTree, role: str) -> Broken | None:
+    """What runs networks side by side lets each draw numbers of its own."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(node, ast.Call) and last_name(node.func) == "vmap" and found is not None:
+            given = {one.arg: one.value for one in node.keywords}.get("randomness")
+            if not (isinstance(given, ast.Constant) and given.value == "different"):
+                return tree.broken_in(found.file, node, "no network may draw numbers here")
+    return None
+
+
+def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
+    """Nothing tells parameters apart by their dimensions."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if what in tree.sources[file] else ():
+            loops = node.generators if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)) else ()
+            tests = [test for loop in loops if _mentions(loop.iter, what) for test in loop.ifs]
+            if isinstance(node, ast.For) and _mentions(node.iter, what):
+                tests += [one.test for one in walk(node) if isinstance(one, (ast.If, ast.IfExp))]
+            for test in tests:
+                if any(isinstance(part, ast.Attribute) and part.attr in _SHAPES for part in walk(test)):
+                    return tree.broken_in(file, test, f"{what} are told apart by their dimensions")
+    return None
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr in (name, f"named_{name}") for part in walk(node))
+
+
+def ranges_by(tree: NewtTree, role: str, methods: str, *settings: str) -> Broken | None:
+    """Loops and counts in these methods go by these settings, where they go by one."""
+    for method in (one for name, one in tree.methods(role).items() if name in methods.split()):
+        for node in walk(method.node):
+            if isinstance(node, ast.Call) and called(node) in ("range", "arange"):
+                for part in walk(node):
+                    of_cfg = isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg"
+                    if isinstance(part, ast.Attribute) and of_cfg and part.attr not in settings:
+                        return tree.broken(method, node, f"{method.name} counts by {part.attr}")
+    return None
+
+
+def bounded_below(tree: NewtTree, role: str, *names: str) -> Broken | None:
+    """Nothing bounds these values from above."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            if not (isinstance(node, ast.Call) and called(node) in _BOUNDS):
+                continue
+            owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+            of_module = owner is None or dotted(owner) in ("torch", "np", "numpy")
+            bounded = (node.args[0] if node.args else None) if of_module else owner
+            upper = bool(node.args[1 + of_module :]) or any(one.arg == "max" for one in node.keywords)
+            lone = called(node) in ("clamp_max", "minimum")
+            if bounded is not None and dotted(bounded) in names and (upper or lone):
+                return tree.broken(method, node, f"{dotted(bounded)} has an upper bound here")
+    return None
+
+
+def compared_alone(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
+    """Where `name` is compared with something made of these words, nothing else is compared by size."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for node in names.nodes:
+            both = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And)
+            orders = list(_orders(node)) if both else []
+            asked = [one for one in orders if _says(one, name.rpartition(".")[2]) and any(_says(one, w) for w in words)]
+            others = [one for one in orders if one not in asked and not _is_switch(one)]
+            if asked and others:
+                return tree.broken(method, others[0], f"{name} is not alone in what decides")
+    return None
+
+
+def _orders(node: ast.AST) -> Iterator[ast.Compare]:
+    for part in walk(node):
+        if isinstance(part, ast.Compare) and any(isinstance(one, _ORDERS) for one in part.ops):
+            yield part
+
+
+def _is_switch(node: ast.Compare) -> bool:
+    """Whether it asks whether something is there at all."""
+    return any(isinstance(one, ast.Constant) and one.value in (0, 1) for one in (node.left, *node.comparators))
+
+
+def _says(node: ast.AST, word: str) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == word for part in walk(node))
+
+
+def asked_within(tree: NewtTree, setting: str, role: str, *classes: str) -> Broken | None:
+    """A setting is read in these classes of the file of a role alone, where it is read at all."""
+    found = tree.roles.get(role)
+    for file in tree.python:
+        for node in walk(tree.module(file)) if setting in tree.sources[file] else ():
+            if not (isinstance(node, ast.Attribute) and node.attr == setting and isinstance(node.ctx, ast.Load)):
+                continue
+            if dotted(node.value).rpartition(".")[2] != "cfg":
+                continue
+            around = {one.name for one in path_to(tree.module(file), node) if isinstance(one, ast.ClassDef)}
+            if found is None or file != found.file or not around & set(classes):
+                return tree.broken_in(file, node, f"{setting} means something else here")
+    return None
+
+
+def begins_by_setting(tree: NewtTree, function: str, start: str, end: str) -> Broken | None:
+    """Whoever calls a function and gives it `end` gives it `start` as well."""
+    for file in tree.python:
+        for node in walk(tree.module(file)) if function in tree.sources[file] else ():
+            calls = isinstance(node, ast.Call) and last_name(node.func) == function
+            if calls and _says(node, end) and not _says(node, start):
+                return tree.broken_in(file, node, f"{function} begins at another step than {start}")
+    return None
+
+
+def without_alternatives(tree: NewtTree, role: str, setting: str) -> Broken | None:
+    """What is done only where a setting says so is done in no other case instead."""
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            tests = node.test.values if isinstance(node, ast.If) and isinstance(node.test, ast.BoolOp) else []
+            both = bool(tests) and isinstance(node, ast.If) and isinstance(getattr(node.test, "op", None), ast.And)
+            others = [one for one in tests if isinstance(one, ast.BoolOp) and isinstance(one.op, ast.Or)]
+            if both and others and any(_says(one, setting) for one in tests if one not in others):
+                return tree.broken(method, node, f"not {setting} alone decides here")
+    return None
+
+
+def draws_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
+    """Methods of a class draw no random numbers."""
+    for method in tree.of_class(role, cls):
+        for node in walk(method.node):
+            if isinstance(node, ast.Call) and called(node) in _DRAWS and method.name != "__init__":
+                return tree.broken(method, node, f"{method.name} draws numbers of its own")
+    return None
+
+
+def computed_nowhere(tree: NewtTree, role: str, made: str) -> Broken | None:
+    """What a call returns first keeps its name for itself: nothing computed is given to it in the same method."""
+    for method in tree.methods(role).values():
+        names = {
+            dotted(target.elts[0] if isinstance(target, ast.Tuple) else target)
+            for node in walk(method.node)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and dotted(node.value.func) == made
+            for target in node.targets
+            if not isinstance(target, ast.Tuple) or target.elts
+        } - {""}
+        for node in walk(method.node) if names else ():
+            for target, value, whole in bindings(node):
+                if dotted(target) in names and whole and isinstance(value, (ast.BinOp, ast.UnaryOp, ast.IfExp)):
+                    return tree.broken(method, node, f"{dotted(target)} is computed anew")
+            if isinstance(node, ast.AugAssign) and dotted(node.target) in names:
+                return tree.broken(method, node, f"{dotted(node.target)} is computed anew")
+    return None
