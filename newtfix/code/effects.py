@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 
 
 class Gives(Enum):
@@ -74,7 +74,7 @@ _READS = re.compile(
 def of_call(call: ast.Call) -> Effect:
     """What a call does, by its name."""
     func = call.func
-    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+    name = last_name(func)
     in_place = _IN_PLACE.match(name) is not None and name not in _KEEP_VALUES
     changes: list[int | str] = [kw.arg for kw in call.keywords if kw.arg == "out"]
     if in_place or name in _CHANGE_FIRST or any(kw.arg == "inplace" and _is_true(kw.value) for kw in call.keywords):
@@ -91,6 +91,11 @@ def changes_in_place(call: ast.Call) -> bool:
     """Whether the owner's values are written over, also those that it only holds: `x.mul_(2)`."""
     func = call.func
     return isinstance(func, ast.Attribute) and _IN_PLACE.match(func.attr) is not None and func.attr not in _KEEP_VALUES
+
+
+def computes(call: ast.Call) -> bool:
+    """Whether a call gives something else than what it is given, or a view of it."""
+    return of_call(call).gives is Gives.NEW and not last_name(call.func).endswith("_like")
 
 
 def _gives(name: str) -> Gives:

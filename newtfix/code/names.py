@@ -222,6 +222,14 @@ class Names:
                 return self.of(first)
         return set()
 
+    def lasts(self, node: ast.AST) -> set[str]:
+        """The last names of what an expression may be: `b` of `self.a.b`."""
+        return {one.rpartition(".")[2] for one in self.of(node)}
+
+    def called(self, call: ast.Call) -> set[str]:
+        """The last names of what a call may mean, also where its owner has no name."""
+        return self.lasts(call.func) | {last_name(call.func)}
+
     def roots(self, node: ast.AST) -> set[str]:
         """The names of what an expression may be, and of what it may be a part or a view of, or hold."""
         found = self.of(node)

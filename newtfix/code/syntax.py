@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeGuard
 
 _WORD = re.compile(r"[^\W\d]\w*")
 # Fields of nodes that hold no nodes to look at.
@@ -80,6 +81,20 @@ def dotted(node: ast.expr) -> str:
         return node.id
     owner = dotted(node.value) if isinstance(node, ast.Attribute) else ""
     return f"{owner}.{node.attr}" if isinstance(node, ast.Attribute) and owner else ""
+
+
+def is_call(node: ast.AST | None, *names: str) -> TypeGuard[ast.Call]:
+    """Whether it calls something that has a name, and one of these is its last."""
+    return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in names
+
+
+def handed(call: ast.Call) -> list[ast.expr]:
+    """What a call is given, by position and by name."""
+    return [*call.args, *(one.value for one in call.keywords)]
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @lru_cache(maxsize=512)

@@ -56,6 +56,38 @@ class State:
     def copy(self) -> State:
         return State(dict(self.names), dict(self.lost))
 
+    def bind(self, name: str, given: Value, node: ast.AST) -> None:
+        """A name gets another value."""
+        ref = flat(given)
+        had = self.names.pop(name, None)
+        for inner in [one for one in self.names if one.startswith(f"{name}.")]:
+            del self.names[inner]
+        if ref is not None:
+            self.names[name] = ref
+            self.lost.pop(name, None)
+        elif had is not None and had.kind is Kind.SAME:
+            self.lose([name], Change(getattr(node, "lineno", 0), first_line(node)))
+
+    def hold(self, name: str, given: Value) -> None:
+        """What is put into a container is in its hands; what it held before stays what it is."""
+        held = flat(given)
+        if name and held is not None:
+            before = self.names.get(name)
+            objects = held.objects | (before.objects if before is not None else frozenset())
+            self.names[name] = Ref(Kind.HOLDER, objects)
+
+    def lose(self, names: Iterable[str], change: Change) -> None:
+        """Names have the value no more."""
+        for name in names:
+            self.names.pop(name, None)
+            self.lost.setdefault(name, change)
+
+    def lose_as(self, inner: State, but: Iterable[str]) -> None:
+        """What was lost in an inner scope is lost here as well; names of that scope alone are not."""
+        for name, change in inner.lost.items():
+            if name in self.names and name not in but:
+                self.lose([name], change)
+
 
 def joined(states: Iterable[State | None]) -> State | None:
     """What holds whichever path was taken; paths on which the value was not made do not count."""
@@ -83,6 +115,16 @@ def _met(one: Ref | None, two: Ref | None) -> Ref:
 
 def copied(state: State | None) -> State | None:
     return state.copy() if state is not None else None
+
+
+def decided(test: ast.expr, state: State | None) -> tuple[State | None, State | None]:
+    """What holds where a test says yes, and where it says no; what is followed is never None."""
+    yes, no = copied(state), copied(state)
+    match test:
+        case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[ast.Constant(value=None)]):
+            if state is not None and has_kind(state.names.get(dotted(left)), Kind.SAME):
+                return (None, no) if isinstance(operator, ast.Is) else (yes, None)
+    return yes, no
 
 
 def has_kind(value: Value, kind: Kind) -> bool:
@@ -161,15 +203,29 @@ def given_back(effect: effects.Effect, values: Sequence[Value], call: ast.Call) 
     return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else part_of(holding(values))
 
 
+def positional(function: Function) -> list[str]:
+    """The parameters that a function may be given by position, but for `self`."""
+    return [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg != "self"]
+
+
 def bound(function: Function, given: Sequence[tuple[str | None, T]]) -> Iterable[tuple[str, T]]:
     """The parameters that get something of the value, and what."""
-    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
-    names = names[1:] if names[:1] == ["self"] else names
+    names = positional(function)
     rest = function.args.vararg.arg if function.args.vararg is not None else None
     for number, (keyword, value) in enumerate(given):
         name = keyword if keyword is not None else names[number] if number < len(names) else rest
         if name is not None:
             yield name, value
+
+
+def defaults(function: Function) -> Iterable[tuple[str, ast.expr]]:
+    """The parameters that need not be given, and what they then are."""
+    names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    count = len(function.args.defaults)
+    yield from zip(names[len(names) - count :], function.args.defaults, strict=True)
+    for one, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        if default is not None:
+            yield one.arg, default
 
 
 def reason(node: ast.expr, state: State) -> Change:

@@ -7,8 +7,7 @@ import ast
 from newtfix.code import arithmetic
 from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
-from newtfix.code.syntax import dotted, last_name, parsed, parts, walk
-from newtfix.facts.calls import counted
+from newtfix.code.syntax import dotted, handed, last_name, parsed, parts, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
@@ -28,39 +27,6 @@ def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Brok
                 read = names.parts_of(value) if value is not None and dotted(target) in asked else set[str]()
                 if any(one == owner or one.startswith(f"{owner}.") for one in read):
                     return tree.broken(method, node, f"{owner} is asked before the last rows are handed over")
-    return None
-
-
-def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
-    """What `rows` are cut up to, environment by environment, counts them: it goes up by one, and is made of nothing."""
-    counters = counted(tree, role, rows)
-    for method in tree.methods(role).values():
-        for write in tree.names(role, method).writes(*counters):
-            node, value = write.node, write.value
-            added = node.value if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else None
-            if isinstance(value, ast.BinOp):
-                if isinstance(value.op, (ast.FloorDiv, ast.Div)):
-                    return tree.broken(method, node, f"this counts something else than {rows}")
-                added = value.right if isinstance(value.op, ast.Add) else None
-            elif isinstance(node, ast.Call) and arithmetic.called(node) == "add":
-                added = node.args[-1] if node.args else None
-            is_one = isinstance(added, ast.Constant) and added.value == 1
-            if added is not None and not is_one and "one" not in ast.unparse(added):
-                return tree.broken(method, node, f"this counts something else than {rows}")
-    return None
-
-
-def cut_from_first(tree: NewtTree, role: str, rows: str) -> Broken | None:
-    """Slices of `rows` begin with the first one, or where a variable says."""
-    for method in tree.methods(role).values():
-        names = tree.names(role, method)
-        for node in names.nodes:
-            if isinstance(node, ast.Subscript) and names.is_(node.value, rows) and isinstance(node.ctx, ast.Load):
-                index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
-                begin = index.lower if isinstance(index, ast.Slice) else None
-                begin = begin.operand if isinstance(begin, ast.UnaryOp) else begin
-                if isinstance(begin, ast.Constant) and begin.value != 0:
-                    return tree.broken(method, node, f"the first of {rows} is left out")
     return None
 
 
@@ -131,7 +97,7 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
             for node in names.nodes:
                 if isinstance(node, ast.Call) and any(map(_loads_weights, names.of(node.func))):
                     tests = [test for test, _ in conditions(path_to(function, node))]
-                    given = [*node.args, *(one.value for one in node.keywords)]
+                    given = handed(node)
                     said = {name for one in (*tests, *given) for name in names_in(one)} | {function.name}
                     if tests and not any(word in name for name in said for word in words):
                         return tree.broken_in(file, node, "weights are loaded here, so the agent has learned before")
@@ -181,7 +147,7 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
             continue
         mode = method.args.args[1].arg
         for node in names.calls(*(f"{part}.train" for part in parts)):
-            given = [*node.args, *(one.value for one in node.keywords)]
+            given = handed(node)
             if found is not None and mode not in {name for one in given for name in names.parts_of(one)}:
                 return tree.broken_in(found.file, node, "this trains whatever the mode")
         for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):
@@ -205,30 +171,6 @@ def updated_only_in(tree: NewtTree, role: str, name: str) -> Broken | None:
                 for node in names.calls(f"self.{name}"):
                     return tree.broken_in(file, node, f"{cls.name} does this on its own")
     return None
-
-
-def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
-    """What `made` returns goes through no object of `self` but `by`."""
-    own = set(tree.methods(role))
-    for method in tree.methods(role).values():
-        names = tree.names(role, method)
-        bound = [(target, value) for n in names.nodes for target, value, _ in bindings(n) if value is not None]
-        known = {dotted(target) for target, value in bound if any(_calls(part, made) for part in walk(value))}
-        for node in names.nodes:
-            if not isinstance(node, ast.Call) or not any(_is_own_object(one, own, by) for one in names.of(node.func)):
-                continue
-            given = [*node.args, *(one.value for one in node.keywords)]
-            if any(not names.of(one).isdisjoint(known) or _calls(one, made) for one in given):
-                return tree.broken(method, node, f"what {made} returns is scaled in another way")
-    return None
-
-
-def _calls(node: ast.AST, made: str) -> bool:
-    return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == made
-
-
-def _is_own_object(name: str, own: set[str], but: str) -> bool:
-    return name.startswith("self.") and name.count(".") == 1 and name.removeprefix("self.") not in own and name != but
 
 
 def asked_once(tree: NewtTree, role: str, methods: str, *called: str) -> Broken | None:

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from newtfix.code.names import bindings, targets
 from newtfix.code.paths import names_in, path_to
-from newtfix.code.syntax import dotted, last_name, walk
+from newtfix.code.syntax import dotted, is_call, last_name, walk
 from newtfix.facts.closed import is_logarithm
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
@@ -224,7 +224,7 @@ def keeps_first(tree: NewtTree, role: str, called: str) -> Broken | None:
     """Of several things that a function returns, the first is kept."""
     for method in tree.methods(role).values():
         for _, given, value in assignments(method):
-            if isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2] == called:
+            if is_call(value, called):
                 for target in given:
                     if isinstance(target, ast.Tuple) and target.elts and dotted(target.elts[0]).startswith("_"):
                         return tree.broken(method, value, f"what {called} makes of the first is not used")

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from itertools import pairwise
 
 from newtfix.code import arithmetic
-from newtfix.code.arithmetic import operands, product, quotients, terms
+from newtfix.code.arithmetic import operands
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
 from newtfix.code.paths import conditions, names_in
-from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.syntax import dotted, handed, is_call, parsed, walk
+from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, NewtTree
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
-_SUMS = (ast.Add, ast.Sub, ast.Mod)
 _EXITS = ("exit", "quit", "sys.exit", "os._exit", "os.abort")
-_OF_NETWORKS = frozenset(
-    "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
-)
-
-
-def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """What is kept in an attribute, row by row, is read by slices of one column, and no row across all columns."""
-    for method in tree.methods(role).values():
-        names = tree.names(role, method)
-        for node in names.nodes:
-            for one in _gone_through(node):
-                if names.is_(one, name):
-                    return tree.broken(method, node, f"rows of {name} are read across all columns")
-            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and names.is_(node.value, name):
-                index = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) and node.slice.elts else node.slice
-                if not isinstance(index, ast.Slice) and not _is_text(index):
-                    return tree.broken(method, node, f"a row of {name} is read across all columns")
-    return None
-
-
-def _gone_through(node: ast.AST) -> list[ast.expr]:
-    """What a loop runs over, and what a method is called of or a function is given."""
-    if isinstance(node, (ast.For, ast.comprehension)):
-        return [node.iter]
-    owner = [node.func.value] if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else []
-    return [*owner, *node.args] if isinstance(node, ast.Call) else []
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: str) -> Broken | None:
@@ -85,160 +54,6 @@ def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broke
     moved = {value for node in plain for _, value, whole in bindings(node) if value is not None and whole}
     reads = [node for node in names.reads(parameter) if node not in moved]
     return tree.broken_in(file, reads[1], f"{parameter} is used once more") if len(reads) > 1 else None
-
-
-def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
-    """No call of a function gives it a number last that could be a duration: it is greater than the one before."""
-    for file in tree.python:
-        for names in tree.scopes(file) if function in tree.sources[file] else ():
-            for call in names.nodes:
-                if not isinstance(call, ast.Call) or all(
-                    one.rpartition(".")[2] != function for one in names.of(call.func)
-                ):
-                    continue
-                by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
-                given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
-                pair = [_value(one, names) for one in (by_name if len(by_name) == 2 else given[-2:])]
-                numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
-                rises = len(numbers) == 2 and numbers[0] < numbers[1]
-                if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
-                    return tree.broken_in(file, call, f"{function} may be called with a duration")
-    return None
-
-
-def _value(node: ast.expr, names: Names) -> ast.expr:
-    """What a variable gets, where that is one thing."""
-    given = [write.value for write in names.writes(dotted(node))] if isinstance(node, ast.Name) else []
-    return given[0] if len(given) == 1 and given[0] is not None else node
-
-
-def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
-    """In methods that call `made` themselves, what it returns is neither divided nor averaged over a dimension."""
-    for method in tree.methods(role).values():
-        names = tree.names(role, method)
-        if not any(_calls(node, made) for node in names.nodes):
-            continue
-        known = {
-            dotted(target)
-            for node in names.nodes
-            for target, value, _ in bindings(node)
-            if value is not None and any(_calls(part, made) for part in walk(value))
-        }
-        for node in names.nodes:
-            whole = isinstance(node, ast.Call) and len(operands(node)) + len(node.keywords) == 1
-            for divided, divisor in [] if whole else [*quotients(node), *_weighed(node, made)]:
-                if isinstance(divisor, ast.Constant):
-                    continue
-                if any(_calls(part, made) or names.is_of(part, *known) for part in _inside(divided)):
-                    return tree.broken(method, node, f"what {made} returns is averaged already")
-    return None
-
-
-def _weighed(node: ast.AST, made: str) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """What a call is multiplied by at once, other than a mask."""
-    factors = product(node) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) else []
-    for one in (one for one in factors if _calls(one, made)):
-        yield from ((one, other) for other in factors if other is not one and "mask" not in ast.unparse(other))
-
-
-def _inside(node: ast.AST) -> list[ast.expr]:
-    return [part for part in walk(node) if isinstance(part, (ast.Call, ast.Name, ast.Attribute))]
-
-
-def _calls(node: ast.AST, made: str) -> bool:
-    return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == made
-
-
-def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
-    """Whoever calls a method of the class gives it a value for a parameter that is never None."""
-    method = tree.methods(role).get(name)
-    names = [one.arg for one in method.node.args.args if one.arg != "self"] if method is not None else []
-    if method is None or parameter not in names:
-        return None
-    index = names.index(parameter)
-    defaults = dict(zip(reversed(names), reversed(method.node.args.defaults), strict=False))
-    for file in tree.python:
-        for scope in tree.scopes(file) if name in tree.sources[file] else ():
-            for call in scope.nodes:
-                if not isinstance(call, ast.Call) or (isinstance(call.func, ast.Name) and call.func.id == name):
-                    continue
-                if call.func is not None and all(one.rpartition(".")[2] != name for one in scope.of(call.func)):
-                    continue
-                given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
-                unpacked = any(isinstance(one, ast.Starred) for one in call.args) or any(
-                    one.arg is None for one in call.keywords
-                )
-                if not given and not unpacked and parameter in defaults:
-                    given = [defaults[parameter]]
-                parts = (part for one in given for value in (one, _value(one, scope)) for part in walk(value))
-                if any(isinstance(part, ast.Constant) and part.value is None for part in parts):
-                    return tree.broken_in(file, call, f"{name} gets no {parameter}")
-    return None
-
-
-def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
-    """Outside of a class nobody takes the parameters of single parts in a list of that name, or gives them others."""
-    homes = {tree.roles[role].file for role in ("layers", "world_model") if role in tree.roles}
-    for file in tree.python:
-        if not any(f"{mark}{name}" in tree.sources[file] for mark in (".", "'", '"')):
-            continue
-        module = tree.module(file)
-        own = {
-            part for node in walk(module) if isinstance(node, ast.ClassDef) and node.name == cls for part in walk(node)
-        }
-        if any(_makes_list(node, name) for node in walk(module) if node not in own):
-            continue  # a list of its own
-        for names in tree.scopes(file):
-            for node in (node for node in names.nodes if node not in own):
-                if said := _taken_apart(names, node, name, file in homes):
-                    return tree.broken_in(file, node, f"one of {name} is {said}")
-    return None
-
-
-def _taken_apart(names: Names, node: ast.AST, name: str, at_home: bool) -> str:
-    """What a node does to a part of a list of that name, in words; "": nothing."""
-    match node:
-        case ast.Attribute(value=ast.Attribute(attr="online" | "target"), attr=attr) if attr == name and not at_home:
-            return "taken apart"
-        case ast.Attribute(value=taken, attr=attr) if attr in _OF_NETWORKS and _is_one_of(names, taken, name):
-            return "taken by itself"
-        case ast.For(iter=each) | ast.comprehension(iter=each) if _is_one_of(names, each, name):
-            return "taken apart"
-    parts = [one.value for one in targets(node) if isinstance(one, ast.Subscript)]
-    return "replaced" if any(_is_last(names.of(one), name) for one in parts) else ""
-
-
-def _is_last(names: set[str], name: str) -> bool:
-    return any(one.rpartition(".")[2] == name for one in names)
-
-
-def _is_one_of(names: Names, node: ast.expr, name: str) -> bool:
-    """Whether it is a part of a list of that name, and not the list."""
-    return names.is_element(node, lambda one: _is_last(names.of(one), name))
-
-
-def _makes_list(node: ast.AST, name: str) -> bool:
-    """Whether an object makes networks of that name for itself."""
-    return any(
-        dotted(target) == f"self.{name}"
-        and isinstance(value, ast.Call)
-        and dotted(value.func).rpartition(".")[2] == "ModuleList"
-        for target, value, _ in bindings(node)
-    )
-
-
-def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed: str) -> Broken | None:
-    """Variables of these names are divided by nothing but what mentions one of `allowed`."""
-    for method in tree.methods(role).values():
-        own = tree.names(role, method)
-        for node in own.nodes:
-            given = {dotted(part) for one in targets(node) for part in _inside(one)} & set(names)
-            values = [node] if given else []
-            values += [node] if any(own.is_of(one, *names) for one, _ in quotients(node)) else []
-            for _, divisor in (pair for one in values for part in walk(one) for pair in quotients(part)):
-                if divisor is not None and not any(one in ast.unparse(divisor) for one in allowed):
-                    return tree.broken(method, node, f"{', '.join(sorted(given) or names)} is averaged already")
-    return None
 
 
 def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
@@ -286,12 +101,12 @@ def one_name_for(tree: NewtTree, role: str, cls: str, method: str) -> Broken | N
                 return tree.broken_in(found.file, node, "forward itself is replaced")
     each = [tree.names(role, own) for own in tree.of_class(role, cls)]
     own = list(tree.of_class(role, cls))
-    calling = [one.name for one in own if any(True for _ in tree.names(role, one).calls(f"self.{method}"))]
+    calling = [one.name for one in own if any(tree.names(role, one).calls(f"self.{method}"))]
     held = [f"self.{one}" for one in (method, *calling) if one not in ("forward", "__init__")]
     given = [(names, node, *one) for names in each for node in names.nodes for one in bindings(node)]
     holders: dict[str, ast.AST] = {}
     for names, node, target, value, _ in given:
-        asked = value is not None and any(True for _ in names.reads(*held, inside=walk(value)))
+        asked = value is not None and any(names.reads(*held, inside=walk(value)))
         if asked and isinstance(target, (ast.Attribute, ast.Subscript)):
             holders.setdefault(dotted(target), node)
     if len(holders) > 1:
@@ -326,9 +141,7 @@ def _disturbs(names: Names, node: ast.AST, owner: str) -> bool:
     value = node.context_expr if isinstance(node, ast.withitem) else getattr(node, "value", None)
     if not isinstance(value, ast.expr) or not isinstance(node, (ast.stmt, ast.withitem)):
         return False
-    asked = any(
-        any(True for _ in names.reads(owner, inside=walk(one))) for one in walk(value) if isinstance(one, ast.Call)
-    )
+    asked = any(any(names.reads(owner, inside=walk(one))) for one in walk(value) if isinstance(one, ast.Call))
     return asked or any(names.is_of(one, owner) for one in targets(node) if not isinstance(one, ast.Name))
 
 
@@ -379,8 +192,8 @@ def _checked(node: ast.AST) -> list[ast.expr]:
             return [test] if _ends(body) or _ends(orelse) else []
         case ast.Match(subject=subject, cases=cases) if any(_ends(case.body) for case in cases):
             return [subject]
-        case ast.Call(args=args, keywords=keywords) if arithmetic.called(node).startswith("assert"):
-            return [*args, *(one.value for one in keywords)]
+        case ast.Call() if arithmetic.called(node).startswith("assert"):
+            return handed(node)
     return []
 
 
@@ -394,12 +207,7 @@ def _ends(body: list[ast.stmt]) -> bool:
 
 
 def _reads_any(node: ast.expr, names: set[str]) -> bool:
-    finite = {
-        part
-        for call in walk(node)
-        if isinstance(call, ast.Call) and dotted(call.func).rpartition(".")[2] in ("isfinite", "isnan", "isinf")
-        for part in walk(call)
-    }
+    finite = {part for call in walk(node) if is_call(call, "isfinite", "isnan", "isinf") for part in walk(call)}
     return any(
         isinstance(asked, (ast.Name, ast.Attribute)) and (dotted(asked) in names or getattr(asked, "attr", "") in names)
         for part in walk(node)
@@ -407,20 +215,6 @@ def _reads_any(node: ast.expr, names: set[str]) -> bool:
         if part not in finite
         if not (isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg")
     )
-
-
-def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
-    """In a method, nothing is added to what `made` returns as it is."""
-    method = tree.methods(role).get(name)
-    if method is None:
-        return None
-    names = tree.names(role, method)
-    calls = set(names.calls(made))
-    known = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls}
-    for node in names.nodes:
-        if any(one in calls or not names.of(one).isdisjoint(known) for one in terms(node)):
-            return tree.broken(method, node, f"{name} adds to what {made} returns")
-    return None
 
 
 def split_at_once(tree: NewtTree, role: str, called: str) -> Broken | None:
@@ -461,16 +255,23 @@ def _halves(call: ast.Call) -> ast.expr | None:
     )
 
 
-def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
-    """In methods that call something, an attribute is added to and taken from, and not set to something else."""
-    for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
-        names = tree.names(role, method)
-        for write in tree.writes(role, method, name):
-            sums = isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, _SUMS)
-            given = write.value
-            kept = isinstance(given, ast.Constant) or (
-                given is not None and any(True for _ in names.reads(name, inside=walk(given)))
-            )
-            if not sums and not kept:
-                return tree.broken(method, write.node, f"{name} is set to something else")
+def plain(tree: NewtTree, role: str, method: str, called: str, *makers: str) -> Broken | None:
+    """What `called` gets first, in a method, is what one of `makers` returned, and nothing made of it."""
+    found = tree.methods(role).get(method)
+    if found is None:
+        return None
+    names = tree.names(role, found)
+    calls = [n for n in names.nodes if isinstance(n, ast.Call) and called in names.called(n)]
+    given = [one for call in calls for one in (call.args[:1] or [k.value for k in call.keywords[:1]])]
+    known = {one for part in given for one in names.of(part)}
+    values = [(write.value if write.is_bound else None, write.node) for write in names.writes(*known)] + [
+        (one, one) for one in given
+    ]
+    for value, node in values:
+        inner = value and (same_as(value) or value)
+        made = inner is None or any(
+            isinstance(part, ast.Call) and names.called(part) & {*makers} for part in walk(inner)
+        )
+        if made and not (isinstance(inner, ast.Call) and names.called(inner) & {*makers}):
+            return tree.broken(found, node, f"what {called} gets is not as {' or '.join(makers)} made it")
     return None

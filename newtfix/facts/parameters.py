@@ -1,4 +1,4 @@
-"""What a method makes of what it is handed over."""
+"""What a method is handed over, and what it makes of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeGuard
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, bindings, targets
 from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.values import positional
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SHAPES = frozenset("shape size device dtype ndim numel dim full_like zeros_like ones_like empty_like".split())
@@ -79,7 +80,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _first_parameter(method: Method) -> str | None:
-    names = [one.arg for one in (*method.node.args.posonlyargs, *method.node.args.args) if one.arg != "self"]
+    names = positional(method.node)
     return names[0] if names else None
 
 
@@ -213,4 +214,54 @@ def bounds_keep(tree: NewtTree, role: str, name: str, parameters: tuple[str, ...
     file, names = found
     for write in tree.writes(role, names, *parameters):
         return tree.broken_in(file, write.node, f"{ast.unparse(write.target)} is changed")
+    return None
+
+
+def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
+    """No call of a function gives it a number last that could be a duration: it is greater than the one before."""
+    for file in tree.python:
+        for names in tree.scopes(file) if function in tree.sources[file] else ():
+            for call in names.nodes:
+                if not isinstance(call, ast.Call) or function not in names.lasts(call.func):
+                    continue
+                by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
+                given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
+                pair = [_value(one, names) for one in (by_name if len(by_name) == 2 else given[-2:])]
+                numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+                rises = len(numbers) == 2 and numbers[0] < numbers[1]
+                if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
+                    return tree.broken_in(file, call, f"{function} may be called with a duration")
+    return None
+
+
+def _value(node: ast.expr, names: Names) -> ast.expr:
+    """What a variable gets, where that is one thing."""
+    given = [write.value for write in names.writes(dotted(node))] if isinstance(node, ast.Name) else []
+    return given[0] if len(given) == 1 and given[0] is not None else node
+
+
+def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
+    """Whoever calls a method of the class gives it a value for a parameter that is never None."""
+    method = tree.methods(role).get(name)
+    names = positional(method.node) if method is not None else []
+    if method is None or parameter not in names:
+        return None
+    index = names.index(parameter)
+    defaults = dict(zip(reversed(names), reversed(method.node.args.defaults), strict=False))
+    for file in tree.python:
+        for scope in tree.scopes(file) if name in tree.sources[file] else ():
+            for call in scope.nodes:
+                if not isinstance(call, ast.Call) or (isinstance(call.func, ast.Name) and call.func.id == name):
+                    continue
+                if name not in scope.lasts(call.func):
+                    continue
+                given = [*call.args[index : index + 1], *(one.value for one in call.keywords if one.arg == parameter)]
+                unpacked = any(isinstance(one, ast.Starred) for one in call.args) or any(
+                    one.arg is None for one in call.keywords
+                )
+                if not given and not unpacked and parameter in defaults:
+                    given = [defaults[parameter]]
+                parts = (part for one in given for value in (one, _value(one, scope)) for part in walk(value))
+                if any(isinstance(part, ast.Constant) and part.value is None for part in parts):
+                    return tree.broken_in(file, call, f"{name} gets no {parameter}")
     return None

@@ -1,14 +1,18 @@
-"""What a tree makes of a setting: what kind of value it has, where it is given another, what it weighs."""
+"""What a tree makes of a setting: its kind of value, where it is read or given another, what it scales and bounds."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
-from newtfix.code.arithmetic import product
-from newtfix.code.names import Names, as_attribute, bindings, writes
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.arithmetic import product, terms
+from newtfix.code.names import Names, as_attribute, bindings, targets, writes
+from newtfix.code.syntax import dotted, is_text, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
+
+_OPTION = re.compile(r"--\w+|(?:--)?\w+=[-+]?\d[\d.e+-]*")  # as a command line gives a setting
 
 
 def _files_with(tree: NewtTree, name: str) -> Iterator[tuple[str, list[ast.AST]]]:
@@ -75,9 +79,8 @@ def is_number(tree: NewtTree, *settings: str) -> Broken | None:
                 if value is None:
                     continue
                 if dotted(target) in settings:
-                    if isinstance(_default(value), (ast.Tuple, ast.List, ast.Dict, ast.Lambda)) or _is_text(
-                        _default(value)
-                    ):
+                    default = _default(value)
+                    if isinstance(default, (ast.Tuple, ast.List, ast.Dict, ast.Lambda)) or is_text(default):
                         return tree.broken_in(found.file, node, f"{dotted(target)} is no number")
                 elif dotted(target):
                     for part in walk(value):
@@ -90,10 +93,6 @@ def _default(value: ast.expr) -> ast.expr:
     """The default of a field, also where it is said with others things about the field."""
     given = value.keywords if isinstance(value, ast.Call) else []
     return next((one.value for one in given if one.arg in ("default", "default_factory")), value)
-
-
-def _is_text(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str) -> Broken | None:
@@ -124,14 +123,19 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         names = tree.names(role, method)
         for node in nodes:
             factors = product(node)
-            terms = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
-            if len(terms) < len(factors) and any(_made_of(one, unlike, names) for one in terms):
+            weighed = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
+            if len(weighed) < len(factors) and any(_made_of(one, unlike, names) for one in weighed):
                 return tree.broken(method, node, f"{setting} weighs another term here")
     return None
 
 
 def _weighs(names: Names, node: ast.AST, setting: str) -> bool:
-    return _is_setting(node, setting) or any(one.rpartition(".")[2] == setting for one in names.of(node) if "." in one)
+    return _is_setting(node, setting) or _stands_for(names, node, setting)
+
+
+def _stands_for(names: Names, node: ast.AST, setting: str) -> bool:
+    """Whether it may be an attribute of that name."""
+    return any(one.rpartition(".")[2] == setting for one in names.of(node) if "." in one)
 
 
 def _is_pretraining(method: Method) -> bool:
@@ -143,7 +147,7 @@ def _made_of(value: ast.expr, called: str, names: Names) -> bool:
     pending, seen = [value], set[str]()
     while pending:
         for part in walk(pending.pop()):
-            if isinstance(part, ast.Call) and any(one.rpartition(".")[2] == called for one in names.of(part.func)):
+            if isinstance(part, ast.Call) and called in names.lasts(part.func):
                 return True
             if isinstance(part, ast.Name) and part.id not in seen:
                 seen.add(part.id)
@@ -159,3 +163,83 @@ def _made_of(value: ast.expr, called: str, names: Names) -> bool:
 def _augmented(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
     if isinstance(node, ast.AugAssign):
         yield node.target, node.value, False
+
+
+def read_only_in(tree: NewtTree, setting: str, *roles: str) -> Broken | None:
+    """A setting is read in the files of these roles alone."""
+    known = {tree.roles[role].file for role in roles if role in tree.roles}
+    for file, nodes in _files_with(tree, setting):
+        for node in nodes if file not in known else ():
+            if _mentions(node, setting):
+                return tree.broken_in(file, node, f"{setting} is used here as well")
+    return None
+
+
+def _mentions(node: ast.AST, setting: str) -> bool:
+    match node:
+        case ast.Attribute(attr=attr, ctx=ast.Load()) | ast.AugAssign(target=ast.Attribute(attr=attr)):
+            return attr == setting
+        case ast.Constant(value=str(text)):
+            return text == setting or (_OPTION.fullmatch(text) is not None and text.strip("-").startswith(setting))
+        case ast.MatchClass(kwd_attrs=names):
+            return setting in names
+    return False
+
+
+def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
+    """Whatever compares `name` with something made of these words compares it with the same."""
+    asked: dict[str, tuple[Method, ast.AST]] = {}
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for node in names.nodes:
+            for left, right in pairwise((node.left, *node.comparators)) if isinstance(node, ast.Compare) else ():
+                others = [side for side in (left, right) if not names.is_(side, name)]
+                computed = any(names.is_(term, name) for side in others for term in terms(side))
+                if (len(others) == 1 or computed) and any(_says(side, word) for side in others for word in words):
+                    asked.setdefault(ast.unparse(others[0] if len(others) == 1 else node), (method, node))
+    if len(asked) > 1:
+        method, node = list(asked.values())[-1]
+        return tree.broken(method, node, f"{name} is compared with another bound here")
+    return None
+
+
+def _says(node: ast.expr, word: str) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == word for part in walk(node))
+
+
+def not_under(tree: NewtTree, setting: str, *functions: str) -> Broken | None:
+    """Nothing takes such a function of a setting: it is what its name says, and not its inverse."""
+    for file, nodes in _files_with(tree, setting):
+        alias = {n.asname for n in nodes if isinstance(n, ast.alias) and n.name in functions}
+        for names in tree.scopes(file):
+            for node in names.nodes:
+                called = names.called(node) if isinstance(node, ast.Call) else set[str]()
+                if called & {*alias, *functions} and any(_is_named(names, part, setting) for part in walk(node)[1:]):
+                    return tree.broken_in(file, node, f"{setting} is not what its name says")
+    return None
+
+
+def _is_named(names: Names, node: ast.AST, setting: str) -> bool:
+    """Whether it is a setting, or a variable that is one."""
+    return _mentions(node, setting) or _stands_for(names, node, setting)
+
+
+def not_scaled(tree: NewtTree, role: str, setting: str, *but: str) -> Broken | None:
+    """Nothing multiplies a setting by a number, or divides it, other than `but`, and nothing sets it anew."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for node in names.nodes:
+            if any(dotted(target).rpartition(".")[2] == setting for target in targets(node)):
+                return tree.broken(method, node, f"{setting} is set anew")
+            factors = product(node)
+            if any(_is_named(names, one, setting) for one in factors) and any(
+                _is_number(one) and ast.unparse(one) not in but for one in factors
+            ):
+                return tree.broken(method, node, f"{setting} is scaled here already")
+    return None
+
+
+def _is_number(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return _is_number(node.operand)
+    return isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and node.value != 1

@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 import libcst as cst
 
 from newtfix.code.equivalent import CASTS
+from newtfix.code.syntax import handed
 from newtfix.match.holes import KINDS, tree_of
 
 Traits = frozenset[str]
@@ -140,7 +141,7 @@ def _structure(node: Any) -> Iterator[str]:
     elif kind is ast.UnaryOp and type(node.op) is ast.Not:
         yield "Not"
     elif kind is ast.Call and (callee := _name(node.func)):
-        for value in (*node.args, *(keyword.value for keyword in node.keywords)):
+        for value in handed(node):
             yield from _most(f"{callee}(", value)
     elif kind in (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr) and node.value is not None:
         yield from _most(_AST[kind], node.value)

@@ -13,13 +13,14 @@ from functools import lru_cache
 import libcst as cst
 
 from newtfix.code.view import contexts, guards, inert, shared, spelled
+from newtfix.code.view.aliases import aliases
 
 
 @lru_cache(maxsize=512)
 def view(text: str) -> cst.Module:
     """The module that patterns are matched against; `line_of_owner` tells where its lines are in `text`."""
     text = seen_text(text)
-    names = spelled.names(text)
+    names = aliases(text)
     around = [] if inert.has_odd_lines(text) else shared.surroundings(text)
     known = [one for one in around if shared.may_be_known(one.key, spelled.holding(names, one.cls, one.name))]
     module = cst.parse_module(shared.abridged(text, known))
@@ -61,7 +62,7 @@ def _layout(module: cst.Module) -> tuple[str, str]:
 
 def restored(patched: cst.Module, original: str) -> str:
     """The text that a patched view of `original` stands for."""
-    names = spelled.names(seen_text(original))
+    names = aliases(seen_text(original))
     back = spelled.Back(names, patched)
 
     def plain(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from relations.table import CALLS, READS, Table, forms, method
 from relations.trees import AGENT, SCRIPT, TRAINER
 
-CUT = "t(self._tds[: ep_len[i] + 1, i])\n"
 LOAD = "agent.load(x)"
 
 
@@ -38,60 +37,6 @@ TABLES = {
                 "ready = self.buffer.ready()\nif t and ready:\n    if flag:\n        self._tokens += 1",
                 "ready = self.buffer.ready()\nwhile ready:\n    self._tokens += 1",
                 "ready = self.buffer.ready()\nmatch ready:\n    case True:\n        self._tokens += 1",
-            ),
-        ),
-    ],
-    "counts_rows": [
-        Table(
-            ("trainer", "self._tds"),
-            TRAINER,
-            tuple(
-                CUT + code
-                for code in (
-                    "pass",
-                    "ep_len += 1",
-                    "ep_len = ep_len + 1",
-                    "ep_len[t] = 0",
-                    "ep_len += torch.ones(3)",
-                    "other += 2",
-                    "ep_len.add_(1)",
-                )
-            ),
-            (
-                *tuple(
-                    CUT + code
-                    for code in (
-                        "ep_len += 2",
-                        "ep_len = ep_len + 2",
-                        "ep_len: object = ep_len + 2",
-                        "ep_len, y = ep_len + 2, t",
-                        "ep_len = t // 2",
-                        "ep_len[t] += 2",
-                        "n = ep_len\nn += 2\nt(n)",
-                        "ep_len.add_(2)",
-                        "t(ep_len := ep_len + 2)",
-                        "ep_len += int(flag)",
-                        "rows = self._tds\nep_len = t / 2",
-                    )
-                ),
-                "rows = self._tds\nt(rows[: n[i], i])\nn += 2",
-            ),
-        ),
-    ],
-    "cut_from_first": [
-        Table(
-            ("trainer", "self._tds"),
-            TRAINER,
-            ("pass", "t(self._tds[:3])", "t(self._tds[0:3, 1])", "t(self._tds[flag:3])", "t(self.other[1:3])"),
-            (
-                "t(self._tds[1:3])",
-                "t(self._tds[1:, 2])",
-                "rows = self._tds\nt(rows[1:])",
-                "rows, y = self._tds, t\nt(rows[1:], y)",
-                "t((rows := self._tds)[1:])",
-                "t(getattr(self, '_tds')[1:])",
-                "t([rows[1:] for rows in (self._tds,)])",
-                "t(self._tds[-3:])",
             ),
         ),
     ],
@@ -236,26 +181,6 @@ TABLES = {
             AGENT + "=== other.py\nclass Other:\n    METHODS\n",
             ("pass", "agent.model.update(t)", "self.other.update(t)", "self.agent.model.update(t)"),
             forms(CALLS, "self.model.update"),
-        ),
-    ],
-    "scaled_by": [
-        Table(
-            ("agent", "Q", "self.scale"),
-            AGENT,
-            ("pass", "q = self.model.Q(t)\nt(self.scale(q))", "t(self.norm(t))"),
-            (
-                "q = self.model.Q(t)\nt(self.norm(q))",
-                "t(self.norm(self.model.Q(t)))",
-                "q, y = self.model.Q(t), t\nt(self.norm(q), y)",
-                "q: object = self.model.Q(t)\nt(self.norm(q))",
-                "t(q := self.model.Q(t))\nt(self.norm(q))",
-                "q = self.model.Q(t)\nn = self.norm\nt(n(q))",
-                "q = self.model.Q(t)\nt(self.norm(x=q))",
-                "q = self.model.Q(t)\np = q\nt(self.norm(p))",
-                "q = self.model.Q(t)\nt(getattr(self, 'norm')(q))",
-                "t([self.norm(q) for q in (self.model.Q(t),)])",
-                "q = self.model.Q(t)\nt(self.norm(q) if flag else q)",
-            ),
         ),
     ],
     "asked_once": [

@@ -1,9 +1,12 @@
-"""What is done with losses, values and rows that a patch computes anew."""
+"""What losses add up, average, divide and scale."""
 
 from __future__ import annotations
 
-from relations.table import BINDS, DIVIDES, SETS, Table, forms, method
-from relations.trees import AGENT, TRAINER
+from relations.table import BINDS, CHANGES, DIVIDES, Table, forms, method
+from relations.trees import AGENT
+
+Q = "q = self.model.Q(t, return_type='avg')"
+
 
 TABLES = {
     "summed_only": [
@@ -44,42 +47,6 @@ TABLES = {
             ),
         ),
     ],
-    "taken_together": [
-        Table(
-            ("_Qs", "QEnsemble"),
-            (
-                "=== common/layers.py\nclass QEnsemble:\n    def f(self):\n"
-                "        return [q.parameters() for q in self._Qs]\n=== other.py\nHERE\n"
-            ),
-            (
-                "pass",
-                "x = m._Qs.parameters()",
-                "x = [q(1) for q in m._Qs]",
-                "x = m._Qs.online.parameters()",
-                "for q in m.others:\n    x = q.parameters()",
-                "x = m._Qs[0](1)",
-            ),
-            (
-                "x = m._Qs[0].parameters()",
-                "for q in m._Qs:\n    x = q.parameters()",
-                "for i, q in enumerate(m._Qs):\n    x = q.parameters()",
-                "for q, y in zip(m._Qs, z):\n    x = q.state_dict()",
-                "x = [q.parameters() for q in m._Qs]",
-                "q = m._Qs[0]\nx = q.parameters()",
-                "qs = m._Qs\nx = qs[0].parameters()",
-                "q, y = m._Qs[0], 1\nx = q.parameters()",
-                "m._Qs[0] = x",
-                "m._Qs[0], y = x, 1",
-                "qs = m._Qs\nqs[0] = x",
-                "m._Qs[0][1].load_state_dict(x)",
-                "f = m._Qs[0].parameters\nx = f()",
-                "x = getattr(m, '_Qs')[0].parameters()",
-                "for m._Qs[0] in x:\n    x()",
-                "with x as m._Qs[0]:\n    x()",
-                "del m._Qs[0]",
-            ),
-        ),
-    ],
     "divided_only_by": [
         Table(
             ("agent", "loss", "y_loss", "z_loss", "horizon"),
@@ -114,63 +81,6 @@ TABLES = {
             ),
         ),
     ],
-    "only_checks": [
-        Table(
-            ("trainer", "_check"),
-            TRAINER,
-            (
-                "pass",
-                *method(
-                    "_check(self, t)",
-                    "if t:\n    raise ValueError",
-                    "'''Words.'''\nif t.any():\n    raise ValueError(t)",
-                ),
-            ),
-            method(
-                "_check(self, t)",
-                "t()",
-                "if t:\n    raise ValueError\nt()",
-                "if t:\n    t()\n    raise ValueError",
-                "if t:\n    raise ValueError\nelse:\n    t()",
-                "for x in t:\n    raise ValueError",
-                "with t:\n    raise ValueError",
-                "if t:\n    raise ValueError\nif t:\n    raise TypeError",
-                "return t",
-                "if (y := t.pop()):\n    raise ValueError",
-                "if t.zero_():\n    raise ValueError",
-            ),
-        ),
-    ],
-    "not_asserted": [
-        Table(
-            ("agent", "rho"),
-            AGENT,
-            (
-                "pass",
-                "assert t",
-                "if self.rho > 1:\n    t()",
-                "if t:\n    raise ValueError(self.rho)",
-                "assert self.other > 0",
-            ),
-            (
-                "assert self.rho.sum() == 1",
-                "if self.rho > 1:\n    raise ValueError",
-                "if self.rho > 1:\n    t()\n    raise ValueError",
-                "if self.rho < 1:\n    pass\nelse:\n    raise ValueError",
-                "r = self.rho\nassert r > 0",
-                "r, y = self.rho, t\nassert r > 0",
-                "r: object = self.rho.sum()\nassert r > 0",
-                "assert (r := self.rho) > 0",
-                "torch.testing.assert_close(self.rho, t)",
-                "np.testing.assert_allclose(actual=self.rho, desired=t)",
-                "if self.rho > 1:\n    sys.exit(1)",
-                "match self.rho:\n    case 1:\n        raise ValueError",
-                "assert getattr(self, 'rho') > 0",
-                "for r in self.rho:\n    assert r > 0",
-                "while self.rho > 1:\n    raise ValueError",
-            ),
-        ),
-    ],
     "adds_nothing": [
         Table(
             ("agent", "_td_target", "self.model.Q"),
@@ -202,63 +112,89 @@ TABLES = {
             ),
         ),
     ],
-    "split_at_once": [
+    "scaled_by": [
         Table(
-            ("world_model", "self._pi"),
-            "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
+            ("agent", "Q", "self.scale"),
+            AGENT,
+            ("pass", "q = self.model.Q(t)\nt(self.scale(q))", "t(self.norm(t))"),
             (
-                "pass",
-                "a, b = self._pi(t).chunk(2)",
-                "p = self._pi(t)\na, b = p.chunk(2)",
-                "p: object = self._pi(t)\na, b = p.chunk(2)",
-                "a, b = torch.chunk(self._pi(t), 2)",
-                "a, b = self._pi(t).float().split(3)",
-                "a, b = (p := self._pi(t)).chunk(2)",
-            ),
-            (
-                "t(self._pi(t))",
-                "p = self._pi(t)\na, b = p.chunk(2)\nt(p)",
-                "p = self._pi(t)\nt(p[0])",
-                "a, b = self._pi(t)",
-                "f = self._pi\nt(f(t))",
-                "p, y = self._pi(t), t\na, b = p.chunk(2)\nt(p)",
-                "t(getattr(self, '_pi')(t))",
-                "for p in self._pi(t):\n    t(p)",
-                "t([p for p in self._pi(t)])",
-                "t(*self._pi(t))",
-                "a, b = (self._pi(t) * 2).chunk(2)",
-                "p = self._pi(t)\np *= 2\na, b = p.chunk(2)",
+                "q = self.model.Q(t)\nt(self.norm(q))",
+                "t(self.norm(self.model.Q(t)))",
+                "q, y = self.model.Q(t), t\nt(self.norm(q), y)",
+                "q: object = self.model.Q(t)\nt(self.norm(q))",
+                "t(q := self.model.Q(t))\nt(self.norm(q))",
+                "q = self.model.Q(t)\nn = self.norm\nt(n(q))",
+                "q = self.model.Q(t)\nt(self.norm(x=q))",
+                "q = self.model.Q(t)\np = q\nt(self.norm(p))",
+                "q = self.model.Q(t)\nt(getattr(self, 'norm')(q))",
+                "t([self.norm(q) for q in (self.model.Q(t),)])",
+                "q = self.model.Q(t)\nt(self.norm(q) if flag else q)",
             ),
         ),
     ],
-    "paid_in": [
+    "each_divides": [
         Table(
-            ("trainer", "self._update_tokens", "self.agent.update"),
-            TRAINER,
-            (
-                *tuple(
-                    f"self.agent.update(t)\n{code}"
-                    for code in (
-                        "pass",
-                        "self._update_tokens += t",
-                        "self._update_tokens -= 1",
-                        "self._update_tokens = self._update_tokens - 1",
-                        "self._update_tokens = 0",
-                        "self._update_tokens %= 1",
-                    )
-                ),
-                "self._update_tokens = t",
+            ("agent", "pi_loss", "self.model.Q", "self.scale"),
+            AGENT,
+            method(
+                "_pi_loss(self, t, flag)",
+                "return t",
+                f"{Q}\nreturn self.scale(q)",
+                f"{Q}\nq = self.scale(q)\nreturn q",
+                f"{Q}\ny = self.scale(q)\nreturn y",
+                "q: object = self.model.Q(t, return_type='avg')\nreturn self.scale(q)",
+                "Q = self.model.Q\nq = Q(t, return_type='avg')\nreturn self.scale(q)",
+                "q, y = self.model.Q(t, return_type='avg'), t\nreturn self.scale(q)",
+                f"scale = self.scale\n{Q}\nreturn scale(q)",
             ),
             (
-                *tuple(
-                    f"self.agent.update(t)\n{code}"
-                    for code in (
-                        *forms((*BINDS, *SETS), "self._update_tokens"),
-                        "self._update_tokens *= 0.5",
-                        "self._update_tokens /= 2",
-                    )
+                *method(
+                    "_pi_loss(self, t, flag)",
+                    *(
+                        f"{Q}\n{code}\nreturn self.scale(q)"
+                        for code in (
+                            *forms(BINDS, "q", but=("del",)),
+                            *forms(CHANGES, "q", but=("zero(", "zero_it(", "y: object")),
+                        )
+                    ),
                 ),
-                "f = self.agent.update\nf(t)\nself._update_tokens = t",
+                *method("_pi_loss(self, t, flag)", "return self.scale(t)", "f = self.scale\nreturn f(t)"),
+                "def _pi_loss_more(self, t):\n    return t / self.scale.value",
+                "def _pi_loss_more(self, t):\n    s = self.scale\n    return t / s.value",
+            ),
+        ),
+    ],
+    "uses_only": [
+        Table(
+            ("agent", "_pi_loss", "pi", "Q", "mean"),
+            AGENT,
+            method(
+                "_pi_loss(self, t, flag)",
+                "return self.model.Q(t).mean()",
+                "y = self.model.pi(t)\nreturn y",
+                "return self._own(t)",
+                "x = Thing(t)\nreturn x",
+                "x: object = t\nx += flag\nreturn x",
+                "with torch.mean(t):\n    return t",
+            ),
+            method(
+                "_pi_loss(self, t, flag)",
+                "return smooth(t)",
+                "y = t.relu()\nreturn y",
+                "self.count = t\nreturn t",
+                "self.count += 1\nreturn t",
+                "self.count, y = t, flag\nreturn y",
+                "self.seen['a'] = t\nreturn t",
+                "setattr(self, 'count', t)\nreturn t",
+                "if (y := smooth(t)) is not None:\n    return y",
+                "return [smooth(x) for x in t]",
+                "with smooth(t):\n    return t",
+                "for self.count in t:\n    t()\nreturn t",
+                "def inner():\n    return smooth(t)\nreturn inner()",
+                "return t if flag else smooth(t)",
+                "with t as self.kept:\n    return t",
+                "del self.count\nreturn t",
+                "try:\n    return t\nfinally:\n    smooth(t)",
             ),
         ),
     ],

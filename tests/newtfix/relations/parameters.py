@@ -1,4 +1,4 @@
-"""What functions make of their parameters, and a tree of its settings."""
+"""What functions are handed over, and what they make of it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ def dist(start, end, t, flag):
     HERE
     return start + end
 """
-CONFIG = """
-=== config.py
-class Config:
-    other: int = 1
-    HERE
-"""
-PRETRAIN = "    def update_pi(self, t):\n        return self.cfg.coef * t\n"
 
 
 TABLES = {
@@ -111,88 +104,59 @@ TABLES = {
             (*forms((*BINDS, *CHANGES), "start", but=("{x} = t\n", "del", "zero_it(")), "t(end := 1)"),
         ),
     ],
-    "set_plainly": [
+    "never_none": [
         Table(
-            ("coef",),
-            "=== other.py\nHERE\n",
-            ("pass", "cfg.coef = 1", "cfg.coef = other.coef", "cfg['coef'] = 2", "x = cfg.coef * 2", "f(coef=1)"),
-            (
-                "cfg.coef = x",
-                "cfg.coef = cfg.coef * 2",
-                "cfg.coef, y = x, 1",
-                "cfg.coef: float = x",
-                "cfg.coef += 1",
-                "cfg['coef'] = x",
-                "cfg['coef'] *= 2",
-                "setattr(cfg, 'coef', x)",
-                "object.__setattr__(cfg, 'coef', x)",
-                "vars(cfg)['coef'] = x",
-                "cfg.__dict__['coef'] = x",
-                "for cfg.coef in x:\n    pass",
-                "with x as cfg.coef:\n    pass",
-                "del cfg.coef",
-                "cfg = replace(cfg, coef=cfg.coef * 2)",
-                "OmegaConf.update(cfg, 'coef', x)",
-                "cfg.coef.mul_(2)",
-                "for name in ('coef', 'other'):\n    setattr(cfg, name, x)",
-                "if x:\n    cfg.coef = x",
-            ),
-        ),
-    ],
-    "is_number": [
-        Table(
-            ("coef",),
-            CONFIG,
-            ("coef: float = 1.0", "coef = 1", "coef: float = field(default=1.0)", "pass", "extra: int = other + 1"),
-            (
-                "coef: object = (1, 2)",
-                "coef = [1, 2]",
-                "coef: str = '1'",
-                "coef: object = {}",
-                "coef: object = field(default_factory=lambda: [1])",
-                "coef: object = field(default='1')",
-                "coef: float = 1.0\nextra: float = coef * 2",
-                "coef: float = 1.0\nextra = coef",
-                "coef, extra = (1, 2), 3",
-                "coef: float = 1.0\nextra, more = coef, 1",
-            ),
-        ),
-    ],
-    "weighs_only": [
-        Table(
-            ("agent", "coef", "loss", "Q"),
-            AGENT + PRETRAIN,
+            ("agent", "update_pi", "task"),
+            "=== tdmpc2.py\nclass TDMPC2:\n    def update_pi(self, zs, task=None):\n        pass\n    METHODS\n",
             (
                 "pass",
-                *method(
-                    "pi_loss(self, t, flag)",
-                    "return self.cfg.coef * t",
-                    "c = self.cfg.coef\nreturn c * t",
-                    "q = self.model.Q(t)\nreturn q + self.cfg.coef * t",
-                    "return torch.mul(self.cfg.coef, t)",
-                    "return {'coef': self.cfg.coef}",
-                ),
+                "self.update_pi(t, flag)",
+                "self.update_pi(t, task=flag)",
+                "self.update_pi(*t)",
+                "self.update_pi(**t)",
+                "f = self.update_pi\nf(t, flag)",
             ),
             (
-                "return self.cfg.coef * t",
-                "t(getattr(self.cfg, 'coef') * t)",
-                *method(
-                    "pi_loss(self, t, flag)",
-                    "return self.cfg.coef + t",
-                    "return self.cfg.coef ** 2 * t",
-                    "if self.cfg.coef > 0:\n    return t",
-                    "return self.cfg.coef * self.model.Q(t)",
-                    "q = self.model.Q(t)\nreturn self.cfg.coef * q",
-                    "q: object = self.model.Q(t)\nreturn self.cfg.coef * q",
-                    "q, y = self.model.Q(t), t\nreturn self.cfg.coef * q",
-                    "c = self.cfg.coef\nreturn c * self.model.Q(t)",
-                    "q = self.model.Q(t)\nreturn torch.mul(self.cfg.coef, q)",
-                    "if (q := self.model.Q(t)) is not None:\n    return self.cfg.coef * q",
-                    "y = t\ny += self.model.Q(t)\nreturn self.cfg.coef * y",
-                    "return [self.cfg.coef * q for q in self.model.Q(t)]",
-                    "f = self.model.Q\nreturn self.cfg.coef * f(t)",
-                    "return max(self.cfg.coef, t) * flag",
-                ),
+                "self.update_pi(t, None)",
+                "self.update_pi(t, task=None)",
+                "self.update_pi(t)",
+                "self.update_pi(t, None if flag else t)",
+                "f = self.update_pi\nf(t, None)",
+                "n = None\nself.update_pi(t, n)",
+                "n, m = None, t\nself.update_pi(t, task=n)",
+                "y = [self.update_pi(t, None) for _ in t]",
+                "getattr(self, 'update_pi')(t, None)",
+                "pass\n=== other.py\nagent.update_pi(x, None)",
+                "pass\n=== other.py\nf = agent.update_pi\nf(x, task=None)",
+            ),
+        ),
+    ],
+    "ends_by_setting": [
+        Table(
+            ("dist",),
+            "=== other.py\nHERE\n",
+            (
+                "pass",
+                "dist(x, cfg.start, cfg.end)",
+                "dist(x, 1, 5)",
+                "dist(x, end=cfg.end, start=cfg.start)",
+                "dist(x, end=5, start=1)",
+                "other(x, cfg.start, 5)",
+                "start, end = cfg.start, cfg.end\ndist(x, start, end)",
+            ),
+            (
+                "dist(x, cfg.start, 5)",
+                "math.dist(x, cfg.start, 5)",
+                "dist(x, start=cfg.start, end=5)",
+                "dist(x, end=5, start=cfg.start)",
+                "n = 5\ndist(x, cfg.start, n)",
+                "n, m = 5, 6\ndist(x, cfg.start, n)",
+                "n: int = 5\ndist(x, cfg.start, n)",
+                "dist(x, cfg.start, cfg.start + 100)",
+                "f = math.dist\nf(x, cfg.start, 5)",
+                "dist(x, 5, 5)",
+                "y = [dist(x, s, 5) for s in x]",
+                "getattr(math, 'dist')(x, cfg.start, 5)",
             ),
         ),
     ],

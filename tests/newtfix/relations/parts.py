@@ -1,10 +1,8 @@
-"""How the parts of networks, and of losses, are made and used."""
+"""How networks are put together and used."""
 
 from __future__ import annotations
 
-from textwrap import indent
-
-from relations.table import BINDS, CALLS, CHANGES, Table, forms
+from relations.table import CALLS, Table, forms
 
 ENSEMBLE = """
 === common/layers.py
@@ -46,22 +44,6 @@ from torch.nn.functional import dropout as drop
 class NormedLinear(nn.Linear):
     METHODS
 """
-AGENT = """
-=== tdmpc2.py
-class TDMPC2:
-    def __init__(self, cfg):
-        self.discount = torch.ones(3)
-    METHODS
-"""
-Q = "q = self.model.Q(t, return_type='avg')"
-
-
-def _pi(*codes: str) -> tuple[str, ...]:
-    return tuple(f"def pi(self, t, flag):\n{indent(code, '    ')}" for code in codes)
-
-
-def _loss(*codes: str) -> tuple[str, ...]:
-    return tuple(f"def _pi_loss(self, t, flag):\n{indent(code, '    ')}" for code in codes)
 
 
 TABLES = {
@@ -245,145 +227,39 @@ TABLES = {
             ),
         ),
     ],
-    "plain": [
+    "taken_together": [
         Table(
-            ("world_model", "pi", "logprob", "randn_like"),
-            "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
-            _pi(
-                "return t",
-                "eps = torch.randn_like(t)\nreturn math.logprob(eps, t)",
-                "return math.logprob(torch.randn_like(t))",
-                "eps = torch.randn_like(t) * mask\nreturn math.logprob(eps)",
-                "eps = t(flag)\nreturn math.logprob(eps)",
-                "eps: object = torch.randn_like(t)\nreturn math.logprob(eps)",
-                "y = torch.randn_like(t) * 2\nreturn y",
-            ),
-            _pi(
-                *(
-                    f"{code}\nreturn math.logprob(eps)"
-                    for code in (
-                        "eps = torch.randn_like(t) * 2",
-                        "eps = torch.randn_like(t).clamp(-1, 1)",
-                        "eps, y = torch.randn_like(t) * 2, t",
-                        "eps: object = torch.randn_like(t) + 1",
-                        "eps = torch.randn_like(t)\neps = eps + torch.randn_like(t)",
-                        "eps = torch.randn_like(t)\neps *= 2",
-                        "eps = torch.randn_like(t)\neps.mul_(2)",
-                        "eps = torch.randn_like(t)\neps[0] = 0",
-                        "t(eps := torch.randn_like(t) * 2)",
-                        "x = torch.randn_like(t) * 2\neps = x",
-                        "eps = torch.randn_like(t) * 2 if flag else t",
-                        "f = torch.randn_like\neps = f(t) * 2",
-                        "for eps in (torch.randn_like(t) * 2,):\n    t()",
-                    )
-                ),
-                "return math.logprob(torch.randn_like(t) * 2)",
-                "eps = torch.randn_like(t) * 2\nreturn math.logprob(x=eps)",
-                "eps = torch.randn_like(t) * 2\nf = math.logprob\nreturn f(eps)",
-            ),
-        ),
-    ],
-    "uses_only": [
-        Table(
-            ("agent", "_pi_loss", "pi", "Q", "mean"),
-            AGENT,
-            _loss(
-                "return self.model.Q(t).mean()",
-                "y = self.model.pi(t)\nreturn y",
-                "return self._own(t)",
-                "x = Thing(t)\nreturn x",
-                "x: object = t\nx += flag\nreturn x",
-                "with torch.mean(t):\n    return t",
-            ),
-            _loss(
-                "return smooth(t)",
-                "y = t.relu()\nreturn y",
-                "self.count = t\nreturn t",
-                "self.count += 1\nreturn t",
-                "self.count, y = t, flag\nreturn y",
-                "self.seen['a'] = t\nreturn t",
-                "setattr(self, 'count', t)\nreturn t",
-                "if (y := smooth(t)) is not None:\n    return y",
-                "return [smooth(x) for x in t]",
-                "with smooth(t):\n    return t",
-                "for self.count in t:\n    t()\nreturn t",
-                "def inner():\n    return smooth(t)\nreturn inner()",
-                "return t if flag else smooth(t)",
-                "with t as self.kept:\n    return t",
-                "del self.count\nreturn t",
-                "try:\n    return t\nfinally:\n    smooth(t)",
-            ),
-        ),
-    ],
-    "each_divides": [
-        Table(
-            ("agent", "pi_loss", "self.model.Q", "self.scale"),
-            AGENT,
-            _loss(
-                "return t",
-                f"{Q}\nreturn self.scale(q)",
-                f"{Q}\nq = self.scale(q)\nreturn q",
-                f"{Q}\ny = self.scale(q)\nreturn y",
-                "q: object = self.model.Q(t, return_type='avg')\nreturn self.scale(q)",
-                "Q = self.model.Q\nq = Q(t, return_type='avg')\nreturn self.scale(q)",
-                "q, y = self.model.Q(t, return_type='avg'), t\nreturn self.scale(q)",
-                f"scale = self.scale\n{Q}\nreturn scale(q)",
+            ("_Qs", "QEnsemble"),
+            (
+                "=== common/layers.py\nclass QEnsemble:\n    def f(self):\n"
+                "        return [q.parameters() for q in self._Qs]\n=== other.py\nHERE\n"
             ),
             (
-                *_loss(
-                    *(
-                        f"{Q}\n{code}\nreturn self.scale(q)"
-                        for code in (
-                            *forms(BINDS, "q", but=("del",)),
-                            *forms(CHANGES, "q", but=("zero(", "zero_it(", "y: object")),
-                        )
-                    )
-                ),
-                *_loss("return self.scale(t)", "f = self.scale\nreturn f(t)"),
-                "def _pi_loss_more(self, t):\n    return t / self.scale.value",
-                "def _pi_loss_more(self, t):\n    s = self.scale\n    return t / s.value",
+                "pass",
+                "x = m._Qs.parameters()",
+                "x = [q(1) for q in m._Qs]",
+                "x = m._Qs.online.parameters()",
+                "for q in m.others:\n    x = q.parameters()",
+                "x = m._Qs[0](1)",
             ),
-        ),
-    ],
-    "never_under": [
-        Table(
-            ("agent", ".discount", "Pow"),
-            AGENT,
-            ("pass", "y = self.discount * t\nt(y)", "t(t ** 2)", "t(2 ** self.discount)", "t(self.other ** 2)"),
             (
-                "t(self.discount ** 2)",
-                "t(self.discount[t] ** 2)",
-                "y = self.discount\nt(y ** 2)",
-                "y, z = self.discount, t\nt(y ** 2)",
-                "y: object = self.discount\nt(y ** 2)",
-                "t((y := self.discount) ** 2)",
-                "t(self.discount.pow(2))",
-                "t(torch.pow(self.discount, 2))",
-                "t(torch.pow(input=self.discount, exponent=2))",
-                "self.discount.pow_(2)",
-                "self.discount **= 2",
-                "t([y ** 2 for y in self.discount])",
-                "for y in self.discount:\n    t(y ** 2)",
-                "t(getattr(self, 'discount') ** 2)",
-                "t(pow(self.discount, 2))",
-                "t(self.discount.cumprod(0))",
-                "t((self.discount + 0) ** 2)",
-                "t(self.discount ** 2 if flag else 1)",
-            ),
-        ),
-        Table(
-            ("agent", ".discount", "Div"),
-            AGENT,
-            ("t(self.discount / t)",),
-            (
-                "t(t / self.discount)",
-                "y = self.discount\nt(t / y)",
-                "t(torch.div(t, self.discount))",
-                "t(t.div(self.discount))",
-                "t(t * (1 / self.discount))",
-                "t /= self.discount\nt()",
-                "t.div_(self.discount)",
-                "t(t / self.discount[0])",
+                "x = m._Qs[0].parameters()",
+                "for q in m._Qs:\n    x = q.parameters()",
+                "for i, q in enumerate(m._Qs):\n    x = q.parameters()",
+                "for q, y in zip(m._Qs, z):\n    x = q.state_dict()",
+                "x = [q.parameters() for q in m._Qs]",
+                "q = m._Qs[0]\nx = q.parameters()",
+                "qs = m._Qs\nx = qs[0].parameters()",
+                "q, y = m._Qs[0], 1\nx = q.parameters()",
+                "m._Qs[0] = x",
+                "m._Qs[0], y = x, 1",
+                "qs = m._Qs\nqs[0] = x",
+                "m._Qs[0][1].load_state_dict(x)",
+                "f = m._Qs[0].parameters\nx = f()",
+                "x = getattr(m, '_Qs')[0].parameters()",
+                "for m._Qs[0] in x:\n    x()",
+                "with x as m._Qs[0]:\n    x()",
+                "del m._Qs[0]",
             ),
         ),
     ],

@@ -17,6 +17,8 @@ from relations import (
     parameters,
     parts,
     reads,
+    rows,
+    settings,
     terms,
     there,
     unchanged,
@@ -24,8 +26,8 @@ from relations import (
 from relations.table import told
 
 MODULES = (
-    *(apart, around, beside, calls, closed, conditions, exact, losses),
-    *(parameters, parts, reads, terms, there, unchanged),
+    *(apart, around, beside, calls, closed, conditions, exact, losses, parameters),
+    *(parts, reads, rows, settings, terms, there, unchanged),
 )
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 

@@ -1,0 +1,241 @@
+"""Names that code gives to settings and parts: `cfg = self.cfg`, and what holds or asks for the end of seeding."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from newtfix.code.syntax import dotted, parse, walk
+
+_ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
+_PARTS = ("self.env", "self.agent", "self.buffer", "self.model", "self._Qs")
+_THRESHOLDS = ("seeding_coef", "_seed_steps")
+_CALLS = frozenset({"int", "max", "min", "float", "round"})
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name for a setting: a variable in `scope`, a function, or (`attribute`) an attribute or method of a class."""
+
+    scope: str
+    name: str
+    code: str
+    attribute: bool = False
+
+
+@lru_cache(maxsize=512)
+def aliases(text: str) -> tuple[Alias, ...]:
+    """The names for settings in a module, in a fixed order."""
+    try:
+        module = parse(text)
+    except (SyntaxError, ValueError):
+        return ()
+    found: list[Alias] = []
+    for node in module.body:
+        if isinstance(node, ast.ClassDef):
+            found += _attributes(node)
+        for scope, function in _functions(node, ""):
+            found += _variables(function, scope, found)
+    return tuple(found)
+
+
+def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    if isinstance(node, ast.FunctionDef):
+        yield scope + node.name, node
+    elif isinstance(node, ast.ClassDef):
+        for child in node.body:
+            yield from _functions(child, f"{node.name}.")
+
+
+def _attributes(cls: ast.ClassDef) -> list[Alias]:
+    """Attributes that are set once in the class, to a threshold of seeding."""
+    set_to: dict[str, list[ast.expr | None]] = {}
+    for node in walk(cls):
+        for target, value in _settings_of(node):
+            if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
+                set_to.setdefault(target.attr, []).append(value)
+    known = {"cfg": "self.cfg"} if "cfg" in set_to else {}
+    names = []
+    for name, values in set_to.items():
+        code = _spelled(values[0], known) if len(values) == 1 and values[0] is not None else None
+        if code is not None and any(word in code for word in _THRESHOLDS):
+            names.append(Alias(cls.name, f"self.{name}", code, attribute=True))
+    thresholds = [one for node in cls.body if (one := _threshold(cls.name, node)) is not None]
+    bounds = {one.name: one.code for one in thresholds}
+    questions = (_question(cls.name, node, bounds) for node in cls.body)
+    return [*names, *thresholds, *(question for question in questions if question is not None)]
+
+
+def _threshold(cls: str, node: ast.stmt) -> Alias | None:
+    """A property that says nothing but what the threshold of seeding is."""
+    read, value = _answer(node)
+    code = _spelled(value, {}) if value is not None else None
+    if code is None or read.endswith("()") or not any(word in code for word in _THRESHOLDS):
+        return None
+    return Alias(cls, read, code, attribute=True)
+
+
+def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> Alias | None:
+    """A property, or a method without arguments, that says nothing but whether seeding is over.
+
+    Args:
+        bounds: what properties say that the threshold is.
+    """
+    match _answer(node):
+        case read, ast.Compare(left=left, ops=[operator], comparators=[right]):
+            bound = bounds.get(dotted(right)) or _spelled(right, {})
+        case _:
+            return None
+    asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+    if not asks or bound is None or not any(word in bound for word in _THRESHOLDS):
+        return None
+    if dotted(right) not in bounds and bound != ast.unparse(right):
+        return None
+    compared = ast.Compare(left, [operator], [ast.parse(bound, mode="eval").body])
+    return Alias(cls, read, ast.unparse(compared), attribute=True)
+
+
+def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """How a property, or a method without arguments, is read, and the expression that is all it consists of.
+
+    Variables that it sets on the way are spelled out.
+    """
+    match node:
+        case ast.FunctionDef(
+            args=ast.arguments(args=[_], vararg=None, kwonlyargs=[], kwarg=None),
+            body=[*others, ast.Return(value=ast.expr() as value)],
+        ):
+            known = _Substituted({})
+            for one in others:
+                match one:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=given):
+                        known.values[name] = known.visit(deepcopy(given))
+                    case ast.Expr(value=ast.Constant()):
+                        pass
+                    case _:
+                        return "", None
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if decorators in ([], ["property"]):
+                return f"self.{node.name}{'' if decorators else '()'}", known.visit(deepcopy(value))
+    return "", None
+
+
+class _Substituted(ast.NodeTransformer):
+    """Puts what variables are set to in their place."""
+
+    def __init__(self, values: dict[str, ast.expr]) -> None:
+        self.values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.values.get(node.id, node)
+
+
+def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """What a statement sets, each with what it is set to, where that is an expression of its own."""
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(targets) == len(values):
+            yield from zip(targets, values, strict=True)
+        case ast.Assign(targets=[ast.Tuple(elts=targets)]):
+            yield from ((target, None) for target in targets)
+        case ast.Assign(targets=[target], value=value):
+            yield target, value
+        case ast.Assign(targets=targets):
+            yield from ((target, None) for target in targets)
+        case ast.AnnAssign(target=target) | ast.AugAssign(target=target) | ast.For(target=target):
+            yield target, None
+
+
+def _variables(function: ast.FunctionDef, scope: str, attributes: list[Alias]) -> list[Alias]:
+    """Variables that are set once in the function, where nothing depends on a branch, to settings."""
+    nodes = walk(function)
+    stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    for node in nodes:
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            stored.update(2 * node.names)
+    known: dict[str, str] = {}
+    for statement, block in _settled(function.body):
+        for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
+            if block is not None and isinstance(target, ast.Name) and not _is_read_only_in(block, target.id, nodes):
+                continue
+            if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
+                code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
+                if code is not None and "self." in code:
+                    known[target.id] = code
+    known |= {
+        name: ast.unparse(value) for name, value in _temporaries(function.body, stored, nodes) if name not in known
+    }
+    return [Alias(scope, name, code) for name, code in known.items()]
+
+
+def _temporaries(
+    block: list[ast.stmt], stored: Mapping[str, int], nodes: list[ast.AST]
+) -> Iterator[tuple[str, ast.expr]]:
+    """Names for a condition, or for what a loop goes through, that the next statement asks for and nothing else."""
+    for statement, then in pairwise([*block, None]):
+        match statement, then:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Compare() | ast.BoolOp() as value),
+                ast.If(test=ast.Name(id=asked)),
+            ) | (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value),
+                ast.For(iter=ast.Name(id=asked)),
+            ) if name == asked and stored[name] == 1 and _reads(name, nodes) == 1:
+                yield name, value
+        for inner in ("body", "orelse", "finalbody"):
+            if isinstance(getattr(statement, inner, None), list):
+                yield from _temporaries(getattr(statement, inner), stored, nodes)
+
+
+def _reads(name: str, nodes: list[ast.AST]) -> int:
+    return sum(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in nodes)
+
+
+def _settled(
+    block: list[ast.stmt], branch: list[ast.stmt] | None = None
+) -> Iterator[tuple[ast.stmt, list[ast.stmt] | None]]:
+    """Statements, each with the innermost branch that it stands in, if it stands in one."""
+    for statement in block:
+        yield statement, branch
+        if isinstance(statement, (ast.While, ast.For, ast.With)):
+            yield from _settled(statement.body, branch)
+        elif isinstance(statement, ast.If):
+            yield from _settled(statement.body, statement.body)
+            yield from _settled(statement.orelse, statement.orelse)
+
+
+def _is_read_only_in(block: list[ast.stmt], name: str, nodes: list[ast.AST]) -> bool:
+    return sum(_reads(name, walk(statement)) for statement in block) == _reads(name, nodes)
+
+
+def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
+    """An expression of settings alone, in which known names are spelled out; None: it is not one."""
+    match value:
+        case ast.Name(id=name):
+            return known.get(name)
+        case ast.Attribute(value=owner, attr=attribute):
+            plain = dotted(value)
+            if plain in _ROOTS:
+                return plain
+            code = _spelled(owner, known)
+            return f"{code}.{attribute}" if code is not None and code.startswith("self.cfg") else None
+        case ast.Constant(value=int() | float() as number):
+            return repr(number)
+        case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
+            one, other = _spelled(left, known), _spelled(right, known)
+            if one is None or other is None or not ("self." in one or "self." in other):
+                return None
+            return ast.unparse(
+                ast.BinOp(ast.parse(one, mode="eval").body, operator, ast.parse(other, mode="eval").body)
+            )
+        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _CALLS:
+            spelled = [_spelled(argument, known) for argument in arguments]
+            if all(code is not None for code in spelled) and any("self." in str(code) for code in spelled):
+                return f"{function}({', '.join(map(str, spelled))})"
+    return None

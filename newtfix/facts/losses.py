@@ -1,0 +1,146 @@
+"""What losses add up, average, divide and scale."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from newtfix.code.arithmetic import operands, product, quotients, terms
+from newtfix.code.names import Names, bindings, targets
+from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
+from newtfix.newt.tree import Broken, NewtTree
+
+
+def summed_only(tree: NewtTree, role: str, made: str) -> Broken | None:
+    """In methods that call `made` themselves, what it returns is neither divided nor averaged over a dimension."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        if not any(is_call(node, made) for node in names.nodes):
+            continue
+        known = _made_of(names, made)
+        for node in names.nodes:
+            whole = isinstance(node, ast.Call) and len(operands(node)) + len(node.keywords) == 1
+            for divided, divisor in [] if whole else [*quotients(node), *_weighed(node, made)]:
+                if isinstance(divisor, ast.Constant):
+                    continue
+                if any(is_call(part, made) or names.is_of(part, *known) for part in _inside(divided)):
+                    return tree.broken(method, node, f"what {made} returns is averaged already")
+    return None
+
+
+def _made_of(names: Names, made: str) -> set[str]:
+    """The names for what is made of what `made` returns."""
+    return {
+        dotted(target)
+        for node in names.nodes
+        for target, value, _ in bindings(node)
+        if value is not None and any(is_call(part, made) for part in walk(value))
+    }
+
+
+def _weighed(node: ast.AST, made: str) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What a call is multiplied by at once, other than a mask."""
+    factors = product(node) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) else []
+    for one in (one for one in factors if is_call(one, made)):
+        yield from ((one, other) for other in factors if other is not one and "mask" not in ast.unparse(other))
+
+
+def _inside(node: ast.AST) -> list[ast.expr]:
+    return [part for part in walk(node) if isinstance(part, (ast.Call, ast.Name, ast.Attribute))]
+
+
+def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed: str) -> Broken | None:
+    """Variables of these names are divided by nothing but what mentions one of `allowed`."""
+    for method in tree.methods(role).values():
+        own = tree.names(role, method)
+        for node in own.nodes:
+            given = {dotted(part) for one in targets(node) for part in _inside(one)} & set(names)
+            values = [node] if given else []
+            values += [node] if any(own.is_of(one, *names) for one, _ in quotients(node)) else []
+            for _, divisor in (pair for one in values for part in walk(one) for pair in quotients(part)):
+                if divisor is not None and not any(one in ast.unparse(divisor) for one in allowed):
+                    return tree.broken(method, node, f"{', '.join(sorted(given) or names)} is averaged already")
+    return None
+
+
+def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
+    """In a method, nothing is added to what `made` returns as it is."""
+    method = tree.methods(role).get(name)
+    if method is None:
+        return None
+    names = tree.names(role, method)
+    calls = set(names.calls(made))
+    known = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls}
+    for node in names.nodes:
+        if any(one in calls or not names.of(one).isdisjoint(known) for one in terms(node)):
+            return tree.broken(method, node, f"{name} adds to what {made} returns")
+    return None
+
+
+def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | None:
+    """A method that is replaced whole calls nothing but these and methods of its class, and keeps nothing."""
+    found = tree.methods(role).get(method)
+    for node in walk(found.node) if found is not None else ():
+        if found is None:
+            continue
+        if isinstance(node, ast.Call):
+            known = (
+                last_name(node.func) in names
+                or last_name(node.func)[:1].isupper()
+                or dotted(node.func).startswith("self.")
+            )
+            own = not known and tree.called(role, node) is None
+        else:
+            own = any(dotted(_trunk(one)).startswith("self.") for one in targets(node))
+        if own:
+            return tree.broken(found, node, f"{method} has something of its own, which would be lost")
+    return None
+
+
+def _trunk(node: ast.expr) -> ast.expr:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node
+
+
+def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:
+    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        divides = set(names.calls(by))
+        if not method.name.endswith(suffix):
+            reads = list(names.reads(by))
+            if suffix in method.name and reads and not divides:
+                return tree.broken(method, reads[0], f"{method.name} uses {by} by hand")
+            continue
+        calls = {call for call in names.calls(made) if _is_average(call)}
+        known = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls} - {""}
+        for write in names.writes(*known):
+            if write.value not in calls | divides:
+                return tree.broken(method, write.node, f"{method.name} changes what it takes from {made}")
+        if divides and not known:
+            return tree.broken(method, method.node, f"{method.name} uses {by} on something else")
+    return None
+
+
+def _is_average(call: ast.Call) -> bool:
+    return any(isinstance(one.value, ast.Constant) and one.value.value == "avg" for one in call.keywords)
+
+
+def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
+    """What `made` returns goes through no object of `self` but `by`."""
+    own = set(tree.methods(role))
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        known = _made_of(names, made)
+        for node in names.nodes:
+            if not isinstance(node, ast.Call) or not any(_is_own_object(one, own, by) for one in names.of(node.func)):
+                continue
+            given = handed(node)
+            if any(not names.of(one).isdisjoint(known) or is_call(one, made) for one in given):
+                return tree.broken(method, node, f"what {made} returns is scaled in another way")
+    return None
+
+
+def _is_own_object(name: str, own: set[str], but: str) -> bool:
+    return name.startswith("self.") and name.count(".") == 1 and name.removeprefix("self.") not in own and name != but
