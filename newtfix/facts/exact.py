@@ -207,12 +207,17 @@ def _ends(body: list[ast.stmt]) -> bool:
 
 
 def _reads_any(node: ast.expr, names: set[str]) -> bool:
-    finite = {part for call in walk(node) if is_call(call, "isfinite", "isnan", "isinf") for part in walk(call)}
+    """Whether an expression goes by the values of these, not by their number or whether they are finite."""
+    aside: list[ast.AST] = [
+        one for one in walk(node) if is_call(one, "isfinite", "isnan", "isinf", "len", "size", "dim")
+    ]
+    aside += [one for one in walk(node) if isinstance(one, ast.Attribute) and one.attr in ("shape", "ndim", "dtype")]
+    apart = {part for one in aside for part in walk(one)}
     return any(
         isinstance(asked, (ast.Name, ast.Attribute)) and (dotted(asked) in names or getattr(asked, "attr", "") in names)
         for part in walk(node)
         for asked in (as_attribute(part) or part,)
-        if part not in finite
+        if part not in apart
         if not (isinstance(part, ast.Attribute) and dotted(part.value).rpartition(".")[2] == "cfg")
     )
 

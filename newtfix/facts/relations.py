@@ -21,6 +21,7 @@ from newtfix.facts import (
     settings,
     terms,
     there,
+    turns,
 )
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
 from newtfix.model import Fact
@@ -158,7 +159,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "once_a_turn": lambda tree, f: calls.once_a_turn(
         tree, f.about[0], _known(f.about[1], ENDS, "end")(tree), f"rows are {f.about[1]}"
     ),
-    "trains_once_nowhere": _about(calls.trains_once_nowhere),
+    "trains_once_nowhere": _about(turns.trains_once_nowhere),
     "decided_once": _about(calls.decided_once),
     "matters": _about(parameters.matters),
     "bounds_keep": lambda tree, f: parameters.bounds_keep(tree, f.about[0], f.about[1], f.about[2:]),

@@ -142,6 +142,10 @@ def cut_only(tree: NewtTree, role: str, name: str) -> Broken | None:
                 index = _row_of(node)
                 if not isinstance(index, ast.Slice) and not is_text(index):
                     return tree.broken(method, node, f"a row of {name} is read across all columns")
+            inner = node.value if isinstance(node, ast.Subscript) else None
+            entry = isinstance(inner, ast.Subscript) and is_text(inner.slice) and names.is_(inner.value, name)
+            if entry and isinstance(node, ast.Subscript) and not isinstance(_row_of(node), ast.Slice):
+                return tree.broken(method, node, f"a row of {name} is read across all columns")
     return None
 
 
