@@ -20,7 +20,7 @@ SENTENCES = {
     "only_calls": "`{1}` is called only {2}",
     "once": "`{1}` calls {all} once",
     "reads_attributes": "methods named `{1}` go by no attributes but {all}",
-    "names_no_number": "{1} is part of nothing else in the {0}",
+    "names_no_number": "the {0} has {1} in no other number",
     "maps_randomly": "the {0} let each network draw numbers of its own",
     "not_told_apart": "nothing tells {0} apart by their dimensions",
     "ranges_by": "the {0} counts by {all} alone in `{1}`",

@@ -45,14 +45,14 @@ def fitting(
     refused: dict[str, Refused] = {}
     texts = dict(pristine)
     for name in in_order(with_requirements((*present, *wanted), patches)[0], patches):
+        if (lacks := _lacks(patches[name], refused)) is not None:
+            refused[name] = lacks
+            continue
         try:
-            _must_be_there(patches[name].requires, "requires", refused)
-            _must_be_there(patches[name].goes_with, "does harm without", refused)
             after = planning.plan(texts, [name], patches).after
             _must_be_text(after, foreign)
         except Refused as problem:
-            alone = not refused.keys() & with_requirements([name], patches)[0]
-            refused[name] = (_by_itself(pristine, name, patches) if alone else None) or problem
+            refused[name] = _by_itself(pristine, name, patches) or problem
         else:
             texts |= after
     return tuple(name for name in wanted if name not in refused), refused
@@ -89,9 +89,12 @@ def _changed(pristine: Mapping[str, str], texts: Mapping[str, str]) -> dict[str,
     return {path: text for path, text in texts.items() if text != pristine[path]}
 
 
-def _must_be_there(others: Iterable[str], why: str, refused: Mapping[str, Refused]) -> None:
-    if missing := [name for name in others if name in refused]:
-        raise Refused(f"it {why} {', '.join(missing)}, which does not fit")
+def _lacks(patch: Patch, refused: Mapping[str, Refused]) -> Refused | None:
+    """What is said of a patch that others are missing for; None: none is."""
+    for others, why in ((patch.requires, "requires"), (patch.goes_with, "does harm without")):
+        if missing := [name for name in others if name in refused]:
+            return Refused(f"it {why} {', '.join(missing)}, which does not fit")
+    return None
 
 
 def _must_be_text(paths: Iterable[str], foreign: Collection[str]) -> None:

@@ -41,7 +41,7 @@ def test_probes_beside_a_patch_are_no_patch_and_are_not_run(tmp_path: Path) -> N
     assert list(found) == ["mine", "other-probe"]
     assert found["mine"].probes.endswith(PROBE) and found["mine"].probes_in == str(tmp_path / "mine_probe.py")
     assert found["other-probe"].probes == ""
-    seen = observe(SimpleNamespace(), found["mine"].probes_in, found["mine"].probes, 1.0, lambda: None)  # type: ignore[arg-type]
+    seen, _ = observe(SimpleNamespace(), found["mine"].probes_in, found["mine"].probes, 1.0, lambda: None)  # type: ignore[arg-type]
     assert [one.verdict for one in seen] == [NOT_OBSERVED] and "ModuleNotFoundError" in seen[0].observed
 
 
