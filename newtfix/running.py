@@ -65,14 +65,17 @@ def environment(first: Path | None, last: Path | None = None) -> dict[str, str]:
     return found
 
 
-def require_libraries(purpose: str, names: Sequence[str]) -> None:
+OURS = "Install the trainer's libraries: pip install 'newtfix[train]'"
+
+
+def require_libraries(purpose: str, names: Sequence[str], hint: str = OURS) -> None:
     """Raise NewtfixError with the names of the libraries that this Python lacks."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise NewtfixError(
             f"{purpose} needs {', '.join(missing)}, which this Python does not have",
             where=sys.executable,
-            hint="Install the trainer's libraries: pip install 'newtfix[train]'",
+            hint=hint,
         )
 
 

@@ -15,11 +15,10 @@ from newtfix.files.git import (
     GitFailed,
     Repository,
     commit,
-    find_repository,
     how_to_commit,
     must_be_clean,
     must_take_commits,
-    uncommitted,
+    not_committed,
 )
 from newtfix.model import Patch, Plan, State
 from newtfix.patch.message import message
@@ -134,14 +133,7 @@ def _commit_each(session: Session, outcome: Outcome) -> dict[str, str]:
 
 def _uncommitted(session: Session, outcome: Outcome) -> str:
     """The command that commits files of the record in which git lacks something; nothing where there is none."""
-    repository = find_repository(session.target.root)
-    if repository is None or outcome.ledger is None:
-        return ""
-    try:
-        found = uncommitted(repository, outcome.ledger.files)
-    except GitFailed:
-        return ""
-    return how_to_commit(repository, found) if found else ""
+    return not_committed(session.target.root, outcome.ledger.files) if outcome.ledger else ""
 
 
 def _must_be_as_written(session: Session, step: Outcome) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import Refused, UsageError
-from newtfix.files.git import is_committed, must_be_clean
+from newtfix.files.git import is_committed, must_be_clean, not_committed
 from newtfix.files.ledger import take_up
 from newtfix.files.write import commit
 from newtfix.model import State
@@ -33,11 +33,12 @@ def run(
         remaining = () if everything else _remaining(session, ids)
         _must_have_ledger(session)
         files = tuple(session.ledger.files) if session.ledger else ()
+        committed = is_committed(target.root, files)
         absent = [name for name, one in lost(session).items() if one.state in (State.AVAILABLE, State.ABSENT)]
         outcome = _compute(session, remaining, absent)
         if not allow_dirty:
             must_be_clean(target.root, outcome.before, session.written)
-        aside = outcome.ledger is None and len(absent) == len(session.applied) and is_committed(target.root, files)
+        aside = outcome.ledger is None and len(absent) == len(session.applied) and committed
         if aside:
             commit(target.root, take_up(target.root, None))
         else:
@@ -58,6 +59,8 @@ def run(
     for line in (*session.notes, *outcome.notes, *(f"{name}: {word}" for name, word in gone.items()), *kept):
         report.say(line)
     report.say(f"{target.name}: {_left(session, outcome)}.")
+    if committed and (how := not_committed(target.root, outcome.after)):
+        report.say(f"Git still has what was taken out: {how}")
     return 0
 
 

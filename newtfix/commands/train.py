@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import os
 import signal
@@ -80,11 +81,27 @@ def run_script(command: str, doing: str, arguments: Sequence[str], tree: Path | 
         )
     # A foreign tree may need less or more than ours; torch it needs.
     require_libraries(doing.lower(), _NEEDED if tree is None else ("torch",))
+    if tree is not None:
+        own = f"Install what this tree needs, here: {sys.executable} -m pip install ..."
+        require_libraries(f"{script.name} of this tree", _imports(script), own)
     report.say(f"{doing} with {_description(target)}.")
     if not target.new and (note := first_run_note(target.root, f"newtfix {command}")):
         report.say(note)
     with _launch(target, script) as launch:
         return _wait(launch, arguments, keep_clean=target.new)
+
+
+def _imports(script: Path) -> list[str]:
+    """The libraries that a script imports where it begins; none of a script that this Python cannot read."""
+    try:
+        statements = ast.parse(inside.read_named(script)).body
+    except (SyntaxError, ValueError):
+        return []
+    names = [alias.name for one in statements if isinstance(one, ast.Import) for alias in one.names]
+    names += [one.module for one in statements if isinstance(one, ast.ImportFrom) and one.module and not one.level]
+    roots = dict.fromkeys(name.partition(".")[0] for name in names)
+    folder = script.parent
+    return [one for one in roots if not ((folder / one).exists() or (folder / f"{one}.py").exists())]
 
 
 def _description(target: Target) -> str:

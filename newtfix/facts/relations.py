@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from newtfix.errors import PatchError
@@ -24,6 +25,7 @@ from newtfix.facts import (
     turns,
 )
 from newtfix.facts.unchanged import goes_only_to, never_changed, reaches, unchanged
+from newtfix.facts.words import sentence
 from newtfix.model import Fact
 from newtfix.newt.deciding import CALLERS, GIVEN
 from newtfix.newt.ends import ENDS
@@ -56,7 +58,7 @@ def _broken(tree: NewtTree, facts: tuple[Fact, ...]) -> Broken | None:
             where = f"Fact({fact.relation!r}, {fact.about!r})"
             raise PatchError("a fact of a patch does not say what it is about", where=where, hint=_DOCS) from problem
         if found is not None:
-            return found
+            return replace(found, relies=sentence(fact))
     return None
 
 

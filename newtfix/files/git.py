@@ -93,6 +93,16 @@ def is_committed(root: Path, paths: Collection[str]) -> bool:
         return False
 
 
+def not_committed(root: Path, paths: Collection[str]) -> str:
+    """The command that commits what differs of these files from the last commit; nothing where none does."""
+    repository = find_repository(root)
+    try:
+        found = uncommitted(repository, paths) if repository is not None else {}
+    except GitFailed:
+        return ""
+    return how_to_commit(repository, found) if repository is not None and found else ""
+
+
 def with_carriage_returns(repository: Repository, paths: Collection[str]) -> set[str]:
     """Those of the files of which git itself, and not only the checkout, has lines that end with a carriage return."""
     if not paths:

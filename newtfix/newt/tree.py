@@ -28,11 +28,15 @@ class Method:
 
 @dataclass(frozen=True)
 class Broken:
-    """Where a tree breaks what a patch relies on: the line, the code that stands there, and what it does."""
+    """Where a tree breaks what a patch relies on: the line, the code that stands there, and what it does.
+
+    `relies` is what the patch relies on, as a sentence.
+    """
 
     file: str
     line: int
     what: str
+    relies: str = ""
 
 
 class NewtTree:

@@ -118,7 +118,8 @@ def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport,
 def _refusal(patch: Patch, found: Broken) -> PatchReport:
     """The report of a patch whose code is there, but not what it relies on."""
     place = Place(found.file, found.line, found.what)
-    report = EditReport(patch.id, "only-where", found.file, "", State.DRIFTED, (place,), found=found.what)
+    seen = (found.file, "", State.DRIFTED, (place,), "", found.what, None, found.relies)
+    report = EditReport(patch.id, "only-where", *seen)
     return PatchReport(patch.id, State.DRIFTED, (report,))
 
 

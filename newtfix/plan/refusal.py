@@ -23,6 +23,8 @@ def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequen
     if report.state is State.PARTIAL:
         message = f"patch {patch.id!r} is only partly there"
         lines += _parts(examine(tree, patch, places=True)[0])
+    if bad is not None and bad.edit == "only-where":
+        lines.append(f"what the patch relies on: {bad.code}")
     if patch.changes:
         lines.append(f"what the patch does: {patch.changes}")
     if bad is not None and bad.candidate is None and not bad.places:

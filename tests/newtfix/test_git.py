@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,8 +18,6 @@ from newtfix.cli import app
 from newtfix.errors import Refused
 from newtfix.files.git import GitFailed, commit, find_repository, must_be_clean, must_take_commits, uncommitted
 from newtfix.files.write import digest
-from newtfix.model import Patch, Severity
-from newtfix.patch.message import message
 
 SPECIMEN = Path(__file__).parents[1] / "specimens/plain"
 Run = Callable[..., tuple[int, str, str]]
@@ -205,17 +204,6 @@ def test_where_no_commit_is_possible(repo: Path, spoil: Callable[[Path], None], 
         must_take_commits(repo / "tree", ["a.py"])
 
 
-def test_what_a_commit_says() -> None:
-    doc = (
-        f"Head.\n\nClaim: {'word ' * 40}\nCode: see\n\n    x = {'y' * 80}\nChange: none.\nEffect: small.\nEvidence: no."
-    )
-    lines = message(Patch("A long title " * 9, Severity.MINOR, (), id="long-one", doc=doc)).split("\n")
-    assert lines[0].startswith("newtfix: A long title") and len(lines[0]) <= 72 and lines[1] == ""
-    assert all(len(line) <= 72 or "yyy" in line for line in lines)
-    assert f"    x = {'y' * 80}" in lines and "Change: none." in lines and "Evidence" not in "".join(lines)
-    assert lines[-2:] == ["newtfix-patch: long-one", ""]
-
-
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +251,13 @@ def test_what_a_stash_took_comes_back_with_its_record(newtfix: Run, tmp_path: Pa
     assert code == 0 and "kept aside" in err and git(tmp_path, "status", "--short", "tdmpc2") == ""
     git(tmp_path, "stash", "pop", "-q")
     assert newtfix("revert", "--all")[0] == 0 and config.read_text() == mine
+
+
+def test_what_was_committed_and_is_taken_out_is_still_in_git(newtfix: Run) -> None:
+    assert newtfix("apply", "prior-coef")[0] == 0
+    assert "Git still has" not in newtfix("revert", "--all")[2]
+    assert newtfix("apply", "prior-coef", "--commit")[0] == 0
+    assert re.search(r"Git still has what was taken out: git -C \S+ commit -- config.py", newtfix("revert", "--all")[2])
 
 
 def test_one_commit_per_patch(newtfix: Run, tmp_path: Path) -> None:

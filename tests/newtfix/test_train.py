@@ -67,3 +67,12 @@ def test_the_trainer_ends_when_the_command_is_killed(running):
     process.kill()
     wait_for(lambda: "ended" in told.read_text())
     wait_for(lambda: not is_there(trainer))
+
+
+def test_a_library_that_the_trees_own_trainer_lacks_is_named(tmp_path):
+    (tmp_path / "helper.py").write_text("")
+    (tmp_path / "train.py").write_text("import os\nimport helper\nfrom no_such_library.parts import x\n")
+    command = [sys.executable, "-m", "newtfix", "train", "--tree", str(tmp_path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 4 and "train.py of this tree needs no_such_library" in done.stderr
+    assert "Traceback" not in done.stderr
