@@ -18,11 +18,13 @@ _SHAPES = frozenset(("ndim", "dim", "shape", "size", "numel"))
 
 
 def reads_attributes(tree: NewtTree, role: str, methods: str, *attributes: str) -> Broken | None:
-    """Methods with this in their names, which are replaced whole, read no attributes but these and their class's."""
+    """Methods with this in their names, which are replaced whole, compute with no attributes but these and methods."""
     known = {*attributes, *tree.methods(role)}
     for method in _named(tree, role, methods):
-        for node in walk(method.node):
-            name = dotted(node) if isinstance(node, ast.Attribute) else ""
+        nodes = walk(method.node)
+        told = {n.value.func for n in nodes if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)}
+        for node in nodes:
+            name = dotted(node) if isinstance(node, ast.Attribute) and node not in told else ""
             if name.startswith("self.") and name.split(".")[1] not in known:
                 return tree.broken(method, node, f"{method.name} goes by {name}, which would be lost")
     return None

@@ -16,7 +16,7 @@ TABLES = {
             ("agent", "pi_loss", "cfg", "model"),
             AGENT,
             (
-                *map(LOSS.format, ("y = self.cfg.horizon", "y = self.model(t)", "y = t.alpha")),
+                *map(LOSS.format, ("y = self.cfg.horizon", "y = self.model(t)", "y = t.alpha", "self.note(t)")),
                 "def other(self, t):\n    y = self.alpha",
                 "def pi_loss(self, t):\n    return self.other(t)\ndef other(self, t):\n    return t",
             ),
