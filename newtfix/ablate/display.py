@@ -35,8 +35,8 @@ class Lines:
             return f"{name}: ended by the machine ({tries[-1]['why'] if tries else 'unknown'}), try {len(tries)}"
         done = folder.done or {}
         value = (done.get("scores") or {}).get(self._plan.outcome)
-        score = f"no score, {NOTHING_LOGGED}" if value is None and state == "finished" else "no score"
-        score = score if value is None else f"{value:.1f}"
+        why = f", {NOTHING_LOGGED}" if state == "finished" else ""
+        score = f"no score{why}" if value is None else f"{value:.1f}"
         words = "" if state == "finished" else f"  {state}: {done.get('reason', '')}"
         return f"[{self._ended}/{self._total}] {name}: {score} in {done.get('seconds', 0):.0f} s{words}"
 

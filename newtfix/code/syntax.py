@@ -93,6 +93,11 @@ def handed(call: ast.Call) -> list[ast.expr]:
     return [*call.args, *(one.value for one in call.keywords)]
 
 
+def reads_any(node: ast.AST, *attributes: str) -> bool:
+    """Whether one of these attributes, of whatever owner, is a part of it."""
+    return any(isinstance(part, ast.Attribute) and part.attr in attributes for part in walk(node))
+
+
 def is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 

@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from newtfix.code.arithmetic import called
 from newtfix.code.names import bindings
 from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, last_name, walk
-from newtfix.newt.tree import Broken, Method, NewtTree
+from newtfix.code.syntax import dotted, last_name, reads_any, walk
+from newtfix.facts.around import named
+from newtfix.newt.tree import Broken, NewtTree
 
 _DRAWS = frozenset(("randn", "randn_like", "rand", "rand_like", "normal", "bernoulli", "uniform"))
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _BOUNDS = frozenset(("clamp", "clip", "clamp_max", "minimum"))
-_SHAPES = frozenset(("ndim", "dim", "shape", "size", "numel"))
+_SHAPES = ("ndim", "dim", "shape", "size", "numel")
 
 
 def reads_attributes(tree: NewtTree, role: str, methods: str, *attributes: str) -> Broken | None:
     """Methods with this in their names, which are replaced whole, compute with no attributes but these and methods."""
     known = {*attributes, *tree.methods(role)}
-    for method in _named(tree, role, methods):
+    for method in named(tree, role, methods):
         nodes = walk(method.node)
         told = {n.value.func for n in nodes if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)}
         for node in nodes:
@@ -28,10 +29,6 @@ def reads_attributes(tree: NewtTree, role: str, methods: str, *attributes: str) 
             if name.startswith("self.") and name.split(".")[1] not in known:
                 return tree.broken(method, node, f"{method.name} goes by {name}, which would be lost")
     return None
-
-
-def _named(tree: NewtTree, role: str, part: str) -> list[Method]:
-    return [method for method in tree.methods(role).values() if part in method.name]
 
 
 def names_no_number(tree: NewtTree, role: str, number: str) -> Broken | None:
@@ -61,17 +58,13 @@ def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
     for file in tree.python:
         for node in walk(tree.module(file)) if what in tree.sources[file] else ():
             loops = node.generators if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)) else ()
-            tests = [test for loop in loops if _mentions(loop.iter, what) for test in loop.ifs]
-            if isinstance(node, ast.For) and _mentions(node.iter, what):
+            tests = [test for loop in loops if reads_any(loop.iter, what, f"named_{what}") for test in loop.ifs]
+            if isinstance(node, ast.For) and reads_any(node.iter, what, f"named_{what}"):
                 tests += [one.test for one in walk(node) if isinstance(one, (ast.If, ast.IfExp))]
             for test in tests:
-                if any(isinstance(part, ast.Attribute) and part.attr in _SHAPES for part in walk(test)):
+                if reads_any(test, *_SHAPES):
                     return tree.broken_in(file, test, f"{what} are told apart by their dimensions")
     return None
-
-
-def _mentions(node: ast.AST, name: str) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr in (name, f"named_{name}") for part in walk(node))
 
 
 def ranges_by(tree: NewtTree, role: str, methods: str, *settings: str) -> Broken | None:
@@ -109,7 +102,7 @@ def compared_alone(tree: NewtTree, role: str, name: str, *words: str) -> Broken 
         for node in names.nodes:
             both = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And)
             orders = list(_orders(node)) if both else []
-            asked = [one for one in orders if _says(one, name.rpartition(".")[2]) and any(_says(one, w) for w in words)]
+            asked = [one for one in orders if reads_any(one, name.rpartition(".")[2]) and reads_any(one, *words)]
             others = [one for one in orders if one not in asked and not _is_switch(one)]
             if asked and others:
                 return tree.broken(method, others[0], f"{name} is not alone in what decides")
@@ -125,10 +118,6 @@ def _orders(node: ast.AST) -> Iterator[ast.Compare]:
 def _is_switch(node: ast.Compare) -> bool:
     """Whether it asks whether something is there at all."""
     return any(isinstance(one, ast.Constant) and one.value in (0, 1) for one in (node.left, *node.comparators))
-
-
-def _says(node: ast.AST, word: str) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == word for part in walk(node))
 
 
 def asked_within(tree: NewtTree, setting: str, role: str, *classes: str) -> Broken | None:
@@ -151,7 +140,7 @@ def begins_by_setting(tree: NewtTree, function: str, start: str, end: str) -> Br
     for file in tree.python:
         for node in walk(tree.module(file)) if function in tree.sources[file] else ():
             calls = isinstance(node, ast.Call) and last_name(node.func) == function
-            if calls and _says(node, end) and not _says(node, start):
+            if calls and reads_any(node, end) and not reads_any(node, start):
                 return tree.broken_in(file, node, f"{function} begins at another step than {start}")
     return None
 
@@ -163,7 +152,7 @@ def without_alternatives(tree: NewtTree, role: str, setting: str) -> Broken | No
             tests = node.test.values if isinstance(node, ast.If) and isinstance(node.test, ast.BoolOp) else []
             both = bool(tests) and isinstance(node, ast.If) and isinstance(getattr(node.test, "op", None), ast.And)
             others = [one for one in tests if isinstance(one, ast.BoolOp) and isinstance(one.op, ast.Or)]
-            if both and others and any(_says(one, setting) for one in tests if one not in others):
+            if both and others and any(reads_any(one, setting) for one in tests if one not in others):
                 return tree.broken(method, node, f"not {setting} alone decides here")
     return None
 

@@ -175,7 +175,7 @@ def updated_only_in(tree: NewtTree, role: str, name: str) -> Broken | None:
 
 def asked_once(tree: NewtTree, role: str, methods: str, *called: str) -> Broken | None:
     """Methods with this in their names, which are replaced whole, call each of these once at most."""
-    for method in _named(tree, role, methods):
+    for method in named(tree, role, methods):
         for name in called:
             its = list(tree.names(role, method).calls(name))
             if len(its) > 1:
@@ -185,7 +185,7 @@ def asked_once(tree: NewtTree, role: str, methods: str, *called: str) -> Broken 
 
 def reads_only(tree: NewtTree, role: str, methods: str, *settings: str) -> Broken | None:
     """Methods with this in their names, which are replaced whole, read no settings but these."""
-    for method in _named(tree, role, methods):
+    for method in named(tree, role, methods):
         names = tree.names(role, method)
         for node in names.nodes:
             read = {one.rpartition(".")[2] for one in names.of(node) if one.split(".")[-2:-1] == ["cfg"]}
@@ -197,5 +197,6 @@ def reads_only(tree: NewtTree, role: str, methods: str, *settings: str) -> Broke
     return None
 
 
-def _named(tree: NewtTree, role: str, part: str) -> list[Method]:
+def named(tree: NewtTree, role: str, part: str) -> list[Method]:
+    """The methods of a class with this in their names."""
     return [method for method in tree.methods(role).values() if part in method.name]

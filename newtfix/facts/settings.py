@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from newtfix.code.arithmetic import product, terms
 from newtfix.code.names import Names, as_attribute, bindings, targets, writes
-from newtfix.code.syntax import dotted, is_text, walk
+from newtfix.code.syntax import dotted, is_text, reads_any, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _OPTION = re.compile(r"--\w+|(?:--)?\w+=[-+]?\d[\d.e+-]*")  # as a command line gives a setting
@@ -195,16 +195,12 @@ def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | N
             for left, right in pairwise((node.left, *node.comparators)) if isinstance(node, ast.Compare) else ():
                 others = [side for side in (left, right) if not names.is_(side, name)]
                 computed = any(names.is_(term, name) for side in others for term in terms(side))
-                if (len(others) == 1 or computed) and any(_says(side, word) for side in others for word in words):
+                if (len(others) == 1 or computed) and any(reads_any(side, *words) for side in others):
                     asked.setdefault(ast.unparse(others[0] if len(others) == 1 else node), (method, node))
     if len(asked) > 1:
         method, node = list(asked.values())[-1]
         return tree.broken(method, node, f"{name} is compared with another bound here")
     return None
-
-
-def _says(node: ast.expr, word: str) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == word for part in walk(node))
 
 
 def not_under(tree: NewtTree, setting: str, *functions: str) -> Broken | None:

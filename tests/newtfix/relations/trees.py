@@ -1,23 +1,23 @@
 """Trees that several tables put statements into."""
 
-TRAINER = """
-=== trainer.py
+# Functions that change what they are given, and one that looks at it.
+HELPERS = """
 def zero(x):
     x.zero_()
 def zero_it(value):
     zero(value)
-class Trainer:
+def looks(x):
+    return x.sum()
+"""
+
+TRAINER = f"""
+=== trainer.py{HELPERS}class Trainer:
     def __init__(self, cfg, env, agent, buffer):
         self.cfg, self.env, self.agent, self.buffer = cfg, env, agent, buffer
     METHODS
 """
-AGENT = """
-=== tdmpc2.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-class TDMPC2:
+AGENT = f"""
+=== tdmpc2.py{HELPERS}class TDMPC2:
     METHODS
 """
 LOOP = """
@@ -38,14 +38,7 @@ SCRIPT = """
 === other.py
 HERE
 """
-BUFFER = """
-=== common/buffer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-def looks(x):
-    return x.sum()
-class Buffer:
+BUFFER = f"""
+=== common/buffer.py{HELPERS}class Buffer:
     METHODS
 """
