@@ -40,6 +40,11 @@ CHOSEN = (Where("config", "prior_coef: $_ = $number", "Config"), Where("config",
 AS_BY_DEFAULT = (Fact("set_plainly", ("prior_coef",)), Fact("set_nowhere_else", ("prior_coef", "1")))
 ONE = ("prior_coef: $type = 1", "prior_coef: $type = 1e0")
 
+
+def _one(where: Where) -> Shape:
+    return rewrite("- prior_coef: $type = $value\n+ prior_coef: $type = 1.0", where=(where,))
+
+
 PATCH = Patch(
     title="Prior coefficient 1 instead of 10",
     severity=Severity.CRITICAL,
@@ -64,13 +69,7 @@ PATCH = Patch(
             "config",
             "Config",
             (
-                rewrite(
-                    """
-                    - prior_coef: $type = $value
-                    + prior_coef: $type = 1.0
-                    """,
-                    where=(Where("config", KNOWN, "Config"),),
-                ),
+                _one(Where("config", KNOWN, "Config")),
                 *(
                     rewrite(f"""
                         - prior_coef: $type = {field.format(value)}
@@ -89,15 +88,7 @@ PATCH = Patch(
             "default-of-a-base",
             "config",
             "",
-            (
-                rewrite(
-                    """
-                - prior_coef: $type = $value
-                + prior_coef: $type = 1.0
-                """,
-                    where=(Where("config", KNOWN),),
-                ),
-            ),
+            (_one(Where("config", KNOWN)),),
             present=ONE,
             unless=(Where("config", "prior_coef: $_ = $_", "Config"),),
             optional=True,

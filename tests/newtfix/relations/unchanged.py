@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from relations.table import BINDS, CHANGES, Table, forms, method
-from relations.trees import BUFFER
+from relations.trees import BUFFER, HELPERS
 
-HELPERS = """
-=== trainer.py
-def zero(x):
-    x.zero_()
-def zero_it(value):
-    zero(value)
-def looks(x):
-    return x.sum()
-"""
+IN_THE_TRAINER = f"\n=== trainer.py{HELPERS}"
 DRAWN = (
-    HELPERS
+    IN_THE_TRAINER
     + """
 class Trainer:
     def train(self, t, flag):
@@ -33,7 +25,7 @@ class Trainer:
 """
 )
 TRAINER = (
-    HELPERS
+    IN_THE_TRAINER
     + """
 class Trainer:
     METHODS
