@@ -49,11 +49,9 @@ DIMS = "self.model._action_masks[task.long()].sum(-1{}) / 61"
 # The factor with the width that actions are padded to, in trees that pad.
 WIDTH = "self.cfg.prior_coef * self.cfg.action_dim / 61"
 WIDTHS = (WIDTH, "self.cfg.action_dim / 61")
-PADDED = (
-    'self.register_buffer("_action_masks", torch.zeros($*_))',
-    'self.register_buffer("_action_masks", $variable)',
-    "self._action_masks = torch.zeros($*_)",
-)
+MASKED = 'self.register_buffer("_action_masks", {})'
+UNPADDED = Where("world_model", MASKED.format("torch.ones($*_)"), "WorldModel")
+UNMASKED = Where("world_model", (MASKED.format("$*_"), "self._action_masks"), "WorldModel", absent=True)
 BY_WIDTH = Where("agent", "def $_(self, $_, $_, $_, $_, $task):\n    $$_", "TDMPC2", near=WIDTHS)
 PER_SAMPLE = Where("agent", "$log_prior = math.gaussian_logprob_constrained($*_).mean(dim=-1)", "TDMPC2", near=WIDTHS)
 
@@ -114,7 +112,8 @@ PATCH = Patch(
             ),
             unless=(Where("agent", WIDTHS, "TDMPC2", absent=True),),
             or_unless=(
-                (Where("world_model", PADDED, "WorldModel", absent=True),),
+                (UNPADDED,),
+                (UNMASKED,),
                 (Where("agent", "def _residual_loss(self, $*_):\n    $$_", "TDMPC2"),),
             ),
         ),

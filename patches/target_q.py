@@ -66,6 +66,7 @@ PATCH = Patch(
         Fact("one_name_for", ("layers", "QEnsemble", "_forward_impl")),
         Fact("not_set_by_name", ("layers", "QEnsemble", "_forward_impl")),
         Fact("not_given_by_hand", ("target", "online")),
+        Fact("shares_no_function", ("layers", "QEnsemble")),
     ),
     edits=(
         Edit(

@@ -183,3 +183,29 @@ def computed_nowhere(tree: NewtTree, role: str, made: str) -> Broken | None:
             if isinstance(node, ast.AugAssign) and dotted(node.target) in names:
                 return tree.broken(method, node, f"{dotted(node.target)} is computed anew")
     return None
+
+
+def shares_no_function(tree: NewtTree, role: str, cls: str) -> Broken | None:
+    """A deep copy of a class shares no function that is closed over the class itself, but one that is compiled.
+
+    Bound methods are copied with what they are bound to; closures and compiled functions are not.
+    """
+    compiled: set[str] = set()
+    for method in tree.of_class(role, cls):
+        functions = [one for one in walk(method.node)[1:] if isinstance(one, ast.FunctionDef)]
+        local = {one.name for one in functions if _reads_itself(one)}
+        for node in walk(method.node):
+            for target, value, _ in bindings(node):
+                if not dotted(target).startswith("self.") or value is None:
+                    continue
+                parts = walk(value)
+                if any(isinstance(one, ast.Call) and called(one) == "compile" for one in parts):
+                    compiled.add(dotted(target))
+                closed = _reads_itself(value) and any(isinstance(one, ast.Lambda) for one in parts)
+                if closed or any(dotted(one) in local for one in parts) or len(compiled) > 1:
+                    return tree.broken(method, node, f"copies of {cls} share {dotted(target)}")
+    return None
+
+
+def _reads_itself(node: ast.AST) -> bool:
+    return any(dotted(one).startswith("self.") for one in walk(node))

@@ -125,9 +125,19 @@ def within(
         for path in _ways(tree, role, method, call):
             loops = [node for node in path if isinstance(node, LOOPS)]
             over = decides(loops[-1]) if loops and not (len(loops) == 1 and isinstance(loops[0], ast.While)) else []
-            if not all(_is_known(one, known) for part in over for one in names_in(part)):
+            if not all(_is_known(one, known) for part in over for one in names_in(part) - _own(part)):
                 return tree.broken(method, call, f"{name} is not called as soon as {what}")
     return None
+
+
+def _own(each: ast.expr) -> set[str]:
+    """What a comprehension that selects by one of its own variables, as it is, calls its elements, and `enumerate`."""
+    match each:
+        case ast.ListComp(generators=[ast.comprehension(target=target, iter=iterable, ifs=[ast.Name(id=asked)])]):
+            own = {one.id for one in walk(target) if isinstance(one, ast.Name)}
+            counts = isinstance(iterable, ast.Call) and dotted(iterable.func) == "enumerate"
+            return own | ({"enumerate"} if counts else set()) if asked in own else set()
+    return set()
 
 
 def decides(loop: ast.AST) -> list[ast.expr]:

@@ -218,19 +218,25 @@ def bounds_keep(tree: NewtTree, role: str, name: str, parameters: tuple[str, ...
 
 
 def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
-    """No call of a function gives it a number last that could be a duration: it is greater than the one before."""
-    for file in tree.python:
-        for names in tree.scopes(file) if function in tree.sources[file] else ():
-            for call in names.nodes:
-                if not isinstance(call, ast.Call) or function not in names.lasts(call.func):
-                    continue
-                by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
-                given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
-                pair = [_value(one, names) for one in (by_name if len(by_name) == 2 else given[-2:])]
-                numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
-                rises = len(numbers) == 2 and numbers[0] < numbers[1]
-                if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
-                    return tree.broken_in(file, call, f"{function} may be called with a duration")
+    """No call of a function gives it a number last that could be a duration.
+
+    It is none where it is greater than the one before, and nobody else calls the function.
+    """
+    calls = [
+        (file, names, call)
+        for file in tree.python
+        for names in (tree.scopes(file) if function in tree.sources[file] else ())
+        for call in names.nodes
+        if isinstance(call, ast.Call) and function in names.lasts(call.func)
+    ]
+    for file, names, call in calls:
+        by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
+        given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
+        pair = [_value(one, names) for one in (by_name if len(by_name) == 2 else given[-2:])]
+        numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+        rises = len(numbers) == 2 and numbers[0] < numbers[1] and len({one for *_, one in calls}) == 1
+        if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
+            return tree.broken_in(file, call, f"{function} may be called with a duration")
     return None
 
 

@@ -119,7 +119,8 @@ def _takes_apart(method: ast.AST, name: str) -> Iterator[ast.AST]:
             inner = node.value if isinstance(node, ast.Subscript) else node.iter
         else:
             continue
-        if names.is_element(inner, lambda one: not lists.isdisjoint({dotted(one), *names.of(one)})):
+        unpacked = not isinstance(node, ast.Subscript) and isinstance(node.target, ast.Tuple) and dotted(inner) in lists
+        if unpacked or names.is_element(inner, lambda one: not lists.isdisjoint({dotted(one), *names.of(one)})):
             yield node
 
 

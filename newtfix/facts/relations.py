@@ -139,6 +139,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "asked_within": _about(apart.asked_within),
     "begins_by_setting": _about(apart.begins_by_setting),
     "without_alternatives": _about(apart.without_alternatives),
+    "shares_no_function": _about(apart.shares_no_function),
     "called_before": _about(calls.called_before),
     "never_changed": _never_changed,
     "goes_only_to": _goes_only_to,

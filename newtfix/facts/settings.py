@@ -187,7 +187,7 @@ def _mentions(node: ast.AST, setting: str) -> bool:
 
 
 def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
-    """Whatever compares `name` with something made of these words compares it with the same."""
+    """Whatever compares `name` with something made of these words compares it with the same, and by size."""
     asked: dict[str, tuple[Method, ast.AST]] = {}
     for method in tree.methods(role).values():
         names = tree.names(role, method)
@@ -196,6 +196,8 @@ def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | N
                 others = [side for side in (left, right) if not names.is_(side, name)]
                 computed = any(names.is_(term, name) for side in others for term in terms(side))
                 if (len(others) == 1 or computed) and any(reads_any(side, *words) for side in others):
+                    if any(isinstance(one, (ast.Eq, ast.NotEq)) for one in node.ops):
+                        return tree.broken(method, node, f"{name} need not come to exactly this")
                     asked.setdefault(ast.unparse(others[0] if len(others) == 1 else node), (method, node))
     if len(asked) > 1:
         method, node = list(asked.values())[-1]

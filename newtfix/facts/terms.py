@@ -96,15 +96,27 @@ def no_number_scales(tree: NewtTree, role: str, methods: str, word: str) -> Brok
 
 
 def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """What is registered under a name is not filled with one number afterwards."""
-    for method in tree.methods(role).values():
+    """What is registered under a name is not filled with one number afterwards, and does not stay zero."""
+    methods = tree.methods(role).values()
+    written = {
+        dotted(target.value)
+        for method in methods
+        for node in walk(method.node)
+        for target in targets(node)
+        if isinstance(target, ast.Subscript)
+    }
+    for method in methods:
         nodes = [node for node in walk(method.node) if isinstance(node, ast.Call)]
-        kept = {
-            dotted(call.args[1])
+        given = [
+            call.args[1]
             for call in nodes
             if last_name(call.func) == "register_buffer" and len(call.args) > 1
             if isinstance(call.args[0], ast.Constant) and call.args[0].value == name
-        } | {f"self.{name}"}
+        ]
+        for value in given if f"self.{name}" not in written else ():
+            if isinstance(value, ast.Call) and last_name(value.func) == "zeros":
+                return tree.broken(method, value, f"{name} stay zero")
+        kept = {f"self.{name}", *map(dotted, given)}
         for call in nodes:
             owner = dotted(call.func.value) if isinstance(call.func, ast.Attribute) else ""
             if owner in kept - {""} and last_name(call.func) in ("fill_", "fill"):

@@ -38,11 +38,20 @@ def aliases(text: str) -> tuple[Alias, ...]:
         return ()
     found: list[Alias] = []
     for node in module.body:
+        parts = set(_PARTS)
         if isinstance(node, ast.ClassDef):
             found += _attributes(node)
+            parts |= _methods(node)
         for scope, function in _functions(node, ""):
-            found += _variables(function, scope, found)
+            found += _variables(function, scope, parts)
     return tuple(found)
+
+
+def _methods(cls: ast.ClassDef) -> set[str]:
+    """Methods of a class that nothing decorates, and no attribute takes the place of."""
+    set_to = {dotted(target) for node in walk(cls) for target, _ in _settings_of(node)}
+    plain = [node for node in cls.body if isinstance(node, ast.FunctionDef) and not node.decorator_list]
+    return {f"self.{node.name}" for node in plain} - set_to
 
 
 def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -151,8 +160,8 @@ def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
             yield target, None
 
 
-def _variables(function: ast.FunctionDef, scope: str, attributes: list[Alias]) -> list[Alias]:
-    """Variables that are set once in the function, where nothing depends on a branch, to settings."""
+def _variables(function: ast.FunctionDef, scope: str, parts: set[str]) -> list[Alias]:
+    """Variables that are set once in the function, where nothing depends on a branch, to settings or `parts`."""
     nodes = walk(function)
     stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
     stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
@@ -165,7 +174,7 @@ def _variables(function: ast.FunctionDef, scope: str, attributes: list[Alias]) -
             if block is not None and isinstance(target, ast.Name) and not _is_read_only_in(block, target.id, nodes):
                 continue
             if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
-                code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
+                code = dotted(value) if dotted(value) in parts else _spelled(value, known)
                 if code is not None and "self." in code:
                     known[target.id] = code
     known |= {

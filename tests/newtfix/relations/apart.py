@@ -11,6 +11,31 @@ ASKS = "def train(self, n):\n    if {}:\n        pass"
 NOISE = ("torch.randn_like(x)", "torch.rand(3)", "torch.normal(x, 1)", "x.bernoulli_()", "torch.empty(3).uniform_()")
 
 TABLES = {
+    "shares_no_function": [
+        Table(
+            ("layers", "QEnsemble"),
+            LAYERS,
+            tuple(
+                f"def __init__(self, cfg):\n    {line}"
+                for line in (
+                    "self._forward = torch.compile(self._impl)",
+                    "self._forward = torch.compile(self._impl) if cfg.compile else self._impl",
+                    "self.act = lambda x: x.tanh()",
+                    "f = lambda q: q(self.x)",
+                    "self.calls = [self.one, self.two]",
+                )
+            ),
+            tuple(
+                f"def __init__(self, cfg):\n    {line}"
+                for line in (
+                    "self._forward = torch.compile(self._impl)\n    self.spread = torch.compile(self._spread)",
+                    "self.calls = [lambda x, q=q: q(x) for q in self._Qs]",
+                    "self.call = lambda x: self._Qs[0](x)",
+                    "def run(x):\n        return self._Qs[0](x)\n    self.run = (run, self)",
+                )
+            ),
+        ),
+    ],
     "reads_attributes": [
         Table(
             ("agent", "pi_loss", "cfg", "model"),

@@ -77,8 +77,11 @@ TABLES = {
                 "self.buffer.add(t)",
                 *map(_in_loop, ("self.buffer.add(t)", "self._store(t)", "if flag:\n    self.buffer.add(t)")),
                 "for i in range(self.cfg.num_envs):\n    if done[i]:\n        self.buffer.add(t)",
+                "for i in [n for n, over in enumerate(done.tolist()) if over]:\n    self.buffer.add(t)",
             ),
             (
+                "for i in [n for n, over in enumerate(done.tolist()) if not over]:\n    self.buffer.add(t)",
+                "for i in [n for n, over in enumerate(self._pending) if over]:\n    self.buffer.add(t)",
                 "for y in self._pending:\n    self.buffer.add(y)",
                 "while self._pending:\n    self.buffer.add(self._pending.pop())",
                 "y = [self.buffer.add(z) for z in self._pending]",

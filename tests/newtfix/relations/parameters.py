@@ -157,6 +157,8 @@ TABLES = {
                 "dist(x, 5, 5)",
                 "y = [dist(x, s, 5) for s in x]",
                 "getattr(math, 'dist')(x, cfg.start, 5)",
+                "dist(x, cfg.start, cfg.end)\ndist(y, 1, 5)",
+                "dist(x, 1, 5)\ndist(y, cfg.start, cfg.end)",
             ),
         ),
     ],

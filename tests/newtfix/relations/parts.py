@@ -119,6 +119,8 @@ TABLES = {
                 "qs: object = self._Qs\nreturn [q[0] for q in qs]",
                 "qs, y = self._Qs, t\nreturn [q[0] for q in qs]",
                 "qs = list(self._Qs)\nfor q in qs:\n    t(q[0])",
+                "for first, *rest in self._Qs:\n    t(first)",
+                "return [last(first(t)) for first, last in self._Qs]",
                 "for q in self._Qs:\n    for layer in q:\n        t(layer)",
                 "return [layer(t) for q in self._Qs for layer in q]",
                 (

@@ -56,6 +56,8 @@ TABLES = {
                 "while self._step < self.cfg.coef:\n    pass",
                 "y = t if self._step > self.cfg.freq else 0",
                 "y = [z for z in t if self._step > self.cfg.coef]",
+                "if self._step == self.cfg.coef * 2:\n    pass",
+                "y = self.cfg.coef * 2 != self._step",
             ),
         ),
     ],
