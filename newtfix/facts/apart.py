@@ -202,10 +202,10 @@ def shares_no_function(tree: NewtTree, role: str, cls: str) -> Broken | None:
                 if any(isinstance(one, ast.Call) and called(one) == "compile" for one in parts):
                     compiled.add(dotted(target))
                 closed = _reads_itself(value) and any(isinstance(one, ast.Lambda) for one in parts)
-                if closed or any(dotted(one) in local for one in parts) or len(compiled) > 1:
+                if closed or any(one.id in local for one in parts if isinstance(one, ast.Name)) or len(compiled) > 1:
                     return tree.broken(method, node, f"copies of {cls} share {dotted(target)}")
     return None
 
 
 def _reads_itself(node: ast.AST) -> bool:
-    return any(dotted(one).startswith("self.") for one in walk(node))
+    return any(isinstance(one, ast.Attribute) and dotted(one).startswith("self.") for one in walk(node))

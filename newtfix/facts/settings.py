@@ -191,8 +191,8 @@ def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | N
     asked: dict[str, tuple[Method, ast.AST]] = {}
     for method in tree.methods(role).values():
         names = tree.names(role, method)
-        for node in names.nodes:
-            for left, right in pairwise((node.left, *node.comparators)) if isinstance(node, ast.Compare) else ():
+        for node in (one for one in names.nodes if isinstance(one, ast.Compare)):
+            for left, right in pairwise((node.left, *node.comparators)):
                 others = [side for side in (left, right) if not names.is_(side, name)]
                 computed = any(names.is_(term, name) for side in others for term in terms(side))
                 if (len(others) == 1 or computed) and any(reads_any(side, *words) for side in others):
@@ -200,8 +200,8 @@ def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | N
                         return tree.broken(method, node, f"{name} need not come to exactly this")
                     asked.setdefault(ast.unparse(others[0] if len(others) == 1 else node), (method, node))
     if len(asked) > 1:
-        method, node = list(asked.values())[-1]
-        return tree.broken(method, node, f"{name} is compared with another bound here")
+        method, last = list(asked.values())[-1]
+        return tree.broken(method, last, f"{name} is compared with another bound here")
     return None
 
 

@@ -66,9 +66,28 @@ TRIED = """class T:
             raise
         return self.y
 """
+NAMED = """class T:
+    def f(self, x):
+        if x:
+            found = self.g(x, 1)  # a comment
+            return found
+        y = torch.stack(
+            [q(x) for q in x],
+        )
+        return y
+
+    def h(self, x):
+        parts = self.g(x, 1)
+        a, (b, *c) = parts
+        with self.lock(), torch.profiler.record_function("h"):
+            a += self.g(b, c)
+        kept = self.g(a)
+        self.kept(kept)
+        return kept
+"""
 
 
-@pytest.mark.parametrize("text", [LOOP, TIMED, TRIED])
+@pytest.mark.parametrize("text", [LOOP, TIMED, TRIED, NAMED])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_way_back_is_exact(text: str, end: str) -> None:
     text = text.replace("\n", end)
@@ -104,6 +123,38 @@ def test_what_is_tried_stands_outside_where_errors_are_only_reported() -> None:
     assert TRIED.splitlines()[line_of_owner(TRIED, number) - 1] == "        return self.y"
 
 
+def test_results_are_seen_without_the_name_that_they_have_for_one_line() -> None:
+    seen = seen_text(NAMED)
+    assert "        return torch.stack(\n" in seen and "        a, (b, *c) = self.g(x, 1)\n" in seen
+    assert "found = self.g(x, 1)  # a comment\n" in seen and "kept = self.g(a)\n" in seen
+    assert "        with self.lock():  #" in seen
+    assert len(seen.splitlines()) == len(NAMED.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "there"),
+    [
+        (
+            "[q(x) for q in x]",
+            "list(x)",
+            "        y = torch.stack(\n            list(x),\n        )\n        return y\n",
+        ),
+        (
+            "return torch.stack(",
+            "z = torch.stack(",
+            "        z = torch.stack(\n            [q(x) for q in x],\n        )\n\n",
+        ),
+        ("a, (b, *c) = self.g(x, 1)", "a, b, *c = self.g(x, 1)", "        a, b, *c = self.g(x, 1)\n        with"),
+        ("self.g(x, 1)\n        #", "self.k()\n        #", "        parts = self.k()\n        a, (b, *c) = parts\n"),
+        ("with self.lock():", "with other():", "        with other():\n            a +="),
+    ],
+)
+def test_names_stand_there_again_where_a_patch_leaves_the_statement(old: str, new: str, there: str) -> None:
+    assert old in view(NAMED).code
+    text = restored(libcst.parse_module(view(NAMED).code.replace(old, new)), NAMED)
+    assert there in text and "#~" not in text
+
+
 def test_a_block_that_a_patch_tears_apart_is_refused() -> None:
     torn = view(TIMED).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
     with pytest.raises(Refused, match="apart"):
@@ -130,6 +181,8 @@ def test_trees_come_back_with_guards_and_timers_put_anywhere(name: str) -> None:
                 unit = "\t" if "\t" in indent else "    "
                 tried = [f"{indent}try:\n", unit + line, f"{indent}except OSError:\n", f"{indent}{unit}raise\n"]
                 out += dice.choice([[f"{indent}with timer('x'):\n", unit + line], tried])
+            elif simple and line.strip().startswith("return ") and _stands_alone(line.replace("return", "x =")):
+                out += [line.replace("return ", "given = ", 1), f"{indent}return given\n"]
             elif simple and len(indent) > 4 and _stands_alone(line) and dice.random() < 0.2:
                 unit = "\t" if "\t" in indent else "    "
                 out += [line, f"{indent}for _ in range(1):\n", f"{indent}{unit}if self.x == 1:\n"]

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import libcst as cst
 
-from newtfix.code.view import contexts, guards, inert, shared, spelled
+from newtfix.code.view import contexts, guards, inert, joined, shared, spelled
 from newtfix.code.view.aliases import aliases
 
 
@@ -43,7 +43,7 @@ def view(text: str) -> cst.Module:
 
 def seen_text(text: str) -> str:
     """The text of what patterns see, but for the names that are spelled out."""
-    return guards.nested(contexts.without(inert.hidden(text)))
+    return guards.nested(joined.together(contexts.without(inert.hidden(text))))
 
 
 def line_of_owner(text: str, line: int) -> int:
@@ -53,7 +53,7 @@ def line_of_owner(text: str, line: int) -> int:
 
 def is_mark(comment: str) -> bool:
     """Whether a comment stands for something that patterns don't see."""
-    return inert.is_mark(comment) or contexts.is_mark(comment) or guards.is_mark(comment)
+    return any(kind.is_mark(comment) for kind in (inert, contexts, joined, guards))
 
 
 def _layout(module: cst.Module) -> tuple[str, str]:
@@ -69,4 +69,5 @@ def restored(patched: cst.Module, original: str) -> str:
         known = shared.plain(function)
         return known if known is not None else back.function(cls, function)
 
-    return inert.shown(contexts.around(guards.flat(shared.with_functions(patched, plain).code)))
+    text = guards.flat(shared.with_functions(patched, plain).code)
+    return inert.shown(contexts.around(joined.apart(text)))

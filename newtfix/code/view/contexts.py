@@ -114,14 +114,20 @@ def _only_reports(node: _Block, gradients: bool) -> bool:
         raised = [handler.body for handler in node.handlers]
         again = all(isinstance(body[0], ast.Raise) for body in raised)
         return bool(raised) and again and not node.orelse and not node.finalbody
-    for item in node.items:
-        called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
-        name = dotted(called)
-        if item.optional_vars is not None:
-            return False
-        if _REPORTS.fullmatch(name) is None and (gradients or _WITHOUT_GRADIENTS.fullmatch(name) is None):
-            return False
-    return True
+    return all(
+        reports(item) or (not gradients and _is_bare(item, _WITHOUT_GRADIENTS) and item.optional_vars is None)
+        for item in node.items
+    )
+
+
+def reports(item: ast.withitem) -> bool:
+    """Whether an item of a `with` only times or reports what happens in it."""
+    return item.optional_vars is None and _is_bare(item, _REPORTS)
+
+
+def _is_bare(item: ast.withitem, names: re.Pattern[str]) -> bool:
+    called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
+    return names.fullmatch(dotted(called)) is not None
 
 
 def _innermost(found: list[_Block]) -> list[_Block]:
@@ -136,7 +142,7 @@ def _has_own_lines(node: _Block, lines: list[str]) -> bool:
         return False
     if any(line.rstrip().endswith("\\") for line in (header, *block)):
         return False
-    if any(_runs_on(part) for part in walk(node)) or (isinstance(node, ast.Try) and not _has_own_tail(node, lines)):
+    if any(runs_on(part) for part in walk(node)) or (isinstance(node, ast.Try) and not _has_own_tail(node, lines)):
         return False
     indent = _indent(lines[first - 1])
     return all(line.startswith(indent) or not line.strip() for line in block) and node.body[0].col_offset == len(indent)
@@ -158,7 +164,7 @@ def _ends_block(line: str, inner: str, after: list[str]) -> bool:
     return next_one.startswith((f"{inner}{_TAIL}", f"{inner}{_MORE}")) or line.rstrip() == f"{inner}{_END}"
 
 
-def _runs_on(node: ast.AST) -> bool:
+def runs_on(node: ast.AST) -> bool:
     """Whether it is a string that runs over a line's end."""
     return isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno
 

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 from newtfix.code.syntax import parse, walk
+from newtfix.code.view.contexts import runs_on
 from newtfix.code.view.inert import has_odd_lines
 
 _GUARD = "#~guard~"
@@ -110,7 +111,7 @@ def _has_own_lines(guard: ast.If, loop: ast.For | ast.While, lines: list[str]) -
         and leaves.strip() == "continue"
         and all(line.startswith(outer) or not line.strip() for line in rest)
         and not any(line.rstrip().endswith("\\") for line in rest)
-        and not any(_runs_on(node) for one in loop.body for node in walk(one) if one.lineno > guard.lineno)
+        and not any(runs_on(node) for one in loop.body for node in walk(one) if one.lineno > guard.lineno)
     )
 
 
@@ -123,11 +124,6 @@ def _end(loop: ast.For | ast.While, outer: str, lines: list[str]) -> int:
                 break
             end = number + 1
     return end
-
-
-def _runs_on(node: ast.AST) -> bool:
-    """Whether it is a string that runs over a line's end."""
-    return isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno
 
 
 def _indent(line: str) -> str:
