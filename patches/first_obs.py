@@ -99,9 +99,9 @@ FINISHED = tuple(
 )
 
 
-def _behind_loop(body: str, environments: str = "$environments") -> tuple[Shape, ...]:
+def _behind_loop(body: str, environments: str = "$environments", each: str = "$i") -> tuple[Shape, ...]:
     """A loop over the environments, with the body given, that no `if done.any()` stands around."""
-    loop = f"for $i in {environments}:\n    {body}"
+    loop = f"for {each} in {environments}:\n    {body}"
     return _places(loop, f"{loop}\nif $done.any():\n    {WRITE}", Where("trainer", ADDING, "Trainer", absent=True))
 
 
@@ -132,6 +132,7 @@ PATCH = Patch(
                 *_places(WITH_LOOP, f"{WITH_LOOP}\n    {WRITE}"),
                 *_places(ANY_DONE, f"{ANY_DONE}\n    {WRITE}", fallback=True),
                 *_behind_loop("if $done[$i]:\n        $$finished"),
+                *_behind_loop("if $over:\n        $$finished", "enumerate($done.tolist())", "$i, $over"),
                 *_behind_loop("if not $done[$i]:\n        continue\n    $$finished"),
                 *(
                     shape

@@ -104,6 +104,7 @@ PATCH = Patch(
                     """,
                     where=(
                         Where("math", BOUNDS, ""),
+                        Where("math", "$_ - $start", "interp_dist"),
                         Where("agent", DURATIONS, absent=True),
                         Where("agent", KEPT, absent=True),
                         Where("agent", BY_NAME, "TDMPC2.plan", absent=True),

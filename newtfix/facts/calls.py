@@ -131,12 +131,11 @@ def within(
 
 
 def _own(each: ast.expr) -> set[str]:
-    """What a comprehension that selects by one of its own variables, as it is, calls its elements, and `enumerate`."""
+    """What a comprehension that selects by one of its own variables, as it is, calls its elements."""
     match each:
-        case ast.ListComp(generators=[ast.comprehension(target=target, iter=iterable, ifs=[ast.Name(id=asked)])]):
+        case ast.ListComp(generators=[ast.comprehension(target=target, ifs=[ast.Name(id=asked)])]):
             own = {one.id for one in walk(target) if isinstance(one, ast.Name)}
-            counts = isinstance(iterable, ast.Call) and dotted(iterable.func) == "enumerate"
-            return own | ({"enumerate"} if counts else set()) if asked in own else set()
+            return own if asked in own else set()
     return set()
 
 
@@ -265,14 +264,15 @@ def asks_only(tree: NewtTree, role: str, owner: str, methods: tuple[str, ...], w
 def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> Broken | None:
     """Only one statement of these files copies (`call`) something whose last name is `name`, or one of its kind."""
     found: list[tuple[str, ast.Call]] = []
+    home = tree.roles[role].file if role in tree.roles else ""
     for file in dict.fromkeys(tree.roles[one].file for one in (role, *roles) if one in tree.roles):
+        copies = {call, *(n.asname for n in walk(tree.module(file)) if isinstance(n, ast.alias) and n.name == call)}
         kinds = {name, "model"} | {
             _last(target)
             for node in walk(tree.module(file))
             for target, value, _ in bindings(node)
-            if isinstance(value, ast.Call) and _is_ensemble(value)
+            if isinstance(value, ast.Call) and (_is_ensemble(value) or (file == home and _last(value.func) in copies))
         }
-        copies = {call, *(n.asname for n in walk(tree.module(file)) if isinstance(n, ast.alias) and n.name == call)}
         for names in tree.scopes(file):
             for node in names.nodes:
                 if not isinstance(node, ast.Call) or copies.isdisjoint(map(_last_of, names.of(node.func))):

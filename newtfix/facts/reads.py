@@ -10,6 +10,7 @@ from newtfix.code.arithmetic import operands, quotients
 from newtfix.code.flow import Flow
 from newtfix.code.names import as_attribute, is_read
 from newtfix.code.syntax import dotted, walk
+from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
 _SUMS = (ast.Add, ast.Sub, ast.Mod)
@@ -43,7 +44,14 @@ def not_read_by(tree: NewtTree, role: str, name: str, *methods: str) -> Broken |
 def used_as_it_is(tree: NewtTree, role: str, name: str, *made_in: str) -> Broken | None:
     """What reads an attribute neither normalises it nor divides it by something of its own."""
     for method in tree.methods(role).values():
-        if method.name in made_in or not any(tree.names(role, method).reads(name)):
+        if not any(tree.names(role, method).reads(name)):
+            continue
+        if method.name in made_in:
+            for statement, given, value in assignments(method):
+                other = any(dotted(one) not in ("", name) for one in given)
+                normalised = (part for one in walk(value) for whole in _normalised(one) for part in walk(whole))
+                if other and any(isinstance(one, ast.Attribute) and dotted(one) == name for one in normalised):
+                    return tree.broken(method, statement, f"{name} is normalised for something else")
             continue
         suspects = {part: node for node in walk(method.node) for part in _normalised(node)}
         flow = Flow(method.node, lambda call: tree.helper(role, call))
@@ -113,6 +121,14 @@ def attribute_only_in(tree: NewtTree, name: str, *roles: str) -> Broken | None:
     return None
 
 
+def _is_of_another(node: ast.AST, name: str) -> bool:
+    """Whether it is a call of something that holds the number, which no call can change."""
+    last = name.rpartition(".")[2]
+    parts = walk(node) if isinstance(node, ast.Call) else []
+    named = any(isinstance(one, ast.Constant) and one.value == last for one in parts)
+    return bool(parts) and not named and not any(dotted(one) == name for one in parts if isinstance(one, ast.Attribute))
+
+
 def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
     """In methods that call something, an attribute is added to and taken from, and not set to something else."""
     for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
@@ -121,6 +137,6 @@ def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
             sums = isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, _SUMS)
             given = write.value
             kept = isinstance(given, ast.Constant) or (given is not None and any(names.reads(name, inside=walk(given))))
-            if not sums and not kept:
+            if not sums and not kept and not _is_of_another(write.node, name):
                 return tree.broken(method, write.node, f"{name} is set to something else")
     return None

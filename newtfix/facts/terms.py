@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from newtfix.code.names import targets
+from newtfix.code.names import bindings, targets
 from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, last_name, walk
 from newtfix.newt.places import assignments
@@ -116,12 +116,22 @@ def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
         for value in given if f"self.{name}" not in written else ():
             if isinstance(value, ast.Call) and last_name(value.func) == "zeros":
                 return tree.broken(method, value, f"{name} stay zero")
-        kept = {f"self.{name}", *map(dotted, given)}
+        kept = {f"self.{name}", *map(dotted, given)} - {""}
+        made = [value for node in walk(method.node) for target, value, _ in bindings(node) if dotted(target) in kept]
+        changed = any(isinstance(target, ast.Subscript) for node in walk(method.node) for target in targets(node))
+        for one in [*given, *made] if not changed else ():
+            if isinstance(one, ast.Call) and last_name(one.func) == "ones" and not _is_single(one):
+                return tree.broken(method, one, f"{name} are all alike")
         for call in nodes:
             owner = dotted(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-            if owner in kept - {""} and last_name(call.func) in ("fill_", "fill"):
+            if owner in kept and last_name(call.func) in ("fill_", "fill"):
                 return tree.broken(method, call, f"{name} are all alike")
     return None
+
+
+def _is_single(made: ast.Call) -> bool:
+    """Whether it has one row, for one task."""
+    return bool(made.args) and isinstance(made.args[0], ast.Constant) and made.args[0].value == 1
 
 
 def chosen_by(tree: NewtTree, role: str, method: str, word: str, setting: str) -> Broken | None:

@@ -29,7 +29,9 @@ LOOP = """class T:
                 print(i)
             self.z()
             # the end
-        return y
+        if self.done:
+            return
+        self.e(y)
 """
 TIMED = """class T:
     def f(self):
@@ -97,6 +99,7 @@ def test_the_way_back_is_exact(text: str, end: str) -> None:
 
 def test_guards_are_conditions() -> None:
     seen = seen_text(LOOP)
+    assert "        if not self.done:\n" in seen and "\n            self.e(y)\n" in seen
     assert "if a >= 2:" in seen and "\n                    for i in y:" in seen and "if i is not None:" in seen
 
 

@@ -1,4 +1,4 @@
-"""Guards of loops (`if T: continue`, and the rest): shown to patterns as conditions (`if not T:` around the rest).
+"""Guards (`if T: continue` in a loop, `if T: return` in a function): shown to patterns as `if not T:` around the rest.
 
 Where a patch leaves the condition as it is, the guard stands there again afterwards.
 """
@@ -14,8 +14,8 @@ from newtfix.code.view.contexts import runs_on
 from newtfix.code.view.inert import has_odd_lines
 
 _GUARD = "#~guard~"
-_MARK = re.compile(rf"^([ \t]*){_GUARD}(.*)$")
-_MAYBE = re.compile(r"^[ \t]+continue[ \t]*\r?$", re.MULTILINE)
+_MARK = re.compile(rf"^([ \t]*){_GUARD}(continue|return)~(.*)$")
+_MAYBE = re.compile(r"^[ \t]+(continue|return)[ \t]*\r?$", re.MULTILINE)
 _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,
     ast.GtE: ast.Lt,
@@ -30,9 +30,12 @@ _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
 }
 
 
+_Guarded = ast.For | ast.While | ast.FunctionDef
+
+
 @lru_cache(maxsize=512)
 def nested(text: str) -> str:
-    """`text` with the rest of such a loop under the condition; it has the same lines."""
+    """`text` with the rest of such a block under the condition; it has the same lines."""
     if not _MAYBE.search(text) or _GUARD in text or has_odd_lines(text):
         return text
     while True:
@@ -42,7 +45,7 @@ def nested(text: str) -> str:
             return text
         lines = text.split("\n")
         for loop in walk(module):
-            if isinstance(loop, (ast.For, ast.While)) and (guard := _last_guard(loop, lines)) is not None:
+            if isinstance(loop, _Guarded) and (guard := _last_guard(loop, lines)) is not None:
                 _put_under(guard, loop, lines)
                 break
         else:
@@ -59,14 +62,14 @@ def flat(text: str) -> str:
         mark = _MARK.match(lines[number])
         if mark is None:
             continue
-        inner, header = mark[1], mark[2].rstrip("\r")
+        inner, leaves, header = mark[1], mark[2], mark[3].rstrip("\r")
         outer = _indent(lines[number - 1])
         unit = inner[len(outer) :]
         end = "\r" if lines[number].endswith("\r") else ""
         if not inner.startswith(outer) or lines[number - 1] != f"{outer}if {_opposite(header)}:{end}":
             del lines[number]
             continue
-        lines[number - 1], lines[number] = f"{outer}{header}{end}", f"{inner}continue{end}"
+        lines[number - 1], lines[number] = f"{outer}{header}{end}", f"{inner}{leaves}{end}"
         for below in range(number + 1, len(lines)):
             if lines[below].strip():
                 if not lines[below].startswith(inner):
@@ -92,15 +95,21 @@ def _opposite(header: str) -> str:
     return ast.unparse(ast.UnaryOp(ast.Not(), statement.test))
 
 
-def _last_guard(loop: ast.For | ast.While, lines: list[str]) -> ast.If | None:
-    """The last guard in a loop, with something behind it, in lines of its own."""
-    for statement in reversed(loop.body[:-1]):
-        if isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[0], ast.Continue):
-            return statement if _has_own_lines(statement, loop, lines) else None
+def _last_guard(block: _Guarded, lines: list[str]) -> ast.If | None:
+    """The last guard in a loop or a function, with something behind it, in lines of its own."""
+    for statement in reversed(block.body[:-1]):
+        if isinstance(statement, ast.If) and not statement.orelse and _leaves(statement.body[0], block):
+            return statement if _has_own_lines(statement, block, lines) else None
     return None
 
 
-def _has_own_lines(guard: ast.If, loop: ast.For | ast.While, lines: list[str]) -> bool:
+def _leaves(statement: ast.stmt, block: _Guarded) -> bool:
+    if isinstance(block, ast.FunctionDef):
+        return isinstance(statement, ast.Return) and statement.value is None
+    return isinstance(statement, ast.Continue)
+
+
+def _has_own_lines(guard: ast.If, loop: _Guarded, lines: list[str]) -> bool:
     header, leaves = lines[guard.lineno - 1], lines[guard.lineno]
     outer = _indent(header)
     rest = lines[guard.lineno + 1 : _end(loop, outer, lines)]
@@ -108,14 +117,14 @@ def _has_own_lines(guard: ast.If, loop: ast.For | ast.While, lines: list[str]) -
         header.strip().startswith("if ")
         and header.rstrip().endswith(":")
         and "#" not in header
-        and leaves.strip() == "continue"
+        and leaves.strip() in ("continue", "return")
         and all(line.startswith(outer) or not line.strip() for line in rest)
         and not any(line.rstrip().endswith("\\") for line in rest)
         and not any(runs_on(node) for one in loop.body for node in walk(one) if one.lineno > guard.lineno)
     )
 
 
-def _end(loop: ast.For | ast.While, outer: str, lines: list[str]) -> int:
+def _end(loop: _Guarded, outer: str, lines: list[str]) -> int:
     """Where a loop ends, with the comments behind it that stand in it."""
     end = loop.body[-1].end_lineno or 0
     for number in range(end, len(lines)):
@@ -130,12 +139,12 @@ def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def _put_under(guard: ast.If, loop: ast.For | ast.While, lines: list[str]) -> None:
+def _put_under(guard: ast.If, loop: _Guarded, lines: list[str]) -> None:
     header, leaves = lines[guard.lineno - 1], lines[guard.lineno]
     outer, inner = _indent(header), _indent(leaves)
     end = "\r" if header.endswith("\r") else ""
     lines[guard.lineno - 1] = f"{outer}if {_opposite(header)}:{end}"
-    lines[guard.lineno] = f"{inner}{_GUARD}{header.strip()}{end}"
+    lines[guard.lineno] = f"{inner}{_GUARD}{leaves.strip()}~{header.strip()}{end}"
     for number in range(guard.lineno + 1, _end(loop, outer, lines)):
         if lines[number].strip():
             lines[number] = inner + lines[number][len(outer) :]
