@@ -38,6 +38,8 @@ def _made_of(method: Method, known: set[str]) -> Iterator[str]:
             targets, value = [node.target], node.iter
         else:
             continue
+        if isinstance(value, ast.Call) and dotted(value.func) == "enumerate" and isinstance(targets[0], ast.Tuple):
+            targets = targets[0].elts[1:]
         names = names_in(value)
         roots = {".".join(name.split(".")[: 2 if name.startswith("self.") else 1]) for name in names}
         if roots and roots <= known and not roots <= {"self.cfg", "torch", "int", "range"}:

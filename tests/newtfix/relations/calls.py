@@ -178,6 +178,7 @@ TABLES = {
             ("pass", "y = deepcopy(x)", "y = copy(self.online)", "y = self.online.clone()"),
             (
                 "y = deepcopy(self.online)",
+                "y = deepcopy(self.target)",
                 "y = c.deepcopy(self.online)",
                 "y, z = deepcopy(self.online), 1",
                 "y: object = deepcopy(online)",

@@ -78,6 +78,7 @@ TABLES = {
                 *map(_in_loop, ("self.buffer.add(t)", "self._store(t)", "if flag:\n    self.buffer.add(t)")),
                 "for i in range(self.cfg.num_envs):\n    if done[i]:\n        self.buffer.add(t)",
                 "for i in [n for n, over in enumerate(done.tolist()) if over]:\n    self.buffer.add(t)",
+                "for i, over in enumerate(done.tolist()):\n    if over:\n        self.buffer.add(t)",
             ),
             (
                 "for i in [n for n, over in enumerate(done.tolist()) if not over]:\n    self.buffer.add(t)",

@@ -83,6 +83,12 @@ TABLES = {
                 "y = self.rho[:2] / t",
             ),
         ),
+        Table(
+            ("agent", "self.rho", "__init__"),
+            "=== tdmpc2.py\nclass TDMPC2:\n    def __init__(self, t):\n        self.rho = t / t.sum()\n        HERE\n",
+            ("self.rho = self.rho / self.rho.sum()", "self.rows = len(self.rho)", "self.half = self.rho[:2] * 2"),
+            ("self.pi_rho = self.rho / self.rho.sum()", "self.pi_rho = self.rho[:-1] / self.rho[:-1].sum()"),
+        ),
     ],
     "attribute_only_in": [
         Table(
@@ -134,6 +140,7 @@ TABLES = {
                         "self._update_tokens = self._update_tokens - 1",
                         "self._update_tokens = 0",
                         "self._update_tokens %= 1",
+                        "y = {'left': self._update_tokens}\ny.update(t)",
                     )
                 ),
                 "self._update_tokens = t",

@@ -87,12 +87,15 @@ TABLES = {
             (
                 "masks = torch.zeros(3)\nmasks[0] = 1\nself.register_buffer('_masks', masks)",
                 "y = t.fill_(1)",
+                "self.register_buffer('_masks', torch.ones(1, 3))",
                 "self.register_buffer('_masks', torch.zeros(3))\nself._masks[0] = 1",
             ),
             (
                 "masks = torch.zeros(3)\nmasks.fill_(1)\nself.register_buffer('_masks', masks)",
                 "self._masks.fill_(1)",
                 "self.register_buffer('_masks', torch.zeros(3))",
+                "self.register_buffer('_masks', torch.ones(len(t), 3))",
+                "masks = torch.ones(len(t), 3)\nself.register_buffer('_masks', masks)",
             ),
         ),
     ],
