@@ -1,0 +1,260 @@
+"""Mutates newtfix's own code and prints the mutants that no test notices: `make mutants`, `mutants.py --sample 1000`.
+
+Lines of newtfix/ and patches/ are drawn at random, and of each line one of the mutants that mutmut's operators make of
+it; docstrings, annotations, decorators, imports and prose are left alone. A mutant meets tests that run its line: the
+quickest of each file first. Which they are is measured by running all of them once, with --measure.
+Mutants that build/mutants/results.jsonl has are not tried again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import gc
+import importlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import coverage
+import libcst as cst
+import pytest
+from libcst.metadata import MetadataWrapper, PositionProvider
+from mutmut.mutation.mutators import mutation_operators
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "mutants"
+RESULTS, TESTS, LINES, SETTINGS = (BUILD / name for name in ("results.jsonl", "tests.xml", "lines", "coverage.ini"))
+FOLDERS = ("newtfix", "patches")
+FORKED = "numpy torch tensordict scipy.stats matplotlib.pyplot typer rich libcst.matchers".split()  # slow to import
+LEFT_ALONE = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)
+PROSE = re.compile(r"[^$=(\[{]*[\w,;:'] [\w'(][^$=(\[{]*")
+CRASHED = 99  # an exit code that pytest has not
+KILLED, SLOW, SURVIVED, UNTESTED = "killed", "killed by its time", "survived", "no test runs it"
+
+Site = tuple[str, cst.CSTNode, cst.CSTNode]  # an operator, what is there, and what it makes of it
+
+
+class Mutant(NamedTuple):
+    file: str
+    line: int
+    operator: str
+    source: str
+    diff: str
+
+
+class Sites(cst.CSTVisitor):
+    """What can be put in the place of what, by the line on which it begins."""
+
+    METADATA_DEPENDENCIES = (PositionProvider,)
+
+    def __init__(self) -> None:
+        self.found: dict[int, list[Site]] = defaultdict(list)
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        docstring = isinstance(node, cst.Expr) and isinstance(node.value, cst.SimpleString | cst.ConcatenatedString)
+        prose = isinstance(node, cst.SimpleString) and PROSE.fullmatch(node.raw_value)
+        if docstring or prose or isinstance(node, LEFT_ALONE):
+            return False
+        for kind, operator in mutation_operators:
+            if isinstance(node, kind):
+                line = self.get_metadata(PositionProvider, node).start.line
+                self.found[line] += [(operator.__name__.removeprefix("operator_"), node, new) for new in operator(node)]
+        return True
+
+
+def drawn(seed: int, sample: int, only: str) -> Iterator[Mutant]:
+    modules: dict[str, cst.Module] = {}
+    lines: list[tuple[str, int, list[Site]]] = []
+    for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        if re.search(only, name := path.relative_to(ROOT).as_posix()):
+            modules[name] = (wrapper := MetadataWrapper(cst.parse_module(path.read_text()))).module
+            wrapper.visit(sites := Sites())
+            lines += [(name, line, found) for line, found in sorted(sites.found.items()) if found]
+    draw = random.Random(seed)
+    for file, line, found in draw.sample(lines, min(sample, len(lines))):
+        before = modules[file].code
+        for operator, old, new in draw.sample(found, len(found)):
+            with suppress(SyntaxError):
+                after = modules[file].deep_replace(old, new).code  # type: ignore[arg-type]
+                if meaning(after) != meaning(before):
+                    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+                    yield Mutant(file, line, operator, after, "\n".join(list(diff)[3:]))
+                    break
+
+
+@lru_cache(400)
+def meaning(source: str) -> str:
+    return ast.dump(ast.parse(source))
+
+
+def measure() -> int:
+    """Run all tests, and keep which lines each runs, also in processes that it starts, and how long it takes."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    sources = "".join(f"\n    {ROOT / folder}" for folder in FOLDERS)
+    SETTINGS.write_text(
+        f"[run]\nparallel = true\ncontext = ${{PYTEST_CURRENT_TEST-}}\ndata_file = {LINES}\nsource ={sources}\n"
+    )
+    os.environ["COVERAGE_PROCESS_START"] = str(SETTINGS)
+    measured = ["--cov", f"--cov-config={SETTINGS}", "--cov-context=test", "--cov-report="]
+    return int(pytest.main([*measured, "-o", "junit_family=xunit1", f"--junitxml={TESTS}"]))
+
+
+@cache
+def seconds() -> dict[str, float]:
+    """What each test took that passed."""
+    found: dict[str, float] = {}
+    for case in ElementTree.parse(TESTS).iter("testcase"):
+        if not len(case) and (file := case.get("file")):
+            inside = case.get("classname", "")[len(file.removesuffix(".py")) :].strip(".")
+            found["::".join(filter(None, (file, inside, case.get("name"))))] = float(case.get("time", 0))
+    return found
+
+
+@cache
+def lines_of(file: str) -> dict[int, set[str]]:
+    """The tests that run each line of a file."""
+    (data := coverage.CoverageData(str(LINES))).read()
+    there = {
+        line: {re.sub(r"\|\w+$| \(\w+\)$", "", context) for context in contexts} & seconds().keys()
+        for line, contexts in data.contexts_by_lineno(str(ROOT / file)).items()
+    }
+    return {line: tests for line, tests in there.items() if tests}
+
+
+def tests_of(mutant: Mutant) -> list[str]:
+    """Those that run the line, or else its file: the quickest of every file in turn, more of those named after it."""
+    lines, stem = lines_of(mutant.file), Path(mutant.file).stem.removesuffix("_probe")
+    turns: Counter[str] = Counter()
+    order: dict[str, tuple[float, float]] = {}
+    for test in sorted(lines.get(mutant.line) or set().union(*lines.values()), key=lambda test: seconds()[test]):
+        file = test.partition("::")[0]
+        turns[file] += 1
+        order[test] = (turns[file] / (5 if stem in file else 1), seconds()[test])
+    return sorted(order, key=lambda test: order[test])
+
+
+def verdict(tree: Path, mutant: Mutant, budgets: Sequence[float]) -> tuple[str, str, int]:
+    """What became of it, by which test, and how many it met; each budget is one round's, in seconds of tests."""
+    tests, met = tests_of(mutant), 0
+    (tree / mutant.file).write_text(mutant.source)
+    try:
+        for budget in budgets:
+            chosen: list[str] = []
+            while met < len(tests) and (not chosen or sum(seconds()[test] for test in chosen) < budget):
+                chosen.append(tests[met])
+                met += 1
+            if chosen and (what := judged(tree, chosen, 3 * sum(seconds()[test] for test in chosen) + 20)):
+                return *what, met
+        return SURVIVED if tests else UNTESTED, "", met
+    finally:
+        shutil.copy2(ROOT / mutant.file, tree / mutant.file)
+
+
+def judged(tree: Path, tests: Sequence[str], limit: float) -> tuple[str, str] | None:
+    """The verdict and the test that failed, of tests in a process of their own; None where none does."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        child = os.fork()
+        if not child:
+            in_child(tree, tests, folder)
+        end = time.monotonic() + limit
+        while not (done := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > end:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return SLOW, ""
+            time.sleep(0.05)
+        said = Path(folder, "log").read_text("utf-8", "replace")
+        if os.waitstatus_to_exitcode(done[1]) == CRASHED:
+            raise SystemExit(said)
+        return (KILLED, (re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE) or [""])[0]) if done[1] else None
+
+
+def in_child(tree: Path, tests: Sequence[str], folder: str) -> None:
+    code = CRASHED
+    try:
+        os.setpgid(0, 0)
+        log = os.open(Path(folder, "log"), os.O_CREAT | os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.chdir(tree)
+        os.environ |= {"PYTHONPATH": str(tree), "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        tempfile.tempdir, sys.dont_write_bytecode = None, True
+        sys.path.insert(0, str(tree))
+        without = (word for plugin in ("cacheprovider", "cov", "xdist") for word in ("-p", f"no:{plugin}"))
+        code = int(pytest.main(["-x", "--tb=no", *without, *tests]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """The tracked files in a folder of their own, compiled; nothing is compiled later, so no stale code is run."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
+            (to := Path(folder, name)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        for command in (["compileall", "-q", *FOLDERS], ["pytest", "--collect-only", "-qq", "-p", "no:cacheprovider"]):
+            subprocess.run(
+                [sys.executable, "-m", *command], cwd=folder, env={**environment, "PYTHONPATH": folder}, stdout=-3
+            )
+        yield Path(folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sample", type=int, default=1000, help="how many lines to draw")
+    parser.add_argument("--only", default="", help="a regular expression of files")
+    parser.add_argument("--budget", type=float, nargs="+", default=[6, 20], help="seconds of tests, in each round")
+    parser.add_argument("--again", action="store_true", help="try those once more that survived")
+    parser.add_argument("--measure", action="store_true", help="run all tests, to know which run what, and do no more")
+    args = parser.parse_args()
+    if args.measure:
+        return measure()
+    if not TESTS.is_file():
+        raise SystemExit("which tests run which lines is not known yet: mutants.py --measure")
+    before = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.is_file() else []
+    known = {(found["file"], found["line"], found["diff"]): found for found in before}
+    for name in FORKED:
+        importlib.import_module(name)
+    gc.freeze()
+    counts: Counter[str] = Counter()
+    with copied() as tree, RESULTS.open("a") as results:
+        for file, line, operator, source, diff in drawn(args.seed, args.sample, args.only):
+            found = known.get((file, line, diff))
+            if found is None or (args.again and found["verdict"] in (SURVIVED, UNTESTED)):
+                what, by, met = verdict(tree, Mutant(file, line, operator, source, diff), args.budget)
+                found = {"file": file, "line": line, "operator": operator, "diff": diff}
+                found |= {"verdict": what, "by": by, "met": met}
+                print(json.dumps(found), file=results, flush=True)
+            counts[found["verdict"]] += 1
+            if found["verdict"] in (SURVIVED, UNTESTED):
+                print(f"{found['verdict']}, of {found['met']} tests: {file}:{line}\n{diff}", flush=True)
+    killed = counts[KILLED] + counts[SLOW]
+    print(f"{killed} of {counts.total()} mutants killed, {killed / max(1, counts.total()):.1%}: {dict(counts)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
