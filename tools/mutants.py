@@ -25,11 +25,12 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from functools import _lru_cache_wrapper, cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import coverage
@@ -44,10 +45,15 @@ RESULTS, TESTS, LINES, SETTINGS = (BUILD / name for name in ("results.jsonl", "t
 FOLDERS = ("newtfix", "patches")
 FORKED = "numpy torch tensordict scipy.stats matplotlib.pyplot typer rich libcst.matchers".split()  # slow to import
 LEFT_ALONE = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom)
-PROSE = re.compile(r"[^$=(\[{]*[\w,;:'] [\w'(][^$=(\[{]*")
+PROSE = re.compile(r"[^$=(\[]*[\w,;:'}] [\w'{][^$=(\[]*")
 CRASHED = 99  # an exit code that pytest has not
 KILLED, SLOW, SURVIVED, UNTESTED = "killed", "killed by its time", "survived", "no test runs it"
 
+WITHOUT = [word for plugin in ("cacheprovider", "cov", "xdist") for word in ("-p", f"no:{plugin}")]
+
+Run = Callable[[list[str]], int]
+Keep = Callable[..., None]
+Swaps = list[tuple[FunctionType, CodeType]]
 Site = tuple[str, cst.CSTNode, cst.CSTNode]  # an operator, what is there, and what it makes of it
 
 
@@ -83,14 +89,14 @@ def drawn(seed: int, sample: int, only: str) -> Iterator[Mutant]:
     modules: dict[str, cst.Module] = {}
     lines: list[tuple[str, int, list[Site]]] = []
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
-        if re.search(only, name := path.relative_to(ROOT).as_posix()):
-            modules[name] = (wrapper := MetadataWrapper(cst.parse_module(path.read_text()))).module
-            wrapper.visit(sites := Sites())
-            lines += [(name, line, found) for line, found in sorted(sites.found.items()) if found]
+        name = path.relative_to(ROOT).as_posix()
+        modules[name] = (wrapper := MetadataWrapper(cst.parse_module(path.read_text()))).module
+        wrapper.visit(sites := Sites())
+        lines += [(name, line, found) for line, found in sorted(sites.found.items()) if found]
     draw = random.Random(seed)
     for file, line, found in draw.sample(lines, min(sample, len(lines))):
-        before = modules[file].code
-        for operator, old, new in draw.sample(found, len(found)):
+        before, order = modules[file].code, draw.sample(found, len(found))
+        for operator, old, new in order if re.search(only, file) else ():
             with suppress(SyntaxError):
                 after = modules[file].deep_replace(old, new).code  # type: ignore[arg-type]
                 if meaning(after) != meaning(before):
@@ -150,7 +156,10 @@ def tests_of(mutant: Mutant) -> list[str]:
     return sorted(order, key=lambda test: order[test])
 
 
-def verdict(tree: Path, mutant: Mutant, budgets: Sequence[float]) -> tuple[str, str, int]:
+# --- what tests make of a mutant --------------------------------------------------------------------------------------
+
+
+def verdict(tree: Path, mutant: Mutant, budgets: Sequence[float], run: Run) -> tuple[str, str, int]:
     """What became of it, by which test, and how many it met; each budget is one round's, in seconds of tests."""
     tests, met = tests_of(mutant), 0
     (tree / mutant.file).write_text(mutant.source)
@@ -160,50 +169,125 @@ def verdict(tree: Path, mutant: Mutant, budgets: Sequence[float]) -> tuple[str, 
             while met < len(tests) and (not chosen or sum(seconds()[test] for test in chosen) < budget):
                 chosen.append(tests[met])
                 met += 1
-            if chosen and (what := judged(tree, chosen, 3 * sum(seconds()[test] for test in chosen) + 20)):
+            if chosen and (what := judged(tree, run, chosen, 3 * sum(seconds()[test] for test in chosen) + 20)):
                 return *what, met
         return SURVIVED if tests else UNTESTED, "", met
     finally:
         shutil.copy2(ROOT / mutant.file, tree / mutant.file)
 
 
-def judged(tree: Path, tests: Sequence[str], limit: float) -> tuple[str, str] | None:
+def judged(tree: Path, run: Run, tests: list[str], limit: float) -> tuple[str, str] | None:
     """The verdict and the test that failed, of tests in a process of their own; None where none does."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         child = os.fork()
         if not child:
-            in_child(tree, tests, folder)
+            in_child(tree, run, tests, folder)
         end = time.monotonic() + limit
         while not (done := os.waitpid(child, os.WNOHANG))[0]:
             if time.monotonic() > end:
                 os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 return SLOW, ""
-            time.sleep(0.05)
+            time.sleep(0.02)
         said = Path(folder, "log").read_text("utf-8", "replace")
         if os.waitstatus_to_exitcode(done[1]) == CRASHED:
             raise SystemExit(said)
         return (KILLED, (re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE) or [""])[0]) if done[1] else None
 
 
-def in_child(tree: Path, tests: Sequence[str], folder: str) -> None:
+def in_child(tree: Path, run: Run, tests: list[str], folder: str) -> None:
     code = CRASHED
     try:
         os.setpgid(0, 0)
         log = os.open(Path(folder, "log"), os.O_CREAT | os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(log, stream)
+        kept = {name: f"{folder}/{name}" for name in ("NEWTFIX_CACHE", "NEWTFIX_STATE") if name in os.environ}
+        os.environ |= {"TMPDIR": folder, **kept}
+        tempfile.tempdir = None
         os.chdir(tree)
-        os.environ |= {"PYTHONPATH": str(tree), "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        tempfile.tempdir, sys.dont_write_bytecode = None, True
-        sys.path.insert(0, str(tree))
-        without = (word for plugin in ("cacheprovider", "cov", "xdist") for word in ("-p", f"no:{plugin}"))
-        code = int(pytest.main(["-x", "--tb=no", *without, *tests]))
+        code = run(tests)
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)
+
+
+def imported_anew(tests: list[str]) -> int:
+    return int(pytest.main(["-x", "--tb=no", *WITHOUT, *tests]))
+
+
+class Collected:
+    """A session of pytest that collects tests once; children of it run them, with other code in functions."""
+
+    def __init__(self, mutants: Iterable[Mutant], tree: Path, budgets: Sequence[float], keep: Keep) -> None:
+        self.mutants, self.tree, self.budgets, self.keep = mutants, tree, budgets, keep
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            print(f"FAILED {report.nodeid}", flush=True)
+            os._exit(1)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        gc.unfreeze()
+        live = (one for one in gc.get_objects() if type(one) is FunctionType)
+        functions = [one for one in live if one.__code__.co_filename.startswith(str(self.tree))]
+        ours = {one.__code__ for one in functions}
+        wrappers = [one for one in gc.get_objects() if type(one) is _lru_cache_wrapper]
+        caches = [one for one in wrappers if getattr(one.__wrapped__, "__code__", None) in ours]
+        gc.freeze()
+        items = {item.nodeid: item for item in session.items}
+        for mutant in self.mutants:
+            swaps = swapped(functions, self.tree, mutant)
+
+            def run(tests: list[str], swaps: Swaps | None = swaps) -> int:
+                for function, code in swaps or ():
+                    function.__code__ = code
+                for one in caches:
+                    one.cache_clear()
+                for number, test in enumerate(tests, 1):
+                    following = items[tests[number]] if number < len(tests) else None
+                    session.config.hook.pytest_runtest_protocol(item=items[test], nextitem=following)
+                return 0
+
+            if swaps is not None:
+                self.keep(mutant, *verdict(self.tree, mutant, self.budgets, run))
+        return True
+
+
+def outside(source: str) -> str:
+    """What a module is without what its functions do."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.body = []
+    return ast.dump(tree)
+
+
+def codes(source: str, file: str) -> dict[str, list[CodeType]]:
+    found, todo = defaultdict(list), [compile(source, file, "exec")]
+    for code in todo:
+        found[code.co_qualname].append(code)
+        todo += [one for one in code.co_consts if isinstance(one, CodeType)]
+    return found
+
+
+def swapped(functions: Iterable[FunctionType], tree: Path, mutant: Mutant) -> Swaps | None:
+    """The functions of a mutated module with their new code; None where it can't be put into what is imported."""
+    before, file = (ROOT / mutant.file).read_text(), str(tree / mutant.file)
+    ours = [function for function in functions if function.__code__.co_filename == file]
+    if not ours or outside(before) != outside(mutant.source):
+        return None
+    old, new = codes(before, file), codes(mutant.source, file)
+    swaps = []
+    for function in ours:
+        name, first = function.__code__.co_qualname, function.__code__.co_firstlineno
+        code = dict(zip((code.co_firstlineno for code in old[name]), new[name], strict=False)).get(first)
+        if len(old[name]) != len(new[name]) or code is None or code.co_freevars != function.__code__.co_freevars:
+            return None
+        swaps.append((function, code))
+    return swaps
 
 
 @contextmanager
@@ -225,7 +309,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sample", type=int, default=1000, help="how many lines to draw")
-    parser.add_argument("--only", default="", help="a regular expression of files")
+    parser.add_argument("--only", default="", help="of these, those in files that this regular expression finds")
     parser.add_argument("--budget", type=float, nargs="+", default=[6, 20], help="seconds of tests, in each round")
     parser.add_argument("--again", action="store_true", help="try those once more that survived")
     parser.add_argument("--measure", action="store_true", help="run all tests, to know which run what, and do no more")
@@ -234,26 +318,49 @@ def main() -> int:
         return measure()
     if not TESTS.is_file():
         raise SystemExit("which tests run which lines is not known yet: mutants.py --measure")
-    before = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.is_file() else []
-    known = {(found["file"], found["line"], found["diff"]): found for found in before}
     for name in FORKED:
         importlib.import_module(name)
-    gc.freeze()
-    counts: Counter[str] = Counter()
+    mutants = list(drawn(args.seed, args.sample, args.only))
     with copied() as tree, RESULTS.open("a") as results:
-        for file, line, operator, source, diff in drawn(args.seed, args.sample, args.only):
-            found = known.get((file, line, diff))
-            if found is None or (args.again and found["verdict"] in (SURVIVED, UNTESTED)):
-                what, by, met = verdict(tree, Mutant(file, line, operator, source, diff), args.budget)
-                found = {"file": file, "line": line, "operator": operator, "diff": diff}
-                found |= {"verdict": what, "by": by, "met": met}
-                print(json.dumps(found), file=results, flush=True)
-            counts[found["verdict"]] += 1
-            if found["verdict"] in (SURVIVED, UNTESTED):
-                print(f"{found['verdict']}, of {found['met']} tests: {file}:{line}\n{diff}", flush=True)
+        sys.path.insert(0, str(tree))
+        os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        sys.dont_write_bytecode = True
+
+        def keep(mutant: Mutant, what: str, by: str, met: int) -> None:
+            found = {"file": mutant.file, "line": mutant.line, "operator": mutant.operator, "diff": mutant.diff}
+            print(json.dumps({**found, "verdict": what, "by": by, "met": met}), file=results, flush=True)
+
+        def left() -> list[Mutant]:
+            known = judgements()
+            return [mutant for mutant in mutants if (mutant.file, mutant.line, mutant.diff) not in known]
+
+        if not args.again and not (child := os.fork()):
+            os.dup2(os.open(BUILD / "log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 1)
+            os.chdir(tree)
+            files = sorted({test.partition("::")[0] for test in seconds()})
+            pytest.main(["-s", "--tb=no", *WITHOUT, *files], plugins=[Collected(left(), tree, args.budget, keep)])
+            sys.stdout.flush()
+            os._exit(0)
+        if not args.again:
+            os.waitpid(child, 0)
+        known = judgements()
+        for mutant in mutants:
+            was = known.get((mutant.file, mutant.line, mutant.diff), {"verdict": ""})["verdict"]
+            if not was or (args.again and was in (SURVIVED, UNTESTED)):
+                keep(mutant, *verdict(tree, mutant, args.budget, imported_anew))
+    known = judgements()
+    counts = Counter(known[mutant.file, mutant.line, mutant.diff]["verdict"] for mutant in mutants)
+    for file, line, diff in ((mutant.file, mutant.line, mutant.diff) for mutant in mutants):
+        if (found := known[file, line, diff])["verdict"] in (SURVIVED, UNTESTED):
+            print(f"{found['verdict']}, of {found['met']} tests: {file}:{line}\n{diff}")
     killed = counts[KILLED] + counts[SLOW]
     print(f"{killed} of {counts.total()} mutants killed, {killed / max(1, counts.total()):.1%}: {dict(counts)}")
     return 0
+
+
+def judgements() -> dict[tuple[str, int, str], dict[str, Any]]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.is_file() else []
+    return {(found["file"], found["line"], found["diff"]): found for found in map(json.loads, lines)}
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ TABLES = {
                 "layers.append(NormedLinear(1, dropout=dropout))",
                 "t(dropout)",
                 "y = dropout * 2\nt(y)",
+                "Dropout = 0.1\nt(Dropout)",
             ),
             (
                 "layers.append(nn.Dropout(0.1))",
