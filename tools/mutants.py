@@ -127,7 +127,7 @@ def seconds() -> dict[str, float]:
     """What each test took that passed."""
     found: dict[str, float] = {}
     for case in ElementTree.parse(TESTS).iter("testcase"):
-        if not len(case) and (file := case.get("file")):
+        if not len(case) and (file := case.get("file", "")).startswith("tests/"):  # it passed, and is written here
             inside = case.get("classname", "")[len(file.removesuffix(".py")) :].strip(".")
             found["::".join(filter(None, (file, inside, case.get("name"))))] = float(case.get("time", 0))
     return found
@@ -144,19 +144,26 @@ def lines_of(file: str) -> dict[int, set[str]]:
     return {line: tests for line, tests in there.items() if tests}
 
 
+@cache
+def slowest(file: str) -> float:
+    """The seconds of the slowest test in a file: what its tests share is made by one of them, and by each if alone."""
+    return max(taken for test, taken in seconds().items() if test.startswith(f"{file}::"))
+
+
 def tests_of(mutant: Mutant) -> list[str]:
-    """Those that run the line, or else its file: the quickest of every file in turn, more of those named after it."""
+    """Those that run the line, or else its file: more of files whose tests are quick, or that are named after it."""
     lines, stem = lines_of(mutant.file), Path(mutant.file).stem.removesuffix("_probe")
     turns: Counter[str] = Counter()
-    order: dict[str, tuple[float, float]] = {}
+    order: dict[str, float] = {}
     for test in sorted(lines.get(mutant.line) or set().union(*lines.values()), key=lambda test: seconds()[test]):
         file = test.partition("::")[0]
         turns[file] += 1
-        order[test] = (turns[file] / (5 if stem in file else 1), seconds()[test])
+        order[test] = turns[file] * slowest(file) / (5 if stem in file else 1)
     return sorted(order, key=lambda test: order[test])
 
 
-# --- what tests make of a mutant --------------------------------------------------------------------------------------
+def taking(tests: Iterable[str]) -> float:
+    return sum(seconds()[test] for test in tests) + sum(map(slowest, {test.partition("::")[0] for test in tests})) / 2
 
 
 def verdict(tree: Path, mutant: Mutant, budgets: Sequence[float], run: Run) -> tuple[str, str, int]:
@@ -166,22 +173,29 @@ def verdict(tree: Path, mutant: Mutant, budgets: Sequence[float], run: Run) -> t
     try:
         for budget in budgets:
             chosen: list[str] = []
-            while met < len(tests) and (not chosen or sum(seconds()[test] for test in chosen) < budget):
+            while met < len(tests) and (not chosen or taking(chosen) < budget):
                 chosen.append(tests[met])
                 met += 1
-            if chosen and (what := judged(tree, run, chosen, 3 * sum(seconds()[test] for test in chosen) + 20)):
+            if chosen and (what := judged(tree, run, chosen, 3 * taking(chosen) + 20, shares(mutant))):
                 return *what, met
         return SURVIVED if tests else UNTESTED, "", met
     finally:
         shutil.copy2(ROOT / mutant.file, tree / mutant.file)
 
 
-def judged(tree: Path, run: Run, tests: list[str], limit: float) -> tuple[str, str] | None:
+def shares(mutant: Mutant) -> bool:
+    """Whether what commands keep from one to the next is made without this file."""
+    return not re.match(
+        r"newtfix/(code|facts|match|model|newt|patch|plan|work/load|work/planning)|patches", mutant.file
+    )
+
+
+def judged(tree: Path, run: Run, tests: list[str], limit: float, shared: bool) -> tuple[str, str] | None:
     """The verdict and the test that failed, of tests in a process of their own; None where none does."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         child = os.fork()
         if not child:
-            in_child(tree, run, tests, folder)
+            in_child(tree, run, tests, folder, shared)
         end = time.monotonic() + limit
         while not (done := os.waitpid(child, os.WNOHANG))[0]:
             if time.monotonic() > end:
@@ -195,15 +209,16 @@ def judged(tree: Path, run: Run, tests: list[str], limit: float) -> tuple[str, s
         return (KILLED, (re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE) or [""])[0]) if done[1] else None
 
 
-def in_child(tree: Path, run: Run, tests: list[str], folder: str) -> None:
+def in_child(tree: Path, run: Run, tests: list[str], folder: str, shared: bool) -> None:
     code = CRASHED
     try:
         os.setpgid(0, 0)
         log = os.open(Path(folder, "log"), os.O_CREAT | os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(log, stream)
-        kept = {name: f"{folder}/{name}" for name in ("NEWTFIX_CACHE", "NEWTFIX_STATE") if name in os.environ}
-        os.environ |= {"TMPDIR": folder, **kept}
+        os.environ |= {"TMPDIR": folder, "NEWTFIX_STATE": f"{folder}/state"}
+        if not shared:
+            os.environ["NEWTFIX_CACHE"] = f"{folder}/cache"
         tempfile.tempdir = None
         os.chdir(tree)
         code = run(tests)
@@ -241,11 +256,12 @@ class Collected:
         for mutant in self.mutants:
             swaps = swapped(functions, self.tree, mutant)
 
-            def run(tests: list[str], swaps: Swaps | None = swaps) -> int:
+            def run(tests: list[str], swaps: Swaps | None = swaps, shared: bool = shares(mutant)) -> int:
                 for function, code in swaps or ():
                     function.__code__ = code
                 for one in caches:
-                    one.cache_clear()
+                    if not shared or one.__module__ != "newtfix.files.kept":
+                        one.cache_clear()
                 for number, test in enumerate(tests, 1):
                     following = items[tests[number]] if number < len(tests) else None
                     session.config.hook.pytest_runtest_protocol(item=items[test], nextitem=following)
