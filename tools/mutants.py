@@ -206,7 +206,7 @@ def judged(tree: Path, run: Run, tests: list[str], limit: float, shared: bool) -
         said = Path(folder, "log").read_text("utf-8", "replace")
         if os.waitstatus_to_exitcode(done[1]) == CRASHED:
             raise SystemExit(said)
-        return (KILLED, (re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE) or [""])[0]) if done[1] else None
+        return (KILLED, (re.findall(r"(?:FAILED|ERROR) (tests/.*)", said) or [""])[0]) if done[1] else None
 
 
 def in_child(tree: Path, run: Run, tests: list[str], folder: str, shared: bool) -> None:
@@ -334,6 +334,7 @@ def main() -> int:
         return measure()
     if not TESTS.is_file():
         raise SystemExit("which tests run which lines is not known yet: mutants.py --measure")
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # threads are not forked
     for name in FORKED:
         importlib.import_module(name)
     mutants = list(drawn(args.seed, args.sample, args.only))
