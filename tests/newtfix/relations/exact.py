@@ -255,7 +255,7 @@ TABLES = {
                 "for r in self.rho:\n    assert r > 0",
                 "while self.rho > 1:\n    raise ValueError",
                 "self.make(rho=self.weights)\nassert self.weights.sum() == 1",
-                "assert self.rho > 1\n=== aside.py\npass",
+                "pass\n=== other.py\nassert agent.rho > 1",
             ),
         ),
     ],
