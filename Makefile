@@ -1,6 +1,7 @@
 # make demo: patch a copy of newt_base, train both with the same seeds, draw both   make test: everything CI runs
 # make test-random: the tests in another order, which it prints   make coverage: lines and branches that tests reach
 # make torture: every call that writes fails once in every way, and 2,000 random steps; minutes
+# make mutants: what no test notices if newtfix's own code is changed; MUTANTS='--seed 2 --sample 100'; an hour and more
 # make bench: how fast the trainer and the commands are here, into build/bench.json
 # PYTHON: the interpreter of the environment; PIP_FLAGS: for instance an index of CPU builds of torch
 
@@ -14,7 +15,7 @@ DEMO := build/demo
 # Tests start hundreds of processes of newtfix: what one of them compiles the next need not.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-thorough test-random coverage torture mutation lint gpu-check bench pages setup clean
+.PHONY: demo test test-thorough test-random coverage torture mutation mutants lint gpu-check bench pages setup clean
 
 setup: $(STAMP)
 
@@ -52,6 +53,11 @@ torture: $(STAMP)
 
 mutation: $(STAMP)
 	$(BIN)/python tools/mutation_rate.py
+
+mutants: $(STAMP)
+	$(BIN)/python -c 'import mutmut' 2>/dev/null || $(BIN)/python -m pip install --quiet $(PIP_FLAGS) 'mutmut>=3.8'
+	test -f build/mutants/tests.xml || $(BIN)/python tools/mutants.py --measure
+	$(BIN)/python tools/mutants.py $(MUTANTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -68,7 +68,8 @@ class NewtTree:
 
     def broken_in(self, file: str, node: ast.AST | int, what: str) -> Broken:
         """The same for a place in a file."""
-        number = node if isinstance(node, int) else getattr(node, "lineno", 0)
+        lines = (node,) if isinstance(node, int) else (getattr(one, "lineno", 0) for one in walk(node))
+        number = next(filter(None, lines), 0)  # a part of `with` or of a comprehension has no line of its own
         return Broken(file, number, f"{what}: {self.line(file, number)}")
 
     def methods(self, role: str) -> Mapping[str, Method]:

@@ -159,18 +159,42 @@ def test_a_missing_requirement_is_named() -> None:
         plan(BASE, ["a"], {"a": patch("a", requires=("ghost",))})
 
 
+EDITS = "from newtfix.model import *\nPATCH = Patch('t', Severity.MINOR, ({},))"
+EDIT = EDITS.format("Edit('e', 'agent', '', ({}))")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("x = 1", "defines no PATCH record"),
         ("import nowhere", "ModuleNotFoundError"),
         ("def (", "SyntaxError"),
+        (EDITS.format("Add('e', 'cook', '', 'x = 1')"), r"unknown role 'cook'[\s\S]*The roles: \w+, \w+, "),
+        (EDIT.format(""), "edit 'e' has no shapes"),
+        (EDIT.format("Shape('', 'x = 1'),"), "edit 'e': before is empty"),
         (
-            "from newtfix.model import *\nPATCH = Patch('t', Severity.MINOR, (Add('e', 'cook', '', 'x = 1'),))",
-            "unknown role 'cook'",
+            EDITS.format("Edit('e', 'agent', '', (Shape('x', 'y'), Shape('x = 1', 'x ='),))"),
+            "'e', shape 2, after is no",
+        ),
+        (
+            EDITS.format("Edit('e', 'agent', '', (Shape('x = 1\\ny = (', 'x'),))"),
+            r"before is no[\s\S]*line 2 of it: y = \(",
+        ),
+        (
+            EDITS.format("Edit('e', 'agent', '', (Shape('x = $a', 'x = $b'),))"),
+            r"uses the hole \$b[\s\S]*Bound are: \$a",
+        ),
+        (EDITS.format("Add('e', 'agent', '', 'x = $b')"), r"uses the hole \$b[\s\S]*No hole is bound there"),
+        (EDIT.format("Shape('x', 'y'),), present=('x (',"), "'e', present is no Python"),
+        (
+            EDITS.format("Edit('e', 'agent', '', (Shape('x', 'y'),), unless=(Where('cook', 'x'),))"),
+            "'e', unless has the unknown role 'cook'",
+        ),
+        (
+            EDITS.format("Edit('e', 'agent', '', (Shape('x', 'y', where=(Where('agent', 'x', portable=('a',)),)),))"),
+            r"portable uses the hole \$a, which nothing in pattern binds",
         ),
     ],
-    ids=["no record", "does not import", "does not parse", "unknown role"],
 )
 def test_a_broken_patch_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "my_patch.py").write_text(text)

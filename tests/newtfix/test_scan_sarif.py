@@ -11,7 +11,7 @@ from commands import FOUND, PATCHES, Run
 
 from newtfix.scan.text import _fenced
 
-PLAIN = Path(__file__).parents[1] / "specimens/plain"
+PLAIN, HALFWAY = (Path(__file__).parents[1] / "specimens" / name for name in ("plain", "halfway"))
 
 
 HUMANOID = ("task=humanoid-run", "num_envs=20", "episode_length=250", "action_dim=21")
@@ -27,6 +27,21 @@ def test_markdown(scan: Run) -> None:
     assert result.out.count("```") % 2 == 0
     assert re.search(r"^trainer\.py:\d+: if self\._step >= self\.cfg\.seeding_coef", result.out, re.M)
     assert "episode\\_length=250" in result.out
+
+
+def test_a_fix_that_is_there_in_part_and_code_that_is_not_known(scan: Run) -> None:
+    told = scan("--tree", str(HALFWAY), "--sarif").json["runs"][0]["results"]
+    (review,) = (result for result in told if result["kind"] == "review")
+    assert review["level"] == "none" and review["ruleId"] == "actor-modes"
+    assert review["message"]["text"].startswith("Neither the code to fix nor the fix was recognised")
+    said = {result["message"]["text"].partition(". ")[0] for result in told}
+    assert "Missing: seed-steps" in said
+    assert any(one.startswith("Missing: methods (looked for: _take_segment, ") for one in said)
+    assert any(one.startswith("Not recognised: select (looked for: a file with the buffer") for one in said)
+    page = scan("--tree", str(HALFWAY), "--markdown").out
+    assert "\n\nMissing: `seed-steps` in trainer.py.\n\n" in page
+    assert "\n\nNearest:\n\n```text\ntdmpc2.py:" in page and "\n\nAt:\n\n```text\n" in page
+    assert re.search(r"\n\nLooked for, and found .*:\n\n```text\n", page)
 
 
 def test_the_page_shows_real_output(scan: Run) -> None:

@@ -134,6 +134,17 @@ def test_the_commands_say_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert status.run(tmp_path, [], True) == 0
     seen = json.loads(capsys.readouterr().out)
     assert seen["layout"] == "TD-MPC2" and len(seen["items"]) == 16
+    seeding = next(item for item in seen["items"] if item["id"] == "seeding")
+    line = {"file": "envs/__init__.py", "line": 2, "text": "cfg.seed_steps = max(1000, 5 * cfg.episode_length)"}
+    ours = {"id": "seeding", "severity": "critical", "answer": "has it", "why": seeding["why"], "place": line}
+    assert seeding == ours and "as in the reference" in seeding["why"]
+    assert scan.run([], tmp_path, [], True, False, False) == 0
+    assert json.loads(capsys.readouterr().out)["items"] == seen["items"]
+    assert scan.run([], tmp_path, [], False, True, False) == 0
+    assert "| seeding |" in (written := capsys.readouterr().out) and "envs/\\_\\_init\\_\\_.py:2" in written
+    assert status.run(tmp_path, [], False) == 0
+    shown = capsys.readouterr()
+    assert "16 items: it has 6, lacks 4" in shown.err and "envs/__init__.py:2" in shown.out
     for command in (lambda: check.run([], True, tmp_path, [], False), lambda: diff.run(*_all(tmp_path))):
         with pytest.raises(TreeError, match="TD-MPC2's layout, not newt's"):
             command()

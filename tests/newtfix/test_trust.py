@@ -120,6 +120,40 @@ def test_a_folder_with_a_link_in_it_cannot_be_allowed(tree: Path) -> None:
     assert run("trust", str(tree / "tools")) == 2
 
 
+def test_what_is_allowed_is_listed_and_what_cannot_be_is_named(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tools = os.path.realpath(tree / "tools")
+    for folder, file, text in (("a", "pyproject.toml", '[tool.newtfix]\npatches = ["in"]\n'), ("b", "notes.txt", "")):
+        (tree.parent / folder / "in").mkdir(parents=True)
+        (tree.parent / folder / file).write_text(text)
+    assert _trusted(capfd) == [] and _ends(app, "trust", str(tree / "tools")) == 0
+    ((folder, digest),) = (one.values() for one in _trusted(capfd))
+    assert folder == tools and len(digest) == 64
+    assert _ends(app, "trust") == 0 and digest[:12] in capfd.readouterr().out
+    for words, says in (
+        (("--forget",), "nothing to forget is named"),
+        ((str(tree / "none"),), "cannot be allowed: "),
+        ((str(tree.parent / "a"),), f"Its pyproject.toml names {tree.parent / 'a/in'}."),
+        ((str(tree.parent / "b"),), "Patches are files like my_patch.py."),
+    ):
+        assert _ends(app, "trust", *words) == 2 and says in capfd.readouterr().err
+    assert _ends(app, "trust", "--forget", str(tree / "tools"), str(tree)) == 0
+    said = capfd.readouterr().err
+    assert f"{tools}: not allowed any more." in said and f"{os.path.realpath(tree)}: was not allowed." in said
+    assert _trusted(capfd) == []
+
+
+def _ends(run: Callable[..., Any], *words: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        run(list(words), prog_name="newtfix")
+    return int(end.value.code or 0)
+
+
+def _trusted(capfd: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    capfd.readouterr()
+    assert _ends(app, "trust", "--json") == 0
+    return list(json.loads(capfd.readouterr().out)["trusted"])
+
+
 @pytest.mark.parametrize("spoil", ["others write", "not JSON", "a list", "deep", "a link"])
 def test_a_state_that_others_may_have_written_allows_nothing(tree: Path, spoil: str) -> None:
     home = tree.parent / "state"

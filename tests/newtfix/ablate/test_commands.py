@@ -22,6 +22,9 @@ def test_a_study_is_planned_run_and_reported_in_one_command(planned, tmp_path, m
     assert [run["state"] for run in data["runs"]] == ["finished"] * 4
     again = call("ablate", *words, "--dir", tmp_path / "study")
     assert again.exit_code == 0 and "all without" not in again.stdout
+    shown = call("ablate", *words, "--dir", tmp_path / "study", "--plan-only", "--json")
+    assert shown.exit_code == 0 and "4 runs are known. Run them here: newtfix ablate run" in shown.output
+    assert [run["label"] for run in json.loads(shown.stdout)["runs"]] == ["base", "all"] * 2
     other = call("ablate", "task=walker-walk", *words[1:], "--dir", tmp_path / "study")
     assert other.exit_code == 3 and "another plan" in other.output
     monkeypatch.setenv("FAKE_FAILS", "rho")

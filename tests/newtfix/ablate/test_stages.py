@@ -96,3 +96,10 @@ def test_sets_of_patches_are_called_by_what_is_special_of_them():
     assert label(made, made.all) == "all"
     assert label(made, [one for one in made.all if one != "rho"]) == "all without rho"
     assert label(made, ["rho", "seeding"]) == "rho, seeding"
+
+
+def test_differences_are_those_of_seeds_that_have_both_runs():
+    contrast = stages.Contrast("rho", ("rho",), ())
+    scores = {Run(seed, contrast.more).id: 10.0 * seed for seed in (1, 2, 4)}
+    scores |= {Run(seed, contrast.less).id: 3.0 for seed in (1, 2, 3)}
+    assert stages.differences(contrast, (1, 2, 3, 4), scores).tolist() == [7.0, 17.0]

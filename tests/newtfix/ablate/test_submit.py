@@ -78,3 +78,22 @@ def slurm(tmp_path_factory, monkeypatch):
         for name, value in found.environment.items():
             monkeypatch.setenv(name, value)
         yield
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    (
+        (("--engine", "sge"), "there is no engine 'sge'"),
+        (("--runs-per-job", 0), "--runs-per-job is at least 1"),
+        (("--slurm", "qos"), "--slurm qos: it is KEY=VALUE"),
+    ),
+)
+def test_what_is_wrong_is_said(study, words, says):
+    refused = call("ablate", "submit", study, *words)
+    assert refused.exit_code == 2 and says in refused.output and not (study / "runs").exists()
+
+
+def test_a_script_is_printed_with_options_of_slurm(study):
+    done = call("ablate", "submit", study, "--print", "--slurm", "--gres-flags=disable-binding")
+    assert done.exit_code == 0 and done.stdout.startswith("#!")
+    assert "#SBATCH --gres-flags=disable-binding\n" in done.stdout

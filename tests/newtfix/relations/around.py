@@ -113,6 +113,7 @@ TABLES = {
                 f"try:\n    y()\nexcept ValueError:\n    {LOAD}",
                 f"x = [{LOAD} for a in x if a]",
                 "if y:\n    f, z = agent.load, 1\n    f(x)",
+                f"if y:\n    {LOAD}\n=== common/buffer.py\nclass Buffer:\n    pass",
             ),
         ),
     ],

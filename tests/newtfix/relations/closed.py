@@ -93,6 +93,7 @@ TABLES = {
                 "with t:\n    self._tds[n] = self.to_td(t)",
                 "for self._tds[n] in (self.to_td(t),):\n    t()",
                 "self._tds[n] = self.to_td(t)\nn = 0",
+                "self._tds[0] = self.to_td(t)\nself._tds[n] = self.to_td(t)",
             ),
         ),
     ],

@@ -109,6 +109,7 @@ TABLES = {
                     "other[flag] = 0",
                     "ep_len.masked_fill_(done, 0)",
                     "ep_len = torch.where(done, 0, ep_len)",
+                    "torch.mul(input=ep_len, other=done, out=ep_len)",
                 )
             ),
             (
@@ -125,6 +126,7 @@ TABLES = {
                         "if t:\n    ep_len[flag]: int = 0",
                         "for j in t:\n    ep_len[j] = 0",
                         "torch.mul(ep_len, flag, out=ep_len)",
+                        "torch.mul(input=ep_len, other=flag, out=ep_len)",
                         "for ep_len[flag] in t:\n    t()",
                         "with t as ep_len[flag]:\n    t()",
                     )

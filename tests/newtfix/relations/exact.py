@@ -193,6 +193,12 @@ TABLES = {
                 f"env = self.env\nwith env.paused():\n    {UPDATE}",
             ),
         ),
+        Table(
+            ("trainer", "self.agent.update", "self.env"),
+            TRAINER,
+            (UPDATE, f"with t:\n    {UPDATE}"),
+            (f"with self.env.paused():\n    {UPDATE}", f"if flag:\n    {UPDATE}\nelse:\n    self.env.reset()"),
+        ),
     ],
     "only_checks": [
         Table(
@@ -248,6 +254,8 @@ TABLES = {
                 "assert getattr(self, 'rho') > 0",
                 "for r in self.rho:\n    assert r > 0",
                 "while self.rho > 1:\n    raise ValueError",
+                "self.make(rho=self.weights)\nassert self.weights.sum() == 1",
+                "pass\n=== other.py\nassert agent.rho > 1",
             ),
         ),
     ],
@@ -277,6 +285,7 @@ TABLES = {
                 "t(*self._pi(t))",
                 "a, b = (self._pi(t) * 2).chunk(2)",
                 "p = self._pi(t)\np *= 2\na, b = p.chunk(2)",
+                "log_std, mean = self._pi(t).chunk(2)",
             ),
         ),
     ],

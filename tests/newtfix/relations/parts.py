@@ -169,6 +169,7 @@ TABLES = {
                 "layers.append(NormedLinear(1, dropout=dropout))",
                 "t(dropout)",
                 "y = dropout * 2\nt(y)",
+                "Dropout = 0.1\nt(Dropout)",
             ),
             (
                 "layers.append(nn.Dropout(0.1))",
@@ -214,6 +215,7 @@ TABLES = {
                 "def inner():\n    return F.dropout(t)\nt(inner())",
             ),
         ),
+        Table(("layers", "NormedLinear"), "=== other.py\nHERE\n", ("pass", "y = F.dropout(x)"), ()),
     ],
     "called_nowhere": [
         Table(

@@ -33,6 +33,7 @@ TABLES = {
                 "del cfg['coef']",
             ),
         ),
+        Table(("coef", "trainer", "agent"), TRAINER, ("t(self.cfg.coef)",), ("pass\n=== other.py\ny = cfg.coef",)),
     ],
     "asked_alike": [
         Table(

@@ -222,9 +222,13 @@ def _filled(text: str, code: str) -> str:
 
 
 def told(relation: str, table: Table, row: str) -> str:
-    """What is said of a row: "" where the relation holds."""
+    """What is said of a row, with the code that stands at the place that is named: "" where the relation holds."""
     tree = table.tree(row)
     for file, text in tree.sources.items():
         compile(text, file, "exec")
     found = broken(tree, (Fact(relation, table.about, keys=table.keys),))
-    return found.what if found is not None else ""
+    if found is None:
+        return ""
+    line = tree.line(found.file, found.line)
+    assert line and found.what.endswith(f": {line}"), f"no code stands at {found.file}:{found.line}: {found.what}"
+    return found.what
