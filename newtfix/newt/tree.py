@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, Write, bindings
 from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import Function
 from newtfix.code.values import bound as bound_to
-from newtfix.code.view import view
+from newtfix.code.view import syntax
 from newtfix.newt.roles import Found
 
 
@@ -229,10 +229,9 @@ class NewtTree:
         return self.broken(next(own, method), node, what)
 
 
-@lru_cache(maxsize=512)
 def _syntax(text: str) -> ast.Module:
     try:
-        return parsed(view(text).code)
+        return syntax(text)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
 

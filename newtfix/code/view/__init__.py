@@ -8,10 +8,12 @@ byte where nothing was patched.
 
 from __future__ import annotations
 
+import ast
 from functools import lru_cache
 
 import libcst as cst
 
+from newtfix.code.syntax import parse
 from newtfix.code.view import contexts, guards, inert, shared, spelled
 from newtfix.code.view.aliases import aliases
 
@@ -39,6 +41,14 @@ def view(text: str) -> cst.Module:
         return shared.remembered(key, function, lambda: spelled.out(function, cls, names) if here else function)
 
     return shared.with_functions(module, seen)
+
+
+@lru_cache(maxsize=512)
+def syntax(text: str) -> ast.Module:
+    """The same as Python's own syntax tree, with the lines of `seen_text`. Raises SyntaxError or ValueError."""
+    seen = seen_text(text)
+    names = aliases(seen)
+    return spelled.out_in(ast.parse(seen.lstrip("\ufeff")), names) if names else parse(seen)
 
 
 def seen_text(text: str) -> str:

@@ -31,6 +31,58 @@ def out(function: cst.FunctionDef, cls: str, names: tuple[Alias, ...]) -> cst.Fu
     return new
 
 
+def out_in(module: ast.Module, names: tuple[Alias, ...]) -> ast.Module:
+    """A module of Python's own syntax tree, changed in place, with such names spelled out in its functions."""
+    for node in module.body:
+        for one in node.body if isinstance(node, ast.ClassDef) else (node,):
+            if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                here = holding(names, node.name if one is not node else "", one.name)
+                if here:
+                    _OutInSyntax({name.name: name.code for _, name in reversed(here)}).visit(one)
+    return module
+
+
+class _OutInSyntax(ast.NodeTransformer):
+    """What `_Out` does, for Python's own syntax tree."""
+
+    def __init__(self, codes: Mapping[str, str]) -> None:
+        self.codes = codes
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """What gives the name is left alone."""
+        each = (one for target in node.targets for one in getattr(target, "elts", (target,)))
+        return node if any(_read_as(one) in self.codes for one in each) else self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return self._spelled(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return self._spelled(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return self._spelled(node)
+
+    def _spelled(self, node: ast.expr) -> ast.AST:
+        code = self.codes.get(_read_as(node))
+        if code is None:
+            return self.generic_visit(node)
+        new = ast.parse(code, mode="eval").body
+        for part in ast.walk(new):
+            ast.copy_location(part, node)
+        return new
+
+
+def _read_as(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+        case ast.Call(func=func, args=[], keywords=[]):
+            return f"{_read_as(func)}()"
+    return ""
+
+
 class Back:
     """Puts the names back in place of what they were spelled out as, in the functions of a patched module."""
 
