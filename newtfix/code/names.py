@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +19,13 @@ _WRAPS = frozenset("compile partial script jit wraps cache lru_cache no_grad Met
 _NUMBERS = frozenset("int float bool str len complex".split())
 _SETS = frozenset("setattr __setattr__ delattr __delattr__ register_buffer register_parameter add_module".split())
 _LONG, _MANY, _ROUNDS = 7, 40, 4
+_BINDING = frozenset(
+    (
+        *(ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension, ast.withitem, ast.Match),
+        *(ast.ExceptHandler, ast.Call),
+    )
+)
+_WRITING = _BINDING | {ast.AugAssign, ast.Delete}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +38,17 @@ class Write:
     is_bound: bool
 
 
-def bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
+def bindings(node: ast.AST) -> Sequence[tuple[ast.expr, ast.expr | None, bool]]:
     """What a node gives values to: the target, the value, and whether it is all of the value or a part of it."""
+    return _bindings(node) if type(node) in _BINDING else ()
+
+
+@lru_cache(maxsize=16384)
+def _bindings(node: ast.AST) -> tuple[tuple[ast.expr, ast.expr | None, bool], ...]:
+    return tuple(_bound(node))
+
+
+def _bound(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
@@ -108,8 +124,17 @@ def _collected(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]
             yield owner, value, False
 
 
-def writes(node: ast.AST) -> Iterator[Write]:
+def writes(node: ast.AST) -> Sequence[Write]:
     """What a node itself writes: assignments and targets of all kinds, `del`, and calls that change what they get."""
+    return _writes(node) if type(node) in _WRITING else ()
+
+
+@lru_cache(maxsize=16384)
+def _writes(node: ast.AST) -> tuple[Write, ...]:
+    return tuple(_written(node))
+
+
+def _written(node: ast.AST) -> Iterator[Write]:
     for target, value, whole in bindings(node):
         yield Write(node, target, value if whole else None, not isinstance(target, ast.Subscript))
     match node:
@@ -174,7 +199,9 @@ class Names:
         self._parts: defaultdict[str, set[str]] = defaultdict(set)
         for name, others in (shared or {}).items():
             self._same[name] |= set(others)
-        found = [one for node in self.nodes for one in (*bindings(node), *_collected(node)) if one[1] is not None]
+        self._calling = [node for node in self.nodes if isinstance(node, ast.Call)]
+        self._writing = [node for node in self.nodes if type(node) in _WRITING]
+        found = [one for node in self._writing for one in (*bindings(node), *_collected(node)) if one[1] is not None]
         for _ in range(_ROUNDS):
             news = [self._learn(target, value, whole) for target, value, whole in found if value is not None]
             if not any(news):
@@ -281,13 +308,11 @@ class Names:
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
         """Where one of these is called, whatever it is called there."""
-        for node in self.nodes:
-            if isinstance(node, ast.Call) and not self.of(node.func).isdisjoint(names):
-                yield node
+        return (call for call in self._calling if not self.of(call.func).isdisjoint(names))
 
     def writes(self, *names: str) -> Iterator[Write]:
         """What gives one of these another value, or changes it or a part of it."""
-        for one in (one for node in self.nodes for one in writes(node)):
+        for one in (one for node in self._writing for one in writes(node)):
             target = one.target
             if not one.is_bound:
                 hit = self.is_of(target, *names)

@@ -51,23 +51,29 @@ def _remembered(root: ast.AST) -> list[ast.AST]:
 def _walked(root: ast.AST) -> list[ast.AST]:
     found = [root]
     for node in found:
-        found += parts(node)
+        _add_parts(node, found)
     return found
 
 
 def parts(node: ast.AST) -> list[ast.AST]:
     """What a node directly consists of, without contexts and single operators."""
+    found: list[ast.AST] = []
+    _add_parts(node, found)
+    return found
+
+
+def _add_parts(node: ast.AST, found: list[ast.AST]) -> None:
     kind = type(node)
     if kind not in _FIELDS:
         _FIELDS[kind] = tuple(name for name in node._fields if name not in _PLAIN)
-    found: list[ast.AST] = []
     for name in _FIELDS[kind]:
         part = getattr(node, name, None)
         if type(part) is list:
-            found += [one for one in part if isinstance(one, ast.AST)]
+            for one in part:
+                if isinstance(one, ast.AST):
+                    found.append(one)
         elif isinstance(part, ast.AST) and part._fields:
             found.append(part)
-    return found
 
 
 def last_name(func: ast.expr) -> str:

@@ -90,7 +90,7 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
     for file in tree.python:
         if file in known - {getattr(tree.roles.get("trainer"), "file", "")}:
             continue
-        for names in tree.scopes(file):
+        for names in tree.scopes(file) if any(map(tree.sources[file].__contains__, _LOADS)) else ():
             function = names.nodes[0]
             if not isinstance(function, ast.FunctionDef):
                 continue

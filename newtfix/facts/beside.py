@@ -11,6 +11,7 @@ from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, is_call, last_name, walk
 from newtfix.facts.closed import is_logarithm
 from newtfix.newt.places import assignments
+from newtfix.newt.roles import outline
 from newtfix.newt.tree import Broken, NewtTree
 
 _FUNCTIONS = frozenset("exp log log2 log10 pow sqrt square reciprocal sigmoid softplus".split())
@@ -112,7 +113,7 @@ def read_by_none(tree: NewtTree, setting: str, *but: str) -> Broken | None:
 
 def made_by_library(tree: NewtTree, role: str, name: str) -> Broken | None:
     """An attribute holds nothing of a class of the tree's own."""
-    own = {node.name for file in tree.python for node in tree.module(file).body if isinstance(node, ast.ClassDef)}
+    own = {cls for file in tree.python for cls in outline(tree.sources[file]).classes}
     for method in tree.methods(role).values():
         for _, given, value in assignments(method):
             if (

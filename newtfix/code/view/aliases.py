@@ -56,7 +56,7 @@ def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDe
 def _attributes(cls: ast.ClassDef) -> list[Alias]:
     """Attributes that are set once in the class, to a threshold of seeding."""
     set_to: dict[str, list[ast.expr | None]] = {}
-    for node in walk(cls):
+    for node in (one for one in walk(cls) if isinstance(one, _SETTING)):
         for target, value in _settings_of(node):
             if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
                 set_to.setdefault(target.attr, []).append(value)
@@ -136,6 +136,9 @@ class _Substituted(ast.NodeTransformer):
         return self.values.get(node.id, node)
 
 
+_SETTING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For)
+
+
 def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
     """What a statement sets, each with what it is set to, where that is an expression of its own."""
     match node:
@@ -153,29 +156,37 @@ def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
 
 def _variables(function: ast.FunctionDef, scope: str, attributes: list[Alias]) -> list[Alias]:
     """Variables that are set once in the function, where nothing depends on a branch, to settings."""
-    nodes = walk(function)
-    stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
-    stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
-    for node in nodes:
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            stored.update(2 * node.names)
+    stored, read = _used(walk(function))
     known: dict[str, str] = {}
     for statement, block in _settled(function.body):
         for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
-            if block is not None and isinstance(target, ast.Name) and not _is_read_only_in(block, target.id, nodes):
-                continue
             if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
                 code = dotted(value) if dotted(value) in _PARTS else _spelled(value, known)
-                if code is not None and "self." in code:
+                if code is None or "self." not in code:
+                    continue
+                if block is None or sum(_used(walk(one))[1][target.id] for one in block) == read[target.id]:
                     known[target.id] = code
     known |= {
-        name: ast.unparse(value) for name, value in _temporaries(function.body, stored, nodes) if name not in known
+        name: ast.unparse(value) for name, value in _temporaries(function.body, stored, read) if name not in known
     }
     return [Alias(scope, name, code) for name, code in known.items()]
 
 
+def _used(nodes: list[ast.AST]) -> tuple[Counter[str], Counter[str]]:
+    """How often names get a value, and how often they are read."""
+    stored, read = Counter[str](), Counter[str]()
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else stored)[node.id] += 1
+        elif isinstance(node, ast.arg):
+            stored[node.arg] += 1
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            stored.update(2 * node.names)
+    return stored, read
+
+
 def _temporaries(
-    block: list[ast.stmt], stored: Mapping[str, int], nodes: list[ast.AST]
+    block: list[ast.stmt], stored: Mapping[str, int], read: Mapping[str, int]
 ) -> Iterator[tuple[str, ast.expr]]:
     """Names for a condition, or for what a loop goes through, that the next statement asks for and nothing else."""
     for statement, then in pairwise([*block, None]):
@@ -186,15 +197,11 @@ def _temporaries(
             ) | (
                 ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value),
                 ast.For(iter=ast.Name(id=asked)),
-            ) if name == asked and stored[name] == 1 and _reads(name, nodes) == 1:
+            ) if name == asked and stored[name] == 1 and read[name] == 1:
                 yield name, value
         for inner in ("body", "orelse", "finalbody"):
             if isinstance(getattr(statement, inner, None), list):
-                yield from _temporaries(getattr(statement, inner), stored, nodes)
-
-
-def _reads(name: str, nodes: list[ast.AST]) -> int:
-    return sum(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in nodes)
+                yield from _temporaries(getattr(statement, inner), stored, read)
 
 
 def _settled(
@@ -208,10 +215,6 @@ def _settled(
         elif isinstance(statement, ast.If):
             yield from _settled(statement.body, statement.body)
             yield from _settled(statement.orelse, statement.orelse)
-
-
-def _is_read_only_in(block: list[ast.stmt], name: str, nodes: list[ast.AST]) -> bool:
-    return sum(_reads(name, walk(statement)) for statement in block) == _reads(name, nodes)
 
 
 def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
