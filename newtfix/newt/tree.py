@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -111,6 +112,14 @@ class NewtTree:
     def python(self) -> tuple[str, ...]:
         """The files of the tree that are Python."""
         return tuple(file for file in self.sources if file.endswith(".py"))
+
+    def files_with(self, *names: str) -> Iterator[str]:
+        """The files of the tree that are Python in which a name, as `a.b`, can occur: all its parts are words there."""
+        wanted = [[(part, re.compile(rf"\b{part}\b")) for part in name.split(".")] for name in names]
+        for file in self.python:
+            text = self.sources[file]
+            if any(all(part in text and word.search(text) for part, word in parts) for parts in wanted):
+                yield file
 
     @cached_property
     def _functions(self) -> Mapping[str, Method | None]:

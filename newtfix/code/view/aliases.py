@@ -112,17 +112,18 @@ def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
             body=[*others, ast.Return(value=ast.expr() as value)],
         ):
             known = _Substituted({})
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if decorators not in ([], ["property"]):
+                return "", None
             for one in others:
                 match one:
                     case ast.Assign(targets=[ast.Name(id=name)], value=given):
-                        known.values[name] = known.visit(deepcopy(given))
+                        known.values[name] = known.spelled(given)
                     case ast.Expr(value=ast.Constant()):
                         pass
                     case _:
                         return "", None
-            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            if decorators in ([], ["property"]):
-                return f"self.{node.name}{'' if decorators else '()'}", known.visit(deepcopy(value))
+            return f"self.{node.name}{'' if decorators else '()'}", known.spelled(value)
     return "", None
 
 
@@ -131,6 +132,9 @@ class _Substituted(ast.NodeTransformer):
 
     def __init__(self, values: dict[str, ast.expr]) -> None:
         self.values = values
+
+    def spelled(self, value: ast.expr) -> ast.expr:
+        return self.visit(deepcopy(value)) if self.values else value
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return self.values.get(node.id, node)

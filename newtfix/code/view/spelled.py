@@ -34,11 +34,10 @@ def out(function: cst.FunctionDef, cls: str, names: tuple[Alias, ...]) -> cst.Fu
 def out_in(module: ast.Module, names: tuple[Alias, ...]) -> ast.Module:
     """A module of Python's own syntax tree, changed in place, with such names spelled out in its functions."""
     for node in module.body:
-        for one in node.body if isinstance(node, ast.ClassDef) else (node,):
-            if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                here = holding(names, node.name if one is not node else "", one.name)
-                if here:
-                    _OutInSyntax({name.name: name.code for _, name in reversed(here)}).visit(one)
+        cls, body = (node.name, node.body) if isinstance(node, ast.ClassDef) else ("", [node])
+        for one in body:
+            if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)) and (here := holding(names, cls, one.name)):
+                _OutInSyntax({name.name: name.code for _, name in reversed(here)}).visit(one)
     return module
 
 
