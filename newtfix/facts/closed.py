@@ -223,8 +223,8 @@ def is_nothing(node: ast.expr) -> bool:
 
 def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
     """Nothing outside of its class gives an object whose name is one of these another attribute."""
-    for file in tree.files_with(*words):
-        for names in tree.scopes(file):
+    for file in tree.files_with(*(f".{word}" for word in words)):
+        for names in (one for one in tree.scopes(file) if one.mention(*words)):
             for write in (one for node in names.nodes for one in writes(node)):
                 if not isinstance(write.target, ast.Attribute):
                     continue

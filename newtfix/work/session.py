@@ -253,11 +253,12 @@ def usable(sources: Mapping[str, str]) -> Mapping[str, str]:
     def useless() -> list[str]:
         from newtfix.newt.roles import find_roles
 
-        whole = {path: text for path, text in sources.items() if not _fault(path, text)}
-        for texts in (sources, whole):
+        faulty = (path for path, text in sources.items() if _fault(path, text))
+        for left_out in ((), faulty):
             with suppress(TreeError, Refused):
-                find_roles(texts)
-                return sorted(sources.keys() - texts.keys())
+                names = sorted(left_out)
+                find_roles({path: text for path, text in sources.items() if path not in names})
+                return names
         return []
 
     left_out = frozenset(kept.value("usable", listed(sources), useless))
