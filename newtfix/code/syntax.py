@@ -12,6 +12,7 @@ from typing import TypeGuard
 _WORD = re.compile(r"[^\W\d]\w*")
 # Fields of nodes that hold no nodes to look at.
 _PLAIN = frozenset("ctx op id attr arg kind type_comment lineno asname module level simple conversion is_async".split())
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: ()}
 
 
@@ -33,6 +34,16 @@ def parsed(text: str) -> ast.Module:
 def nodes(text: str) -> tuple[ast.AST, ...]:
     """All nodes of the syntax tree of a module."""
     return tuple(walk(parsed(text)))
+
+
+@lru_cache(maxsize=512)
+def statements(text: str) -> tuple[ast.AST, ...]:
+    """All statements of a module, wherever in it, outer ones first."""
+    found: list[ast.AST] = [parsed(text)]
+    for node in found:
+        for block in (getattr(node, name, None) for name in _BLOCKS):
+            found += block if isinstance(block, list) else ()
+    return tuple(found)
 
 
 def walk(root: ast.AST) -> list[ast.AST]:
