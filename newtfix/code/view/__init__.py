@@ -72,11 +72,5 @@ def _layout(module: cst.Module) -> tuple[str, str]:
 
 def restored(patched: cst.Module, original: str) -> str:
     """The text that a patched view of `original` stands for."""
-    names = aliases(seen_text(original))
-    back = spelled.Back(names, patched)
-
-    def plain(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
-        known = shared.plain(function)
-        return known if known is not None else back.function(cls, function)
-
-    return inert.shown(contexts.around(guards.flat(shared.with_functions(patched, plain).code)))
+    back = spelled.Back(aliases(seen_text(original)), patched)
+    return inert.shown(contexts.around(guards.flat(shared.code(patched, back.function))))

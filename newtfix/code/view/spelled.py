@@ -13,6 +13,7 @@ from typing import Any
 
 import libcst as cst
 
+from newtfix.code.view import shared
 from newtfix.code.view.aliases import Alias, aliases
 
 _BLANKS = 8  # more than anybody writes
@@ -98,7 +99,7 @@ class Back:
     @cached_property
     def _now(self) -> Mapping[tuple[str, str], str]:
         """What the names stand for in the patched module."""
-        return {(name.scope, name.name): name.code for name in aliases(self.patched.code)}
+        return {(name.scope, name.name): name.code for name in aliases(shared.code(self.patched))}
 
 
 class _Scoped(cst.CSTTransformer):
