@@ -72,7 +72,6 @@ Patches = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 All = Annotated[bool, typer.Option("--all", help="All patches.")]
 Fitting = Annotated[bool, typer.Option("--fitting", help="Take the patches that fit; say why others don't.")]
-Complete = Annotated[bool, typer.Option("--complete", hidden=True, help="Nothing: what is partly there is completed.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="With a refusal, print the code that the patch looks for.")]
 Dirty = Annotated[bool, typer.Option("--allow-dirty", help="Also change files with uncommitted edits.")]
 
@@ -189,7 +188,6 @@ def diff(
         Optional[Path], typer.Option("--svg", metavar="FILE", help="Draw the diff as an SVG picture too.")
     ] = None,
     fitting: Fitting = False,
-    complete: Complete = False,
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,
@@ -206,7 +204,6 @@ def apply(
     everything: All = False,
     commit: Annotated[bool, typer.Option("--commit", help="One git commit per patch, with its reasons.")] = False,
     fitting: Fitting = False,
-    complete: Complete = False,
     allow_dirty: Dirty = False,
     verify: Annotated[bool, typer.Option("--verify", help="Then run the tree, and check that they work.")] = False,
     tree: TreeToPatch = None,
@@ -251,7 +248,6 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a series that is there.")] = False,
     fitting: Fitting = False,
-    complete: Complete = False,
     tree: Tree = None,
     patches: Patches = None,
     as_json: Json = False,

@@ -16,6 +16,7 @@ from newtfix.code.values import Function
 from newtfix.code.values import bound as bound_to
 from newtfix.code.view import syntax
 from newtfix.newt.roles import Found
+from newtfix.newt.usual import SPELLED_OUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +241,7 @@ class NewtTree:
 
 def _syntax(text: str) -> ast.Module:
     try:
-        return syntax(text)
+        return syntax(text, SPELLED_OUT)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
 

@@ -100,7 +100,6 @@ def test_what_is_there_in_part_is_completed_and_said(newtfix_: Run) -> None:
     line = 1 + text[: text.index("num_envs: int")].count("\n")
     said = f"applied; a part of it was there already; completed: e1 (config.py:{line})"
     assert code == 0 and done["patches"][0]["outcome"] == said
-    assert newtfix_("apply", "half", "--complete")[0] == 0  # as older versions asked for it
     assert "num_envs: int = 7" in config()
     assert newtfix_("apply", "fine")[0] == 0 and newtfix_("revert", "fine")[0] == 0
     assert newtfix_("revert", "half")[0] == 0 and config() == text

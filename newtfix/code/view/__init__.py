@@ -15,14 +15,14 @@ import libcst as cst
 
 from newtfix.code.syntax import parse
 from newtfix.code.view import contexts, guards, inert, shared, spelled
-from newtfix.code.view.aliases import aliases
+from newtfix.code.view.aliases import Vocabulary, aliases
 
 
 @lru_cache(maxsize=512)
-def view(text: str) -> cst.Module:
+def view(text: str, own: Vocabulary) -> cst.Module:
     """The module that patterns are matched against; `line_of_owner` tells where its lines are in `text`."""
     text = seen_text(text)
-    names = aliases(text)
+    names = aliases(text, own)
     around = [] if inert.has_odd_lines(text) else shared.surroundings(text)
     known = [one for one in around if shared.may_be_known(one.key, spelled.holding(names, one.cls, one.name))]
     module = cst.parse_module(shared.abridged(text, known))
@@ -44,10 +44,10 @@ def view(text: str) -> cst.Module:
 
 
 @lru_cache(maxsize=512)
-def syntax(text: str) -> ast.Module:
+def syntax(text: str, own: Vocabulary) -> ast.Module:
     """The same as Python's own syntax tree, with the lines of `seen_text`. Raises SyntaxError or ValueError."""
     seen = seen_text(text)
-    names = aliases(seen)
+    names = aliases(seen, own)
     return spelled.out_in(ast.parse(seen.lstrip("\ufeff")), names) if names else parse(seen)
 
 
@@ -70,7 +70,7 @@ def _layout(module: cst.Module) -> tuple[str, str]:
     return module.default_indent, module.default_newline
 
 
-def restored(patched: cst.Module, original: str) -> str:
+def restored(patched: cst.Module, original: str, own: Vocabulary) -> str:
     """The text that a patched view of `original` stands for."""
-    back = spelled.Back(aliases(seen_text(original)), patched)
+    back = spelled.Back(patched, aliases(seen_text(original), own), own)
     return inert.shown(contexts.around(guards.flat(shared.code(patched, back.function))))

@@ -14,7 +14,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix.code.view import shared
-from newtfix.code.view.aliases import Alias, aliases
+from newtfix.code.view.aliases import Alias, Vocabulary, aliases
 
 _BLANKS = 8  # more than anybody writes
 
@@ -86,9 +86,8 @@ def _read_as(node: ast.AST) -> str:
 class Back:
     """Puts the names back in place of what they were spelled out as, in the functions of a patched module."""
 
-    def __init__(self, names: tuple[Alias, ...], patched: cst.Module) -> None:
-        self.names = names
-        self.patched = patched
+    def __init__(self, patched: cst.Module, names: tuple[Alias, ...], own: Vocabulary) -> None:
+        self.patched, self.names, self.own = patched, names, own
 
     def function(self, cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
         """A function of the patched module as it shall stand in the file."""
@@ -99,7 +98,7 @@ class Back:
     @cached_property
     def _now(self) -> Mapping[tuple[str, str], str]:
         """What the names stand for in the patched module."""
-        return {(name.scope, name.name): name.code for name in aliases(shared.code(self.patched))}
+        return {(name.scope, name.name): name.code for name in aliases(shared.code(self.patched), self.own)}
 
 
 class _Scoped(cst.CSTTransformer):
