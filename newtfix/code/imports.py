@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from newtfix.code.syntax import dotted, nodes
+from newtfix.code.syntax import dotted, nodes, statements
 
 EVERYTHING = "*"
 
@@ -27,7 +27,7 @@ class Imported:
 def imported(file: str, text: str, files: frozenset[str]) -> tuple[Imported, ...]:
     """What a file imports from others of a tree, wherever in it; packages on the way to a module are imported too."""
     found: list[Imported] = []
-    for node in nodes(text):
+    for node in statements(text):
         if isinstance(node, ast.ImportFrom):
             module = f"{'.' * node.level}{node.module or ''}"
             found += _packages(file, module, files)
@@ -160,4 +160,4 @@ def _origin(file: str, name: str, sources: Mapping[str, str], seen: frozenset[tu
 
 @lru_cache(maxsize=1024)
 def _defines(text: str, name: str) -> bool:
-    return any(isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name for node in nodes(text))
+    return any(isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name for node in statements(text))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
@@ -19,6 +19,13 @@ _WRAPS = frozenset("compile partial script jit wraps cache lru_cache no_grad Met
 _NUMBERS = frozenset("int float bool str len complex".split())
 _SETS = frozenset("setattr __setattr__ delattr __delattr__ register_buffer register_parameter add_module".split())
 _LONG, _MANY, _ROUNDS = 7, 40, 4
+_BINDING = frozenset(
+    (
+        *(ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.AsyncFor, ast.comprehension, ast.withitem, ast.Match),
+        *(ast.ExceptHandler, ast.Call),
+    )
+)
+_WRITING = _BINDING | {ast.AugAssign, ast.Delete}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +38,17 @@ class Write:
     is_bound: bool
 
 
-def bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
+def bindings(node: ast.AST) -> Sequence[tuple[ast.expr, ast.expr | None, bool]]:
     """What a node gives values to: the target, the value, and whether it is all of the value or a part of it."""
+    return _bindings(node) if type(node) in _BINDING else ()
+
+
+@lru_cache(maxsize=16384)
+def _bindings(node: ast.AST) -> tuple[tuple[ast.expr, ast.expr | None, bool], ...]:
+    return tuple(_bound(node))
+
+
+def _bound(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]]:
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
@@ -108,8 +124,17 @@ def _collected(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, bool]
             yield owner, value, False
 
 
-def writes(node: ast.AST) -> Iterator[Write]:
+def writes(node: ast.AST) -> Sequence[Write]:
     """What a node itself writes: assignments and targets of all kinds, `del`, and calls that change what they get."""
+    return _writes(node) if type(node) in _WRITING else ()
+
+
+@lru_cache(maxsize=16384)
+def _writes(node: ast.AST) -> tuple[Write, ...]:
+    return tuple(_written(node))
+
+
+def _written(node: ast.AST) -> Iterator[Write]:
     for target, value, whole in bindings(node):
         yield Write(node, target, value if whole else None, not isinstance(target, ast.Subscript))
     match node:
@@ -170,15 +195,45 @@ class Names:
     def __init__(self, function: ast.AST, shared: Mapping[str, Iterable[str]] | None = None) -> None:
         """Read a function, or any other code. `shared`: what attributes stand for that other methods set."""
         self.nodes = walk(function)
-        self._same: defaultdict[str, set[str]] = defaultdict(set)
+        self._shared = shared or {}
         self._parts: defaultdict[str, set[str]] = defaultdict(set)
-        for name, others in (shared or {}).items():
-            self._same[name] |= set(others)
-        found = [one for node in self.nodes for one in (*bindings(node), *_collected(node)) if one[1] is not None]
+
+    @cached_property
+    def _same(self) -> defaultdict[str, set[str]]:
+        """What names stand for, learned when somebody asks for the first time; `_parts` is learned with it."""
+        self._same = known = defaultdict(set, {name: set(others) for name, others in self._shared.items()})
+        found = [one for node in self._writing for one in (*bindings(node), *_collected(node)) if one[1] is not None]
         for _ in range(_ROUNDS):
             news = [self._learn(target, value, whole) for target, value, whole in found if value is not None]
             if not any(news):
                 break
+        return known
+
+    @cached_property
+    def _calling(self) -> list[ast.Call]:
+        return [node for node in self.nodes if isinstance(node, ast.Call)]
+
+    @cached_property
+    def _writing(self) -> list[ast.AST]:
+        return [node for node in self.nodes if type(node) in _WRITING]
+
+    @cached_property
+    def _words(self) -> set[str]:
+        """All that names can be made of here."""
+        found = {word for name, others in self._shared.items() for one in (name, *others) for word in one.split(".")}
+        for node in self.nodes:
+            match node:
+                case ast.Name(id=word) | ast.Attribute(attr=word):
+                    found.add(word)
+                case ast.Constant(value=str(text)):
+                    found.update(text.split("."))
+                case ast.ExceptHandler() | ast.MatchAs() | ast.MatchStar() | ast.MatchMapping():
+                    found.update(filter(None, (getattr(node, "name", None), getattr(node, "rest", None))))
+        return found
+
+    def mention(self, *names: str) -> bool:
+        """Whether all parts of one of these occur, so that something can be it, whatever it is called."""
+        return any(not name or self._words.issuperset(name.split(".")) for name in names)
 
     def _learn(self, target: ast.expr, value: ast.expr, whole: bool) -> bool:
         name, holds = _trunk(target)
@@ -195,6 +250,8 @@ class Names:
 
     def same(self) -> Mapping[str, frozenset[str]]:
         """What attributes of `self` stand for: other attributes of it."""
+        if not any(_trunk(one[0])[0].startswith("self.") for node in self._writing for one in bindings(node)):
+            return {}
         found = {name: _own(others) for name, others in self._same.items() if name.startswith("self.")}
         return {name: others for name, others in found.items() if others}
 
@@ -274,20 +331,21 @@ class Names:
 
     def reads(self, *names: str, inside: Iterable[ast.AST] | None = None) -> Iterator[ast.expr]:
         """Where one of these is read, whatever it is called there."""
-        for node in self.nodes if inside is None else inside:
+        if inside is None:
+            inside = self.nodes if self.mention(*names) else ()
+        for node in inside:
             read = node.target if isinstance(node, ast.AugAssign) else node if is_read(node) else None
             if isinstance(read, ast.expr) and not self.of(read).isdisjoint(names):
                 yield read
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
         """Where one of these is called, whatever it is called there."""
-        for node in self.nodes:
-            if isinstance(node, ast.Call) and not self.of(node.func).isdisjoint(names):
-                yield node
+        calls = self._calling if self.mention(*names) else ()
+        return (call for call in calls if not self.of(call.func).isdisjoint(names))
 
     def writes(self, *names: str) -> Iterator[Write]:
         """What gives one of these another value, or changes it or a part of it."""
-        for one in (one for node in self.nodes for one in writes(node)):
+        for one in (one for node in self._writing for one in writes(node)) if self.mention(*names) else ():
             target = one.target
             if not one.is_bound:
                 hit = self.is_of(target, *names)

@@ -12,6 +12,7 @@ from typing import TypeGuard
 _WORD = re.compile(r"[^\W\d]\w*")
 # Fields of nodes that hold no nodes to look at.
 _PLAIN = frozenset("ctx op id attr arg kind type_comment lineno asname module level simple conversion is_async".split())
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {ast.Constant: ()}
 
 
@@ -35,6 +36,16 @@ def nodes(text: str) -> tuple[ast.AST, ...]:
     return tuple(walk(parsed(text)))
 
 
+@lru_cache(maxsize=512)
+def statements(text: str) -> tuple[ast.AST, ...]:
+    """All statements of a module, wherever in it, outer ones first."""
+    found: list[ast.AST] = [parsed(text)]
+    for node in found:
+        for block in (getattr(node, name, None) for name in _BLOCKS):
+            found += block if isinstance(block, list) else ()
+    return tuple(found)
+
+
 def walk(root: ast.AST) -> list[ast.AST]:
     """All nodes below `root`, itself included, in the order of `ast.walk`, in a third of its time; without contexts.
 
@@ -51,23 +62,29 @@ def _remembered(root: ast.AST) -> list[ast.AST]:
 def _walked(root: ast.AST) -> list[ast.AST]:
     found = [root]
     for node in found:
-        found += parts(node)
+        _add_parts(node, found)
     return found
 
 
 def parts(node: ast.AST) -> list[ast.AST]:
     """What a node directly consists of, without contexts and single operators."""
+    found: list[ast.AST] = []
+    _add_parts(node, found)
+    return found
+
+
+def _add_parts(node: ast.AST, found: list[ast.AST]) -> None:
     kind = type(node)
     if kind not in _FIELDS:
         _FIELDS[kind] = tuple(name for name in node._fields if name not in _PLAIN)
-    found: list[ast.AST] = []
     for name in _FIELDS[kind]:
         part = getattr(node, name, None)
         if type(part) is list:
-            found += [one for one in part if isinstance(one, ast.AST)]
+            for one in part:
+                if isinstance(one, ast.AST):
+                    found.append(one)
         elif isinstance(part, ast.AST) and part._fields:
             found.append(part)
-    return found
 
 
 def last_name(func: ast.expr) -> str:

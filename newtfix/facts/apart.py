@@ -55,8 +55,8 @@ def maps_randomly(tree: NewtTree, role: str) -> Broken | None:
 
 def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
     """Nothing tells parameters apart by their dimensions."""
-    for file in tree.python:
-        for node in walk(tree.module(file)) if what in tree.sources[file] else ():
+    for file in tree.files_with(what, f"named_{what}"):
+        for node in walk(tree.module(file)):
             loops = node.generators if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)) else ()
             tests = [test for loop in loops if reads_any(loop.iter, what, f"named_{what}") for test in loop.ifs]
             if isinstance(node, ast.For) and reads_any(node.iter, what, f"named_{what}"):

@@ -13,6 +13,7 @@ from newtfix.newt.tree import Broken, Method, NewtTree
 _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
 _SHORT = 3  # letters that say nothing of a metric
 _LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretrained".split())
+_LEARNED = ("agent", "model")
 
 
 def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Broken | None:
@@ -32,9 +33,7 @@ def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Brok
 
 def not_selected(tree: NewtTree, *names: str) -> Broken | None:
     """Nothing picks things by how their names begin or end where these would be picked as well."""
-    for file in tree.python:
-        if not any(map(tree.sources[file].__contains__, _SELECTS)):
-            continue
+    for file in tree.files_with(*_SELECTS):
         nodes = walk(tree.module(file))
         others = _of_other_dictionaries(nodes)
         for node in nodes:
@@ -87,7 +86,7 @@ def reads(tree: NewtTree, role: str, method: str, attribute: str) -> Broken | No
 def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
     """Scripts load weights only where a name with one of these words says so, or into the object that loads itself."""
     known = {found.file for found in tree.roles.values()}
-    for file in tree.python:
+    for file in tree.files_with(*(f"{owner}.{name}" for owner in _LEARNED for name in _LOADS)):
         if file in known - {getattr(tree.roles.get("trainer"), "file", "")}:
             continue
         for names in tree.scopes(file):
@@ -106,7 +105,7 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
 
 def _loads_weights(name: str) -> bool:
     owner, _, last = name.rpartition(".")
-    return last in _LOADS and any(one in ("agent", "model") for one in owner.split("."))
+    return last in _LOADS and any(one in _LEARNED for one in owner.split("."))
 
 
 def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
@@ -161,11 +160,9 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
 def updated_only_in(tree: NewtTree, role: str, name: str) -> Broken | None:
     """Only the class of a role calls something by this name, of its own."""
     found = tree.roles.get(role)
-    for file in tree.python:
-        if found is None or name.rpartition(".")[2] not in tree.sources[file]:
-            continue
+    for file in tree.files_with(name) if found is not None else ():
         for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
-            if (file, cls.name) == (found.file, found.cls):
+            if found is not None and (file, cls.name) == (found.file, found.cls):
                 continue
             for names in (one for one in tree.scopes(file) if one.nodes[0] in cls.body):
                 for node in names.calls(f"self.{name}"):

@@ -11,6 +11,7 @@ from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, is_call, last_name, walk
 from newtfix.facts.closed import is_logarithm
 from newtfix.newt.places import assignments
+from newtfix.newt.roles import outline
 from newtfix.newt.tree import Broken, NewtTree
 
 _FUNCTIONS = frozenset("exp log log2 log10 pow sqrt square reciprocal sigmoid softplus".split())
@@ -112,13 +113,13 @@ def read_by_none(tree: NewtTree, setting: str, *but: str) -> Broken | None:
 
 def made_by_library(tree: NewtTree, role: str, name: str) -> Broken | None:
     """An attribute holds nothing of a class of the tree's own."""
-    own = {node.name for file in tree.python for node in tree.module(file).body if isinstance(node, ast.ClassDef)}
     for method in tree.methods(role).values():
         for _, given, value in assignments(method):
             if (
                 name in map(dotted, given)
                 and isinstance(value, ast.Call)
-                and dotted(value.func).rpartition(".")[2] in own
+                and (cls := dotted(value.func).rpartition(".")[2])
+                and any(cls in outline(tree.sources[file]).classes for file in tree.files_with(cls))
             ):
                 return tree.broken(method, value, f"{name} is of a class of the tree's own")
     return None

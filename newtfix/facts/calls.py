@@ -194,9 +194,7 @@ def only_called_by(tree: NewtTree, role: str, methods: tuple[str, ...], callers:
     """These methods are called by `callers` of the same class, and by nothing else in the tree."""
     allowed = {tree.methods(role)[one].node for one in callers if one in tree.methods(role)}
     own = tree.roles[role].cls if role in tree.roles else None
-    for file in tree.python:
-        if not any(name in tree.sources[file] for name in methods):
-            continue
+    for file in tree.files_with(*methods):
         nodes = walk(tree.module(file))
         others = [n for n in nodes if isinstance(n, ast.ClassDef) and n.name != own and not _is_made_of(n, own)]
         inside = {part for node in nodes if node in allowed for part in walk(node)}

@@ -180,8 +180,8 @@ def not_read_in(tree: NewtTree, setting: str, role: str) -> Broken | None:
 
 def not_compared(tree: NewtTree, setting: str) -> Broken | None:
     """Nothing asks whether a setting is more or less than something, other than 0."""
-    for file in tree.python:
-        for names in tree.scopes(file) if setting in tree.sources[file] else ():
+    for file in tree.files_with(setting):
+        for names in tree.scopes(file):
             for node in names.nodes:
                 if not isinstance(node, ast.Compare) or not any(isinstance(one, _ORDERS) for one in node.ops):
                     continue
@@ -223,8 +223,8 @@ def is_nothing(node: ast.expr) -> bool:
 
 def not_given_by_hand(tree: NewtTree, *words: str) -> Broken | None:
     """Nothing outside of its class gives an object whose name is one of these another attribute."""
-    for file in tree.python:
-        for names in tree.scopes(file) if any(word in tree.sources[file] for word in words) else ():
+    for file in tree.files_with(*(f".{word}" for word in words)):
+        for names in (one for one in tree.scopes(file) if one.mention(*words)):
             for write in (one for node in names.nodes for one in writes(node)):
                 if not isinstance(write.target, ast.Attribute):
                     continue

@@ -167,9 +167,7 @@ def not_asserted(tree: NewtTree, role: str, name: str) -> Broken | None:
     for method in tree.methods(role).values():
         given = [n.value for n in walk(method.node) if isinstance(n, ast.keyword) and n.arg == name]
         names |= {dotted(value) for value in given} - {""}
-    for file in tree.python:
-        if not any(one.rpartition(".")[2] in tree.sources[file] for one in names):
-            continue
+    for file in tree.files_with(*names):
         nodes = walk(parsed(tree.sources[file]))
         made = {
             dotted(target)

@@ -162,8 +162,8 @@ def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
 
 def called_nowhere(tree: NewtTree, *names: str) -> Broken | None:
     """Nothing in the tree calls a method of such a name."""
-    for file in tree.python:
-        for node in walk(tree.module(file)) if any(name in tree.sources[file] for name in names) else ():
+    for file in tree.files_with(*names):
+        for node in walk(tree.module(file)):
             asked = as_attribute(node) or node
             if isinstance(asked, ast.Attribute) and asked.attr in names and is_read(node):
                 return tree.broken_in(file, node, f"{asked.attr} is called here")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -94,8 +94,10 @@ def _seal(name: str, payload: str) -> str:
 @cache
 def _code() -> bytes:
     """What stands for the code that makes entries: newtfix's own, LibCST's and Python's."""
-    digest = blake2b(f"{sys.version} {version('libcst')}".encode())
-    for file in sorted(Path(__file__).resolve().parents[1].glob("**/*.py")):
+    digest = blake2b(sys.version.encode())
+    libcst = find_spec("libcst")
+    versions = Path(libcst.origin).parent.glob("_version.py") if libcst and libcst.origin else ()
+    for file in (*versions, *sorted(Path(__file__).resolve().parents[1].glob("**/*.py"))):
         digest.update(file.read_bytes())
     return digest.digest()
 

@@ -64,7 +64,7 @@ def read_tree(root: Path) -> Tree:
     sources, foreign = _decoded(raw)
     make_room()
     for name in kept.value(
-        "deep", _listed(sources), lambda: sorted(filter(lambda one: is_too_deep(sources[one]), sources))
+        "deep", listed(sources), lambda: sorted(filter(lambda one: is_too_deep(sources[one]), sources))
     ):
         left[name] = f"its code is nested more than {DEEPEST} deep"
         del sources[name]
@@ -72,7 +72,8 @@ def read_tree(root: Path) -> Tree:
     return Tree(root, sources, raw, modes, foreign, left)
 
 
-def _listed(sources: Mapping[str, str]) -> Iterator[str]:
+def listed(sources: Mapping[str, str]) -> Iterator[str]:
+    """The names and texts of files, as `kept.value` takes them."""
     for name in sorted(sources):
         yield from (name, sources[name])
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import libcst as cst
 
 from newtfix.match import pattern as pat
-from newtfix.match.matching import many, matched_prefix
+from newtfix.match.matching import SEQUENCES, many, matched_prefix
+
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def deviation(pattern: pat.Pattern, root: cst.CSTNode) -> pat.Path | None:
@@ -33,12 +35,22 @@ def deviation(pattern: pat.Pattern, root: cst.CSTNode) -> pat.Path | None:
 
 @lru_cache(maxsize=4096)
 def _functions(root: cst.CSTNode) -> tuple[Any, ...]:
-    return tuple(node for node in pat.walk(root) if type(node) is cst.FunctionDef)
+    return tuple(node for node in _outside_expressions(root) if type(node) is cst.FunctionDef)
 
 
 @lru_cache(maxsize=4096)
 def _blocks(root: cst.CSTNode) -> tuple[Any, ...]:
-    return tuple(node for node in pat.walk(root) if type(node) in (cst.Module, cst.IndentedBlock))
+    return tuple(node for node in _outside_expressions(root) if type(node) in (cst.Module, cst.IndentedBlock))
+
+
+def _outside_expressions(root: Any) -> Iterator[Any]:
+    """Statements and blocks below `root`, itself included, in source order."""
+    yield root
+    for name in _BLOCKS if type(root) is not cst.SimpleStatementLine else ():
+        inner: Any = getattr(root, name, None)
+        for part in inner if type(inner) in SEQUENCES else (inner,):
+            if part is not None:
+                yield from _outside_expressions(part)
 
 
 def _begun(statements: Sequence[Any], block: Any) -> tuple[int, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from newtfix.code.effects import computes
 from newtfix.code.paths import names_in, path_to
@@ -31,9 +32,18 @@ class End:
     expression: ast.expr
 
 
-def assignments(method: Method) -> Iterator[tuple[ast.stmt, list[ast.expr], ast.expr]]:
+def assignments(method: Method) -> Sequence[tuple[ast.stmt, list[ast.expr], ast.expr]]:
     """The assignments of a method: the statement, its targets, and the value."""
-    for node in walk(method.node):
+    return _assignments(method.node)
+
+
+@lru_cache(maxsize=2048)
+def _assignments(function: ast.AST) -> tuple[tuple[ast.stmt, list[ast.expr], ast.expr], ...]:
+    return tuple(_assigned(function))
+
+
+def _assigned(function: ast.AST) -> Iterator[tuple[ast.stmt, list[ast.expr], ast.expr]]:
+    for node in walk(function):
         if isinstance(node, ast.Assign):
             yield node, node.targets, node.value
         elif isinstance(node, ast.AnnAssign) and node.value is not None:

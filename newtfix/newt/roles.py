@@ -104,6 +104,12 @@ def find_roles(sources: Mapping[str, str]) -> dict[str, Found]:
     Raises TreeError when trainer or agent are missing, or when a file that mentions all of a role's names has a
     syntax error and nothing else plays the role; Refused when two files are equally good.
     """
+    return dict(_found_roles(tuple(sources.items())))
+
+
+@lru_cache(maxsize=64)
+def _found_roles(files: tuple[tuple[str, str], ...]) -> Mapping[str, Found]:
+    sources = dict(files)
     candidates: dict[str, list[Found]] = {}
     broken: dict[str, str] = {}
     for name, role in ROLES.items():

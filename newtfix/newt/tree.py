@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, Write, bindings
 from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import Function
 from newtfix.code.values import bound as bound_to
-from newtfix.code.view import view
+from newtfix.code.view import syntax
 from newtfix.newt.roles import Found
+from newtfix.newt.usual import SPELLED_OUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,14 @@ class NewtTree:
         """The files of the tree that are Python."""
         return tuple(file for file in self.sources if file.endswith(".py"))
 
+    def files_with(self, *names: str) -> Iterator[str]:
+        """The Python files of the tree in which one of some names, as `a.b`, can occur, or as an attribute: `.b`."""
+        wanted = [[(part, _looks(part, number)) for number, part in enumerate(name.split("."))] for name in names]
+        for file in self.python:
+            text = self.sources[file]
+            if any(all(part in text and word.search(text) for part, word in parts) for parts in wanted):
+                yield file
+
     @cached_property
     def _functions(self) -> Mapping[str, Method | None]:
         """The functions of the roles' modules by name; None for a name that several have."""
@@ -164,7 +174,7 @@ class NewtTree:
         """What a method, or a function that it calls, writes of these."""
         own = self.names(role, method) if isinstance(method, Method) else method
         yield from own.writes(*names)
-        for call in (node for node in own.nodes if isinstance(node, ast.Call)):
+        for call in (node for node in own.nodes if isinstance(node, ast.Call)) if own.mention(*names) else ():
             helper = self.helper(role, call)
             given = [(None, one) for one in call.args] + [(one.arg, one.value) for one in call.keywords]
             for parameter, value in bound_to(helper, given) if helper is not None else ():
@@ -230,10 +240,9 @@ class NewtTree:
         return self.broken(next(own, method), node, what)
 
 
-@lru_cache(maxsize=512)
 def _syntax(text: str) -> ast.Module:
     try:
-        return parsed(view(text).code)
+        return syntax(text, SPELLED_OUT)
     except (SyntaxError, ValueError):
         return ast.Module([], [])
 
@@ -241,6 +250,16 @@ def _syntax(text: str) -> ast.Module:
 @lru_cache(maxsize=4096)
 def _names_of(function: ast.AST, shared: tuple[tuple[str, frozenset[str]], ...]) -> Names:
     return Names(function, dict(shared))
+
+
+_WORD = r"\b"
+_BEHIND = r"""[.'"](?:\s|\\|#[^\n]*\n)*"""  # what stands before an attribute
+
+
+@cache
+def _looks(part: str, number: int) -> re.Pattern[str]:
+    """A part of a name in code: a word, and behind another one an attribute, or a text for `getattr`."""
+    return re.compile(f"{_BEHIND if number else _WORD}{part}{_WORD}")
 
 
 @lru_cache(maxsize=512)

@@ -13,9 +13,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from newtfix.code.syntax import parsed, walk
+from newtfix.code.view.aliases import Vocabulary
 from newtfix.model import EditReport, PatchReport, Place, Plan
 from newtfix.newt.roles import Found
 
+# Patterns see these in the place of names that code gives them.
+SPELLED_OUT = Vocabulary(
+    config="self.cfg",
+    settings=("self._update_freq", "self._seed_steps"),
+    parts=("self.env", "self.agent", "self.buffer", "self.model", "self._Qs"),
+    bounds=("seeding_coef", "_seed_steps"),
+    count="self._step",
+)
 _FREQUENCY = {"num_envs", "episode_length", "world_size"}
 
 

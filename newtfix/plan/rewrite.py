@@ -8,7 +8,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix.code.syntax import words
-from newtfix.code.view import is_mark, view
+from newtfix.code.view import is_mark
 from newtfix.match import pattern as pat
 from newtfix.match import render
 from newtfix.match.matching import SEQUENCES
@@ -23,7 +23,7 @@ def apply_edit(tree: WorkingTree, look: Look, patch: str) -> None:
     """Carry an edit out. Raises Refused where it would set a variable that the tree uses for something else."""
     assert look.shape is not None
     module = tree.module(look.file)
-    pristine = view(tree.sources[look.file])
+    pristine = tree.original(look.file)
     for match in sorted(look.matches, key=_document_order, reverse=True):
         clash.check(look.shape, patch, look.file, module, pristine, match)
         if match.is_run:

@@ -13,6 +13,7 @@ from newtfix.match import pattern as pat
 from newtfix.model import Add, Edit, Where
 from newtfix.newt.roles import ROLES, Found, find_roles
 from newtfix.newt.tree import NewtTree
+from newtfix.newt.usual import SPELLED_OUT
 
 
 class WorkingTree:
@@ -31,8 +32,12 @@ class WorkingTree:
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
-            self.modules[file] = view(self.sources[file])
+            self.modules[file] = self.original(file)
         return self.modules[file]
+
+    def original(self, file: str) -> cst.Module:
+        """A module before any change."""
+        return view(self.sources[file], SPELLED_OUT)
 
     def update(self, file: str, module: cst.Module) -> None:
         self.modules[file] = module
@@ -42,7 +47,8 @@ class WorkingTree:
         self.seen = {edit: look for edit, look in self.seen.items() if here.isdisjoint(_roles_of(edit))}
 
     def text(self, file: str) -> str:
-        return restored(self.modules[file], self.sources[file]) if file in self.changed else self.sources[file]
+        text = self.sources[file]
+        return restored(self.modules[file], text, SPELLED_OUT) if file in self.changed else text
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from newtfix.code.syntax import parse, walk
+from newtfix.code.syntax import parse, statements, walk
 from newtfix.files import inside
 from newtfix.newt.roles import Found, outline
 from newtfix.scan.evaluate import ClassCode, Evaluator, Unknown
@@ -148,7 +148,7 @@ def _in_code(sources: Mapping[str, str], names: Sequence[str]) -> tuple[dict[str
     where = ""
     for file, text in sources.items():
         if file.endswith(".py") and any(key in text for key in _WRITTEN) and not outline(text).error:
-            for node in walk(parse(text)):
+            for node in statements(text):
                 task, entry = _entry(node)
                 if task in names and entry:
                     found[task], where = entry, f"{file}:{getattr(node, 'lineno', 1)}"

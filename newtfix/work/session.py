@@ -13,6 +13,7 @@ from pathlib import Path
 
 from newtfix import report
 from newtfix.errors import RecordError, Refused, TreeError, UsageError
+from newtfix.files import kept
 from newtfix.files.checked import put_aside
 from newtfix.files.journal import unusable_folder
 from newtfix.files.ledger import (
@@ -28,7 +29,7 @@ from newtfix.files.ledger import (
 )
 from newtfix.files.lock import locked
 from newtfix.files.mend import Ended
-from newtfix.files.tree import OWN_FOLDER, Tree, decode, must_be_folder, read_tree
+from newtfix.files.tree import OWN_FOLDER, Tree, decode, listed, must_be_folder, read_tree
 from newtfix.files.write import commit, is_interrupted, recover
 from newtfix.model import Patch, PatchReport, Place, Plan, State
 from newtfix.work import planning
@@ -248,14 +249,20 @@ def lost(session: Session, known: Mapping[str, PatchReport] | None = None) -> di
 
 def usable(sources: Mapping[str, str]) -> Mapping[str, str]:
     """The files to look at: all, or those that are Python, where the tree is one without the others only."""
-    from newtfix.newt.roles import find_roles
 
-    whole = {path: text for path, text in sources.items() if not _fault(path, text)}
-    for texts in (sources, whole):
-        with suppress(TreeError, Refused):
-            find_roles(texts)
-            return texts
-    return sources
+    def useless() -> list[str]:
+        from newtfix.newt.roles import find_roles
+
+        faulty = (path for path, text in sources.items() if _fault(path, text))
+        for left_out in ((), faulty):
+            with suppress(TreeError, Refused):
+                names = sorted(left_out)
+                find_roles({path: text for path, text in sources.items() if path not in names})
+                return names
+        return []
+
+    left_out = frozenset(kept.value("usable", listed(sources), useless))
+    return {path: text for path, text in sources.items() if path not in left_out}
 
 
 def required_by(name: str, among: Iterable[str], patches: Mapping[str, Patch]) -> tuple[str, ...]:

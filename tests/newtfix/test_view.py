@@ -8,6 +8,7 @@ import pytest
 
 from newtfix.code.view import line_of_owner, restored, seen_text, view
 from newtfix.errors import Refused
+from newtfix.newt.usual import SPELLED_OUT
 from tests.edits.judging import tree
 
 LOOP = """class T:
@@ -94,7 +95,7 @@ NAMED = """class T:
 def test_the_way_back_is_exact(text: str, end: str) -> None:
     text = text.replace("\n", end)
     assert seen_text(text) != text
-    assert restored(view(text), text) == text
+    assert restored(view(text, SPELLED_OUT), text, SPELLED_OUT) == text
 
 
 def test_guards_are_conditions() -> None:
@@ -104,8 +105,8 @@ def test_guards_are_conditions() -> None:
 
 
 def test_a_guard_whose_condition_a_patch_changes_stays_a_condition() -> None:
-    patched = view(LOOP).code.replace("if a >= 2:", "if a >= 2 and self.ready:")
-    text = restored(libcst.parse_module(patched), LOOP)
+    patched = view(LOOP, SPELLED_OUT).code.replace("if a >= 2:", "if a >= 2 and self.ready:")
+    text = restored(libcst.parse_module(patched), LOOP, SPELLED_OUT)
     assert "            if a >= 2 and self.ready:\n                self.b(a)\n" in text
     assert text.count("continue") == 2 and "~" not in text
 
@@ -153,15 +154,17 @@ def test_results_are_seen_without_the_name_that_they_have_for_one_line() -> None
     ],
 )
 def test_names_stand_there_again_where_a_patch_leaves_the_statement(old: str, new: str, there: str) -> None:
-    assert old in view(NAMED).code
-    text = restored(libcst.parse_module(view(NAMED).code.replace(old, new)), NAMED)
+    assert old in view(NAMED, SPELLED_OUT).code
+    text = restored(libcst.parse_module(view(NAMED, SPELLED_OUT).code.replace(old, new)), NAMED, SPELLED_OUT)
     assert there in text and "#~" not in text
 
 
 def test_a_block_that_a_patch_tears_apart_is_refused() -> None:
-    torn = view(TIMED).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
+    torn = (
+        view(TIMED, SPELLED_OUT).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
+    )
     with pytest.raises(Refused, match="apart"):
-        restored(libcst.parse_module(torn), TIMED)
+        restored(libcst.parse_module(torn), TIMED, SPELLED_OUT)
 
 
 @pytest.mark.parametrize("name", ["newt_base", "plain", "byhand", "idioms"])
@@ -193,7 +196,7 @@ def test_trees_come_back_with_guards_and_timers_put_anywhere(name: str) -> None:
             else:
                 out.append(line)
         changed = "".join(out)
-        assert restored(view(changed), changed) == changed, file
+        assert restored(view(changed, SPELLED_OUT), changed, SPELLED_OUT) == changed, file
 
 
 def _stands_alone(line: str) -> bool:

@@ -8,19 +8,21 @@ byte where nothing was patched.
 
 from __future__ import annotations
 
+import ast
 from functools import lru_cache
 
 import libcst as cst
 
+from newtfix.code.syntax import parse
 from newtfix.code.view import contexts, guards, inert, joined, shared, spelled
-from newtfix.code.view.aliases import aliases
+from newtfix.code.view.aliases import Vocabulary, aliases
 
 
 @lru_cache(maxsize=512)
-def view(text: str) -> cst.Module:
+def view(text: str, own: Vocabulary) -> cst.Module:
     """The module that patterns are matched against; `line_of_owner` tells where its lines are in `text`."""
     text = seen_text(text)
-    names = aliases(text)
+    names = aliases(text, own)
     around = [] if inert.has_odd_lines(text) else shared.surroundings(text)
     known = [one for one in around if shared.may_be_known(one.key, spelled.holding(names, one.cls, one.name))]
     module = cst.parse_module(shared.abridged(text, known))
@@ -39,6 +41,14 @@ def view(text: str) -> cst.Module:
         return shared.remembered(key, function, lambda: spelled.out(function, cls, names) if here else function)
 
     return shared.with_functions(module, seen)
+
+
+@lru_cache(maxsize=512)
+def syntax(text: str, own: Vocabulary) -> ast.Module:
+    """The same as Python's own syntax tree, with the lines of `seen_text`. Raises SyntaxError or ValueError."""
+    seen = seen_text(text)
+    names = aliases(seen, own)
+    return spelled.out_in(ast.parse(seen.lstrip("\ufeff")), names) if names else parse(seen)
 
 
 def seen_text(text: str) -> str:
@@ -60,14 +70,8 @@ def _layout(module: cst.Module) -> tuple[str, str]:
     return module.default_indent, module.default_newline
 
 
-def restored(patched: cst.Module, original: str) -> str:
+def restored(patched: cst.Module, original: str, own: Vocabulary) -> str:
     """The text that a patched view of `original` stands for."""
-    names = aliases(seen_text(original))
-    back = spelled.Back(names, patched)
-
-    def plain(cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
-        known = shared.plain(function)
-        return known if known is not None else back.function(cls, function)
-
-    text = guards.flat(shared.with_functions(patched, plain).code)
+    back = spelled.Back(patched, aliases(seen_text(original), own), own)
+    text = guards.flat(shared.code(patched, back.function))
     return inert.shown(contexts.around(joined.apart(text)))

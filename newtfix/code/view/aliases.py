@@ -1,4 +1,4 @@
-"""Names that code gives to settings and parts: `cfg = self.cfg`, and what holds or asks for the end of seeding."""
+"""Names that code gives to settings and parts: `cfg = self.cfg`, and what holds or asks for a bound."""
 
 from __future__ import annotations
 
@@ -12,11 +12,26 @@ from itertools import pairwise
 
 from newtfix.code.syntax import dotted, parse, walk
 
-_ROOTS = ("self.cfg", "self._update_freq", "self._seed_steps")
-_PARTS = ("self.env", "self.agent", "self.buffer", "self.model", "self._Qs")
-_THRESHOLDS = ("seeding_coef", "_seed_steps")
 _CALLS = frozenset({"int", "max", "min", "float", "round"})
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What code may give names to that patterns see spelled out, each as `self.x`.
+
+    `config` holds the settings; `settings` are others; `parts` are what else it is; `bounds` are words of what `count`
+    is compared with.
+    """
+
+    config: str
+    settings: tuple[str, ...]
+    parts: tuple[str, ...]
+    bounds: tuple[str, ...]
+    count: str
+
+    def is_bound(self, code: str) -> bool:
+        return any(word in code for word in self.bounds)
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class Alias:
 
 
 @lru_cache(maxsize=512)
-def aliases(text: str) -> tuple[Alias, ...]:
+def aliases(text: str, own: Vocabulary) -> tuple[Alias, ...]:
     """The names for settings in a module, in a fixed order."""
     try:
         module = parse(text)
@@ -38,12 +53,12 @@ def aliases(text: str) -> tuple[Alias, ...]:
         return ()
     found: list[Alias] = []
     for node in module.body:
-        parts = set(_PARTS)
+        parts = set(own.parts)
         if isinstance(node, ast.ClassDef):
-            found += _attributes(node)
+            found += _attributes(node, own)
             parts |= _methods(node)
         for scope, function in _functions(node, ""):
-            found += _variables(function, scope, parts)
+            found += _variables(function, scope, own, parts)
     return tuple(found)
 
 
@@ -62,47 +77,48 @@ def _functions(node: ast.stmt, scope: str) -> Iterator[tuple[str, ast.FunctionDe
             yield from _functions(child, f"{node.name}.")
 
 
-def _attributes(cls: ast.ClassDef) -> list[Alias]:
-    """Attributes that are set once in the class, to a threshold of seeding."""
+def _attributes(cls: ast.ClassDef, own: Vocabulary) -> list[Alias]:
+    """Attributes that are set once in the class, to a bound."""
     set_to: dict[str, list[ast.expr | None]] = {}
-    for node in walk(cls):
+    for node in (one for one in walk(cls) if isinstance(one, _SETTING)):
         for target, value in _settings_of(node):
             if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
                 set_to.setdefault(target.attr, []).append(value)
-    known = {"cfg": "self.cfg"} if "cfg" in set_to else {}
+    config = own.config.removeprefix("self.")
+    known = {config: own.config} if config in set_to else {}
     names = []
     for name, values in set_to.items():
-        code = _spelled(values[0], known) if len(values) == 1 and values[0] is not None else None
-        if code is not None and any(word in code for word in _THRESHOLDS):
+        code = _spelled(values[0], known, own) if len(values) == 1 and values[0] is not None else None
+        if code is not None and own.is_bound(code):
             names.append(Alias(cls.name, f"self.{name}", code, attribute=True))
-    thresholds = [one for node in cls.body if (one := _threshold(cls.name, node)) is not None]
+    thresholds = [one for node in cls.body if (one := _threshold(cls.name, node, own)) is not None]
     bounds = {one.name: one.code for one in thresholds}
-    questions = (_question(cls.name, node, bounds) for node in cls.body)
+    questions = (_question(cls.name, node, bounds, own) for node in cls.body)
     return [*names, *thresholds, *(question for question in questions if question is not None)]
 
 
-def _threshold(cls: str, node: ast.stmt) -> Alias | None:
-    """A property that says nothing but what the threshold of seeding is."""
+def _threshold(cls: str, node: ast.stmt, own: Vocabulary) -> Alias | None:
+    """A property that says nothing but what a bound is."""
     read, value = _answer(node)
-    code = _spelled(value, {}) if value is not None else None
-    if code is None or read.endswith("()") or not any(word in code for word in _THRESHOLDS):
+    code = _spelled(value, {}, own) if value is not None else None
+    if code is None or read.endswith("()") or not own.is_bound(code):
         return None
     return Alias(cls, read, code, attribute=True)
 
 
-def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str]) -> Alias | None:
-    """A property, or a method without arguments, that says nothing but whether seeding is over.
+def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str], own: Vocabulary) -> Alias | None:
+    """A property, or a method without arguments, that says nothing but whether the count has come to a bound.
 
     Args:
-        bounds: what properties say that the threshold is.
+        bounds: what properties say that the bound is.
     """
     match _answer(node):
         case read, ast.Compare(left=left, ops=[operator], comparators=[right]):
-            bound = bounds.get(dotted(right)) or _spelled(right, {})
+            bound = bounds.get(dotted(right)) or _spelled(right, {}, own)
         case _:
             return None
-    asks = ast.unparse(left) == "self._step" and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
-    if not asks or bound is None or not any(word in bound for word in _THRESHOLDS):
+    asks = ast.unparse(left) == own.count and isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+    if not asks or bound is None or not own.is_bound(bound):
         return None
     if dotted(right) not in bounds and bound != ast.unparse(right):
         return None
@@ -121,17 +137,18 @@ def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
             body=[*others, ast.Return(value=ast.expr() as value)],
         ):
             known = _Substituted({})
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if decorators not in ([], ["property"]):
+                return "", None
             for one in others:
                 match one:
                     case ast.Assign(targets=[ast.Name(id=name)], value=given):
-                        known.values[name] = known.visit(deepcopy(given))
+                        known.values[name] = known.spelled(given)
                     case ast.Expr(value=ast.Constant()):
                         pass
                     case _:
                         return "", None
-            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            if decorators in ([], ["property"]):
-                return f"self.{node.name}{'' if decorators else '()'}", known.visit(deepcopy(value))
+            return f"self.{node.name}{'' if decorators else '()'}", known.spelled(value)
     return "", None
 
 
@@ -141,8 +158,14 @@ class _Substituted(ast.NodeTransformer):
     def __init__(self, values: dict[str, ast.expr]) -> None:
         self.values = values
 
+    def spelled(self, value: ast.expr) -> ast.expr:
+        return self.visit(deepcopy(value)) if self.values else value
+
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return self.values.get(node.id, node)
+
+
+_SETTING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For)
 
 
 def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
@@ -160,31 +183,39 @@ def _settings_of(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
             yield target, None
 
 
-def _variables(function: ast.FunctionDef, scope: str, parts: set[str]) -> list[Alias]:
+def _variables(function: ast.FunctionDef, scope: str, own: Vocabulary, parts: set[str]) -> list[Alias]:
     """Variables that are set once in the function, where nothing depends on a branch, to settings or `parts`."""
-    nodes = walk(function)
-    stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
-    stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
-    for node in nodes:
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            stored.update(2 * node.names)
+    stored, read = _used(walk(function))
     known: dict[str, str] = {}
     for statement, block in _settled(function.body):
         for target, value in _settings_of(statement) if isinstance(statement, ast.Assign) else ():
-            if block is not None and isinstance(target, ast.Name) and not _is_read_only_in(block, target.id, nodes):
-                continue
             if isinstance(target, ast.Name) and stored[target.id] == 1 and value is not None:
-                code = dotted(value) if dotted(value) in parts else _spelled(value, known)
-                if code is not None and "self." in code:
+                code = dotted(value) if dotted(value) in parts else _spelled(value, known, own)
+                if code is None or "self." not in code:
+                    continue
+                if block is None or sum(_used(walk(one))[1][target.id] for one in block) == read[target.id]:
                     known[target.id] = code
     known |= {
-        name: ast.unparse(value) for name, value in _temporaries(function.body, stored, nodes) if name not in known
+        name: ast.unparse(value) for name, value in _temporaries(function.body, stored, read) if name not in known
     }
     return [Alias(scope, name, code) for name, code in known.items()]
 
 
+def _used(nodes: list[ast.AST]) -> tuple[Counter[str], Counter[str]]:
+    """How often names get a value, and how often they are read."""
+    stored, read = Counter[str](), Counter[str]()
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else stored)[node.id] += 1
+        elif isinstance(node, ast.arg):
+            stored[node.arg] += 1
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            stored.update(2 * node.names)
+    return stored, read
+
+
 def _temporaries(
-    block: list[ast.stmt], stored: Mapping[str, int], nodes: list[ast.AST]
+    block: list[ast.stmt], stored: Mapping[str, int], read: Mapping[str, int]
 ) -> Iterator[tuple[str, ast.expr]]:
     """Names for a condition, or for what a loop goes through, that the next statement asks for and nothing else."""
     for statement, then in pairwise([*block, None]):
@@ -195,15 +226,11 @@ def _temporaries(
             ) | (
                 ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value),
                 ast.For(iter=ast.Name(id=asked)),
-            ) if name == asked and stored[name] == 1 and _reads(name, nodes) == 1:
+            ) if name == asked and stored[name] == 1 and read[name] == 1:
                 yield name, value
         for inner in ("body", "orelse", "finalbody"):
             if isinstance(getattr(statement, inner, None), list):
-                yield from _temporaries(getattr(statement, inner), stored, nodes)
-
-
-def _reads(name: str, nodes: list[ast.AST]) -> int:
-    return sum(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) for node in nodes)
+                yield from _temporaries(getattr(statement, inner), stored, read)
 
 
 def _settled(
@@ -219,32 +246,28 @@ def _settled(
             yield from _settled(statement.orelse, statement.orelse)
 
 
-def _is_read_only_in(block: list[ast.stmt], name: str, nodes: list[ast.AST]) -> bool:
-    return sum(_reads(name, walk(statement)) for statement in block) == _reads(name, nodes)
-
-
-def _spelled(value: ast.expr, known: Mapping[str, str]) -> str | None:
+def _spelled(value: ast.expr, known: Mapping[str, str], own: Vocabulary) -> str | None:
     """An expression of settings alone, in which known names are spelled out; None: it is not one."""
     match value:
         case ast.Name(id=name):
             return known.get(name)
         case ast.Attribute(value=owner, attr=attribute):
             plain = dotted(value)
-            if plain in _ROOTS:
+            if plain == own.config or plain in own.settings:
                 return plain
-            code = _spelled(owner, known)
-            return f"{code}.{attribute}" if code is not None and code.startswith("self.cfg") else None
+            code = _spelled(owner, known, own)
+            return f"{code}.{attribute}" if code is not None and code.startswith(own.config) else None
         case ast.Constant(value=int() | float() as number):
             return repr(number)
         case ast.BinOp(left=left, op=operator, right=right) if isinstance(operator, _OPERATORS):
-            one, other = _spelled(left, known), _spelled(right, known)
+            one, other = _spelled(left, known, own), _spelled(right, known, own)
             if one is None or other is None or not ("self." in one or "self." in other):
                 return None
             return ast.unparse(
                 ast.BinOp(ast.parse(one, mode="eval").body, operator, ast.parse(other, mode="eval").body)
             )
         case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _CALLS:
-            spelled = [_spelled(argument, known) for argument in arguments]
+            spelled = [_spelled(argument, known, own) for argument in arguments]
             if all(code is not None for code in spelled) and any("self." in str(code) for code in spelled):
                 return f"{function}({', '.join(map(str, spelled))})"
     return None

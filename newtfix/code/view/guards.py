@@ -43,12 +43,13 @@ def nested(text: str) -> str:
             module = parse(text)
         except (SyntaxError, ValueError):
             return text
-        lines = text.split("\n")
-        for loop in walk(module):
-            if isinstance(loop, _Guarded) and (guard := _last_guard(loop, lines)) is not None:
+        lines, done = text.split("\n"), 0
+        blocks = [node for node in walk(module) if isinstance(node, _Guarded)]
+        for loop in sorted(blocks, key=lambda one: one.lineno):
+            if loop.lineno > done and (guard := _last_guard(loop, lines)) is not None:
                 _put_under(guard, loop, lines)
-                break
-        else:
+                done = loop.end_lineno or loop.lineno
+        if not done:
             return text
         text = "\n".join(lines)
 

@@ -145,30 +145,39 @@ def _unused_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
             bound -= set(node.names)
     unused = frozenset(bound)
+    heads: dict[ast.stmt, frozenset[str]] = {}
     while unused:
-        read = frozenset(_read_names(function.body, unused))
+        read = unused.intersection(_read_names(function.body, unused, heads))
         if not read:
             break
         unused -= read
     return unused
 
 
-def _read_names(statements: Iterable[ast.stmt], unused: frozenset[str]) -> Iterator[str]:
-    """Which of the `unused` names occur in statements that are not inert."""
+def _read_names(
+    statements: Iterable[ast.stmt], unused: frozenset[str], heads: dict[ast.stmt, frozenset[str]]
+) -> Iterator[str]:
+    """The names that occur in statements that are not inert; `heads`: those that are known of some by themselves."""
     for statement in statements:
         if _is_inert(statement, unused):
             continue
-        blocks = [part for block in _inner_blocks(statement) for part in block]
-        pending = parts(statement)
-        while pending:
-            node = pending.pop()
-            if node in blocks or isinstance(node, ast.ExceptHandler):
-                continue
-            if isinstance(node, ast.Name) and node.id in unused:
-                yield node.id
+        blocks = list(_inner_blocks(statement))
+        if statement not in heads:
+            heads[statement] = frozenset(_names_of_head(statement, {part for block in blocks for part in block}))
+        yield from heads[statement]
+        for block in blocks:
+            yield from _read_names(block, unused, heads)
+
+
+def _names_of_head(statement: ast.stmt, inner: set[ast.stmt]) -> Iterator[str]:
+    """The names that occur in a statement, but for those in its blocks."""
+    pending = parts(statement)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif node not in inner and not isinstance(node, ast.ExceptHandler):
             pending += parts(node)
-        for block in _inner_blocks(statement):
-            yield from _read_names(block, unused)
 
 
 def _has_own_lines(statement: ast.stmt, lines: list[str]) -> bool:

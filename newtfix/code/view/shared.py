@@ -9,24 +9,40 @@ from __future__ import annotations
 import ast
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import libcst as cst
 
 from newtfix.code.syntax import parse
 
 _KEPT = 8192
-Change = Callable[[str, cst.FunctionDef], cst.FunctionDef]
+Change = Callable[[str, cst.FunctionDef], Any]
 Key = tuple[Hashable, Hashable, str, str]  # the function, its names, and the indentation and newline of the module
+
+
+@dataclass
+class _Written:
+    """What stands for a function where code is generated, so that it is generated once for an indentation."""
+
+    node: cst.FunctionDef
+    tokens: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+
+    def _codegen(self, state: Any) -> None:
+        indentation, start = tuple(state.indent_tokens), len(state.tokens)
+        if indentation in self.tokens:
+            state.tokens += self.tokens[indentation]
+        else:
+            self.node._codegen(state)
+            self.tokens[indentation] = state.tokens[start:]
 
 
 @dataclass(frozen=True)
 class _Function:
     """A function as it stands in the file, and as patterns see it."""
 
-    plain: cst.FunctionDef
-    seen: cst.FunctionDef
+    plain: _Written
+    seen: _Written
 
 
 _FUNCTIONS: OrderedDict[Key, _Function] = OrderedDict()
@@ -47,20 +63,32 @@ def remembered(key: Key, plain: cst.FunctionDef, see: Callable[[], cst.FunctionD
     """The one node for functions with this key, as patterns see it; `see` makes it where it is the first."""
     known = _FUNCTIONS.get(key)
     if known is None:
-        known = _FUNCTIONS[key] = _Function(plain, see())
-        _BY_NODE[known.seen] = known
+        seen = see()
+        own = _Written(plain)
+        known = _FUNCTIONS[key] = _Function(own, own if seen is plain else _Written(seen))
+        _BY_NODE[seen] = known
         _IN_SOME_LAYOUT.add(key[:2])
         if len(_FUNCTIONS) > _KEPT:
             former, oldest = _FUNCTIONS.popitem(last=False)
-            del _BY_NODE[oldest.seen]
+            del _BY_NODE[oldest.seen.node]
             _IN_SOME_LAYOUT.discard(former[:2])
-    return known.seen
+    return known.seen.node
 
 
-def plain(node: cst.FunctionDef) -> cst.FunctionDef | None:
-    """How a function that patterns saw stands in the file; None: it is another one by now."""
-    known = _BY_NODE.get(node)
-    return known.plain if known is not None else None
+def code(module: cst.Module, changed: Change | None = None) -> str:
+    """The code of a module that patterns saw; with `changed`, as it stands in the file.
+
+    Args:
+        changed: makes of a function that is another one by now how it shall stand in the file.
+    """
+
+    def written(cls: str, function: cst.FunctionDef) -> Any:
+        known = _BY_NODE.get(function)
+        if known is None:
+            return function if changed is None else changed(cls, function)
+        return known.seen if changed is None else known.plain
+
+    return with_functions(module, written).code
 
 
 def with_functions(module: cst.Module, change: Change) -> cst.Module:
@@ -69,9 +97,7 @@ def with_functions(module: cst.Module, change: Change) -> cst.Module:
     return module.with_changes(body=body)
 
 
-def _with_functions(
-    statement: cst.SimpleStatementLine | cst.BaseCompoundStatement, change: Change
-) -> cst.SimpleStatementLine | cst.BaseCompoundStatement:
+def _with_functions(statement: cst.SimpleStatementLine | cst.BaseCompoundStatement, change: Change) -> Any:
     if isinstance(statement, cst.FunctionDef):
         return change("", statement)
     if isinstance(statement, cst.ClassDef) and isinstance(statement.body, cst.IndentedBlock):

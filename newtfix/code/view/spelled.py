@@ -13,7 +13,8 @@ from typing import Any
 
 import libcst as cst
 
-from newtfix.code.view.aliases import Alias, aliases
+from newtfix.code.view import shared
+from newtfix.code.view.aliases import Alias, Vocabulary, aliases
 
 _BLANKS = 8  # more than anybody writes
 
@@ -31,12 +32,62 @@ def out(function: cst.FunctionDef, cls: str, names: tuple[Alias, ...]) -> cst.Fu
     return new
 
 
+def out_in(module: ast.Module, names: tuple[Alias, ...]) -> ast.Module:
+    """A module of Python's own syntax tree, changed in place, with such names spelled out in its functions."""
+    for node in module.body:
+        cls, body = (node.name, node.body) if isinstance(node, ast.ClassDef) else ("", [node])
+        for one in body:
+            if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)) and (here := holding(names, cls, one.name)):
+                _OutInSyntax({name.name: name.code for _, name in reversed(here)}).visit(one)
+    return module
+
+
+class _OutInSyntax(ast.NodeTransformer):
+    """What `_Out` does, for Python's own syntax tree."""
+
+    def __init__(self, codes: Mapping[str, str]) -> None:
+        self.codes = codes
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """What gives the name is left alone."""
+        each = (one for target in node.targets for one in getattr(target, "elts", (target,)))
+        return node if any(_read_as(one) in self.codes for one in each) else self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return self._spelled(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return self._spelled(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return self._spelled(node)
+
+    def _spelled(self, node: ast.expr) -> ast.AST:
+        code = self.codes.get(_read_as(node))
+        if code is None:
+            return self.generic_visit(node)
+        new = ast.parse(code, mode="eval").body
+        for part in ast.walk(new):
+            ast.copy_location(part, node)
+        return new
+
+
+def _read_as(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+        case ast.Call(func=func, args=[], keywords=[]):
+            return f"{_read_as(func)}()"
+    return ""
+
+
 class Back:
     """Puts the names back in place of what they were spelled out as, in the functions of a patched module."""
 
-    def __init__(self, names: tuple[Alias, ...], patched: cst.Module) -> None:
-        self.names = names
-        self.patched = patched
+    def __init__(self, patched: cst.Module, names: tuple[Alias, ...], own: Vocabulary) -> None:
+        self.patched, self.names, self.own = patched, names, own
 
     def function(self, cls: str, function: cst.FunctionDef) -> cst.FunctionDef:
         """A function of the patched module as it shall stand in the file."""
@@ -47,7 +98,7 @@ class Back:
     @cached_property
     def _now(self) -> Mapping[tuple[str, str], str]:
         """What the names stand for in the patched module."""
-        return {(name.scope, name.name): name.code for name in aliases(self.patched.code)}
+        return {(name.scope, name.name): name.code for name in aliases(shared.code(self.patched), self.own)}
 
 
 class _Scoped(cst.CSTTransformer):
