@@ -82,7 +82,7 @@ def notes(found: Findings) -> list[str]:
         said.append(
             f"The screen has {plan.blocks} seed{'s' if plan.blocks > 1 else ''}; each effect is the mean of half of "
             "its runs less the mean of the other half."
-            + (" Whether another seed agrees is not known." if plan.blocks == 1 else "")
+            + (" Whether another seed agrees is not known, so no verdict is given." if plan.blocks == 1 else "")
         )
     lost = [row for row in found.failed if row["state"] != "failed"]
     failed = [row for row in found.failed if row["state"] == "failed"]

@@ -53,8 +53,13 @@ def find_verdicts(
 
 
 def supports(plan: Plan, fit: Fit) -> bool:
-    """Whether a design has enough runs for any verdict."""
-    return plan.pairs >= MINIMUM if plan.design == "one-at-a-time" else fit.freedom >= FREEDOM
+    """Whether a design has enough runs for any verdict.
+
+    Runs of one seed share their random numbers: a patch that only draws others differs in all of them by the same chance.
+    """
+    if plan.design == "one-at-a-time":
+        return plan.pairs >= MINIMUM
+    return fit.freedom >= FREEDOM and plan.blocks != 1
 
 
 def _gap(plan: Plan, fit: Fit, scores: stages.Scores) -> Verdict | None:
@@ -80,7 +85,8 @@ def _factor(plan: Plan, fit: Fit, number: int, delta: float, gap: Verdict | None
     if gap is not None and gap.kind == "explains":
         verdict = replace(verdict, share=_share(plan, fit, number, width, gap))
     if not supports(plan, fit):
-        return replace(verdict, words="undecided: too few runs for any verdict")
+        few = "one seed supports no verdict" if plan.blocks == 1 else "too few runs for any verdict"
+        return replace(verdict, words=f"undecided: {few}")
     if p < plan.alpha:
         return _decided(verdict, gap, pairs)
     if float(holm(equivalence(fit.effects, fit.error, fit.freedom, delta))[number]) < plan.alpha:

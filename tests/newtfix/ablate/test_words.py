@@ -18,14 +18,14 @@ from .studies import end, plan
 
 
 def test_a_screen_is_said_with_what_stays_over() -> None:
-    made = plan(30)
+    made = plan(54)
     said = "\n".join(plan_lines(made))
     assert said.startswith("Task cartpole-swingup, 6,000 steps a run; outcome: ")
     assert "\n  inert: target-q\n  already in the code: planner-stats\n" in said
     assert "\n  held on while others are screened, judged by pairs of their own: seeding\n" in said
     runs = len(stages.screen_runs(made))
     assert f"\nScreen: {runs} runs, {made.blocks} x (Plackett-Burman plan of 12 runs and" in said
-    assert "of 30 runs are to spare: they make no whole block." in said
+    assert "of 54 runs are to spare: they make no whole block." in said
     assert "of the mean return if runs scatter by" in said
 
 
