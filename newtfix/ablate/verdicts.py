@@ -55,7 +55,7 @@ def find_verdicts(
 def supports(plan: Plan, fit: Fit) -> bool:
     """Whether a design has enough runs for any verdict.
 
-    Runs of one seed share their random numbers: a patch that only draws others differs in all of them by the same chance.
+    Runs of one seed share random numbers: a patch that only draws others differs by the same chance in all of them.
     """
     if plan.design == "one-at-a-time":
         return plan.pairs >= MINIMUM
