@@ -37,7 +37,9 @@ def _burst(self):
 '''
 
 SPENDING = ("self._update_tokens += $_",)
-UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer", portable=("batch",), names=("self",))
+# They are made where the tokens are, or in a method that returns what they measured; pretraining does neither.
+LEARNING = (*SPENDING, "return $_")
+UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer", portable=("batch",), names=("self",), near=LEARNING)
 UPDATES = ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
 # The updates of an iteration are updates of the agent and nothing else, but for the tokens and the metrics.
 KEPT = ("self._update_tokens -= $_", "$_.update($_)")
@@ -51,6 +53,7 @@ ALONE = Where(
     "trainer",
     tuple(f"{loop}:\n{indent(body, '    ')}" for loop in ("for $_ in $_", "while $_") for body in BODIES),
     "Trainer",
+    near=LEARNING,
 )
 
 # Updates in a loop over the seed steps.
