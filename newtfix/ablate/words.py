@@ -67,8 +67,8 @@ def detectable(plan: Plan) -> dict[str, float]:
     if plan.blocks:
         runs = len(stages.screen_runs(plan))
         freedom = runs // 2 - tests if runs // 2 - tests >= 10 else runs - plan.blocks - tests
-        size = power.detectable(power.screen_error(runs), freedom, tests)
-        found["screen"] = size if plan.blocks > 1 else float("inf")
+        enough = plan.blocks > 1
+        found["screen"] = power.detectable(power.screen_error(runs), freedom, tests) if enough else float("inf")
     if plan.design in ("one-at-a-time", "full"):
         arms, seeds = len(stages.fixed_arms(plan)), plan.pairs
         error = power.paired_error(seeds) if plan.design == "one-at-a-time" else power.screen_error(arms * seeds)

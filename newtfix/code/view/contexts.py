@@ -10,8 +10,8 @@ import ast
 import re
 from functools import lru_cache
 
-from newtfix.code.syntax import dotted, parse, walk
-from newtfix.code.view.inert import has_odd_lines
+from newtfix.code.syntax import dotted, walk
+from newtfix.code.view.inert import readable
 from newtfix.errors import Refused
 
 _WITH, _END, _TAIL, _MORE = "#~with~", "#~end~", "#~tail~", "#~more~"
@@ -32,13 +32,11 @@ _Block = ast.With | ast.Try
 @lru_cache(maxsize=512)
 def without(text: str) -> str:
     """`text` with what stands in such blocks outside of them; it has a line more for each block."""
-    if not _MAYBE.search(text) or _WITH in text or _END in text or has_odd_lines(text):
+    if not _MAYBE.search(text) or _WITH in text or _END in text:
         return text
     gradients = _TAKES_GRADIENTS.search(text) is not None
     while True:
-        try:
-            module = parse(text)
-        except (SyntaxError, ValueError):
+        if (module := readable(text)) is None:
             return text
         lines = text.split("\n")
         found = [node for node in walk(module) if isinstance(node, _Block) and _only_reports(node, gradients)]

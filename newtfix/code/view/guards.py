@@ -9,9 +9,9 @@ import ast
 import re
 from functools import lru_cache
 
-from newtfix.code.syntax import parse, walk
+from newtfix.code.syntax import walk
 from newtfix.code.view.contexts import runs_on
-from newtfix.code.view.inert import has_odd_lines
+from newtfix.code.view.inert import readable
 
 _GUARD = "#~guard~"
 _MARK = re.compile(rf"^([ \t]*){_GUARD}(continue|return)~(.*)$")
@@ -36,12 +36,10 @@ _Guarded = ast.For | ast.While | ast.FunctionDef
 @lru_cache(maxsize=512)
 def nested(text: str) -> str:
     """`text` with the rest of such a block under the condition; it has the same lines."""
-    if not _MAYBE.search(text) or _GUARD in text or has_odd_lines(text):
+    if not _MAYBE.search(text) or _GUARD in text:
         return text
     while True:
-        try:
-            module = parse(text)
-        except (SyntaxError, ValueError):
+        if (module := readable(text)) is None:
             return text
         lines, done = text.split("\n"), 0
         blocks = [node for node in walk(module) if isinstance(node, _Guarded)]

@@ -28,11 +28,7 @@ _BLOCKS = ("body", "orelse", "finalbody")
 @lru_cache(maxsize=512)
 def hidden(text: str) -> str:
     """`text` with its inert statements as marked comments in the same lines; text that cannot be read is left alone."""
-    if _MARK in text or _WHOLE in text or has_odd_lines(text):
-        return text
-    try:
-        module = parse(text)
-    except (SyntaxError, ValueError):
+    if _MARK in text or _WHOLE in text or (module := readable(text)) is None:
         return text
     lines = text.split("\n")
     for function in _functions(module):
@@ -40,6 +36,14 @@ def hidden(text: str) -> str:
             if _has_own_lines(statement, lines):
                 _hide(statement, lines)
     return "\n".join(lines)
+
+
+def readable(text: str) -> ast.Module | None:
+    """The module, where its lines can be shown in another way: nothing but newlines ends them, and it is Python."""
+    try:
+        return None if has_odd_lines(text) else parse(text)
+    except (SyntaxError, ValueError):
+        return None
 
 
 def has_odd_lines(text: str) -> bool:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
-from newtfix.code.syntax import last_name, parse, walk
+from newtfix.code.syntax import last_name, walk
 from newtfix.code.view.contexts import reports, runs_on
-from newtfix.code.view.inert import has_odd_lines
+from newtfix.code.view.inert import readable
 
 _NAMED, _ITEMS = "#~named~", "#~items~"
 _MARK = re.compile(rf"^([ \t]*){_NAMED}(\w+)~(.*?)(\r?)$")
@@ -28,11 +28,7 @@ _BLOCKS = ("body", "orelse", "finalbody")
 @lru_cache(maxsize=512)
 def together(text: str) -> str:
     """`text` with such statements as one; it has the same lines."""
-    if not _MAYBE.search(text) or _NAMED in text or _ITEMS in text or has_odd_lines(text):
-        return text
-    try:
-        module = parse(text)
-    except (SyntaxError, ValueError):
+    if not _MAYBE.search(text) or _NAMED in text or _ITEMS in text or (module := readable(text)) is None:
         return text
     lines = text.split("\n")
     for function in (node for node in walk(module) if isinstance(node, ast.FunctionDef)):
