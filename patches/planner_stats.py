@@ -94,6 +94,8 @@ INLINE_LOSS = (
     Where("agent", "def _pi_loss(self, $*_):\n    $$_", "TDMPC2", absent=True),
     Where("agent", "self.model.pi($*_)", "TDMPC2.update_pi"),
 )
+# The update draws a batch and learns from it in one method.
+AT_ONCE = (Where("agent", "def _update(self, $*_):\n    $$_", "TDMPC2", absent=True),)
 
 # The planner's standard deviation is what its noise is scaled with.
 NOISE = ("torch.randn_like($*_)", "torch.randn($*_)")
@@ -131,30 +133,34 @@ FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
 PLANS = {"$action": "$action, mu, std", "$action, $extra": "$action, $extra, mu, std"}
 
 
-def _returns(planned: str, about: str = "") -> Shape:
-    """How the agent's forward pass ends; the statistics are moved and cast as the action is."""
-    result = f"$@given[$action]{about}"
-    stats = f"{result}, $@given[mu], $@given[std]"
+def _gives(context: str, about: str, depth: int) -> str:
+    """How the action is given away; the statistics are moved and cast as it is."""
+    result = f"$@{context}[$action]{about}"
+    ends = f"+ if return_stats:\n+     return {result}, $@{context}[mu], $@{context}[std]\n  return {result}"
+    return "\n".join(f"{line[:2]}{'    ' * depth}{line[2:]}" for line in ends.splitlines())
+
+
+def _returns(planned: str, about: str = "", special: bool = False) -> Shape:
+    """How the agent's forward pass ends, for some settings in a way of its own."""
+    ends = (f"      if $special:\n{_gives('other', about, 2)}\n" if special else "") + _gives("given", about, 1)
     return rewrite(
         f"""
-        - {FORWARD}
-        + {FORWARD_STATS}
-              $$head
-              if $mpc:
-                  $$device
-        -         {planned} = self.plan($*plan)
-        +         {PLANS[planned]} = self.plan($*plan)
-                  $$planned
-              else:
-                  $action, $info = $prior
-        +         mu, std = $info["mean"], $info["log_std"].exp()
-                  $$rest
-              $$tail
-        +     if return_stats:
-        +         return {stats}
-              return {result}
-        """,
-        present=f"return {stats}",
+- {FORWARD}
++ {FORWARD_STATS}
+      $$head
+      if $mpc:
+          $$device
+-         {planned} = self.plan($*plan)
++         {PLANS[planned]} = self.plan($*plan)
+          $$planned
+      else:
+          $action, $info = $prior
++         mu, std = $info["mean"], $info["log_std"].exp()
+          $$rest
+      $$tail
+{ends}
+""",
+        present=f"return $@given[$action]{about}, $@given[mu], $@given[std]",
         untouched=("tail:action", "head:return", "device:return", "planned:return", "rest:return", "tail:return"),
     )
 
@@ -223,7 +229,12 @@ AGENT = (
         "agent",
         "TDMPC2.forward",
         (
-            *(_returns(planned, about) for planned in PLANS for about in ("", ", $about")),
+            *(
+                _returns(planned, about, special)
+                for planned in PLANS
+                for about in ("", ", $about")
+                for special in (False, True)
+            ),
             *(_guarded(planned, chosen) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
             *(_guarded(planned, chosen, not_mpc=True) for planned in PLAN_GIVEN for chosen in PRIOR_GIVEN),
         ),
@@ -277,6 +288,8 @@ AGENT = (
     _takes_statistics("loss-arguments", "_pi_loss", unless=INLINE_LOSS),
     _takes_statistics("update-pi-arguments", "update_pi"),
     _hands_statistics("loss-call", "pi_loss", "_pi_loss", unless=INLINE_LOSS),
+    _takes_statistics("step-arguments", "_update", unless=AT_ONCE),
+    _hands_statistics("step-call", "_update", unless=AT_ONCE),
     _hands_statistics("update-pi-call", "update_pi", where=(BATCH,)),
     Edit(
         "sample",
@@ -667,6 +680,10 @@ HANDED_ON = (
             *(
                 f"$batch = self._buffer.sample($*_)\n$$_\nreturn {parts}"
                 for parts in ("tuple($_ for $_ in $batch)", "[$_ for $_ in $batch]", "$batch")
+            ),
+            *(
+                f"$batch = self._buffer.sample($*_){shaped}\n$$_\nreturn self.$parts($batch, $*_)"
+                for shaped in ("", ".$_($*_)", ".$_($*_).$_($*_)")
             ),
         ),
     ),

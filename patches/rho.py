@@ -42,19 +42,12 @@ PRODUCTS = {name: tuple(form.format(f"self.cfg.{name}_coef", f"${name}") for for
 AVERAGED = (
     *(form for forms in PRODUCTS.values() for form in forms),
     *(f"$value {by} {networks}" for by in ("/", "/=") for networks in NETWORKS),
+    "$_ * self.rho[$_] / self.cfg.horizon",
 )
 # Trees that weigh and add up in a method of its own.
 METHODS = tuple(f"def {name}(self, $_):\n    $$_" for name in ("_sum_over_time", "_mean_over_time"))
 WEIGHED = tuple(Where("agent", forms, "TDMPC2._loss_fn") for forms in PRODUCTS.values())
 UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAGED)
-
-
-# Every loss is a sum of steps that are weighed by rho: at once, or by a variable.
-def _accumulated(weight: str, more: bool) -> tuple[Where, ...]:
-    """The three losses are sums of steps with these weights, and no other is, or one."""
-    steps = tuple(f"${name} += $_ * {weight}" for name in LOSSES)
-    other = Where("agent", f"$other += $_ * {weight}", "TDMPC2._loss_fn", absent=not more, outside=steps)
-    return (*(Where("agent", step, "TDMPC2._loss_fn") for step in steps), other)
 
 
 BY_NAME = Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn")
@@ -141,6 +134,27 @@ ALWAYS = Where(
 )
 
 
+def _summed(weight: str, steps: tuple[str, ...]) -> tuple[Where, ...]:
+    """The three losses are sums of steps with these weights, and rho weighs nothing but such steps."""
+    each = [(f"${name} += $_ * {weight}", f"${name} += $_ * {weight} / self.cfg.horizon") for name in LOSSES]
+    known = (
+        *steps,
+        *(f"{step} / self.cfg.horizon" for step in steps),
+        "$weight = self.rho[$_]",
+        *TERMS.values(),
+        *MEANS,
+    )
+    return (
+        *WEIGHED,
+        *(Where("agent", either, "TDMPC2._loss_fn") for either in each),
+        Where("agent", f"$other += $_ * {weight}", "TDMPC2._loss_fn", absent=True, outside=steps),
+        UNSCALED,
+        OTHER_SUMS,
+        Where("agent", "self.rho", "TDMPC2._loss_fn", absent=True, outside=known),
+        ALWAYS,
+    )
+
+
 # Each of the losses is divided.
 DIVIDED = ("$_ = $_ / self.cfg.horizon", "$_ /= self.cfg.horizon")
 THREE = (
@@ -150,18 +164,27 @@ THREE = (
 )
 
 
-def _total(by_name: bool, more: bool) -> Shape:
-    """The sum of all losses, whatever other terms it has; one of them may be made as the three are."""
-    names = (*LOSSES, "other") if more else LOSSES
-    divided = "".join(f"+ ${name} = ${name} / self.cfg.horizon\n" for name in names)
+def _total(by_name: bool) -> Shape:
+    """The sum of all losses, which are the three, whatever terms it has that rho does not weigh."""
+    divided = "".join(f"+ ${name} = ${name} / self.cfg.horizon\n" for name in LOSSES)
     weight = "$weight" if by_name else "self.rho[$_]"
-    known = (*(f"${name} += $_ * {weight}" for name in names), "$weight = self.rho[$_]", *TERMS.values(), *MEANS)
-    steps = (*((BY_NAME,) if by_name else ()), *_accumulated(weight, more))
-    apart = Where("agent", "self.rho", "TDMPC2._loss_fn", absent=True, outside=known)
+    steps = tuple(f"${name} += $_ * {weight}" for name in LOSSES)
     return rewrite(
         f"{divided}  $total = $all_losses",
-        where=(*WEIGHED, *steps, UNSCALED, NAMED, OTHER_SUMS, apart, ALWAYS),
+        where=(*((BY_NAME,) if by_name else ()), *_summed(weight, steps), NAMED),
     )
+
+
+# Where rho weighs other terms as well, the steps of all are divided.
+STEPS = rewrite(
+    """
+    - $step * self.rho[$t]
+    + $step * self.rho[$t] / self.cfg.horizon
+    """,
+    where=(*_summed("self.rho[$_]", ("$_ += $_ * self.rho[$_]",)), NAMED),
+    count=None,
+    fallback=True,
+)
 
 
 PATCH = Patch(
@@ -231,7 +254,7 @@ PATCH = Patch(
             "model-losses",
             "agent",
             "TDMPC2._loss_fn",
-            tuple(_total(by_name, more) for by_name in (False, True) for more in (False, True)),
+            (_total(by_name=False), _total(by_name=True), STEPS),
             present=(*THREE, "self.rho[$_] / $_"),
             unless=(Where("agent", METHODS, "TDMPC2"),),
         ),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from newtfix.code.syntax import functions, nodes, parsed, parts, walk, words
+from newtfix.code.syntax import Function, functions, nodes, parsed, parts, walk, words
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,41 @@ def _reliances(sources: Mapping[str, str], after: Mapping[str, str]) -> Iterator
             yield from (one for dump, one in stale if dump in there)
         if any(entry in text for entry in lost):
             yield from _lost_entries(file, text, lost)
+    taken = [Counter(pair for file in after for pair in _taken(those[file])) for those in (sources, after)]
+    fewer, more = (dict(list(pairs)) for pairs in (taken[0] - taken[1], taken[1] - taken[0]))
+    for name in fewer.keys() & more.keys():
+        for file, text in sources.items():
+            yield from _of_another(file, text, after.get(file, text), name, fewer[name], more[name])
+
+
+def _taken(text: str) -> Iterator[tuple[str, int]]:
+    """Functions and methods whose results are unpacked, each with how many values are taken."""
+    for node in nodes(text):
+        call, target = (node.value, node.targets[0]) if isinstance(node, ast.Assign) else (None, None)
+        plain = isinstance(target, ast.Tuple) and not any(isinstance(part, ast.Starred) for part in target.elts)
+        if isinstance(call, ast.Call) and isinstance(target, ast.Tuple) and plain:
+            yield getattr(call.func, "attr", getattr(call.func, "id", "")), len(target.elts)
+
+
+def _of_another(file: str, text: str, patched: str, name: str, gave: int, taken: int) -> Iterator[Reliance]:
+    """Methods of this name of other classes that go on giving as many values as were taken."""
+    if f"def {name}(" not in text:
+        return
+    own, now = functions(text), functions(patched)
+    for key, method in own.items():
+        as_it_was = method.cls and method.node.name == name and now[key].lines == method.lines
+        if as_it_was and _given(own, method) == {gave}:
+            yield Reliance(file, now[key].node.lineno, f"gives {gave} values by {key}, where {taken} are taken now")
+
+
+def _given(own: Mapping[str, Function], method: Function) -> frozenset[int]:
+    """How many values a method gives, or another one of its class for it."""
+    found = _results(method.node)
+    last = method.node.body[-1]
+    if found == {0} and isinstance(last, ast.Return) and isinstance(last.value, ast.Call):
+        other = own.get(f"{method.cls}.{getattr(last.value.func, 'attr', '')}")
+        return _results(other.node) if other and ast.unparse(last.value.func).startswith("self.") else found
+    return found
 
 
 def _entries_of(texts: Iterable[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,12 @@ def _fenced(module: cst.Module, path: pat.Path, new: cst.BaseExpression) -> cst.
     around = render.at(module, path[:-1])
     if not isinstance(new, _LOOSE) or new.lpar or not isinstance(around, (*_TIGHT, cst.Comparison)):
         return new
-    return new.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+    fenced = new.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+    if isinstance(around, cst.BinaryOperation):
+        texts = [cst.Module([]).code_for_node(render.replace_at(around, path[-1:], one)) for one in (new, fenced)]
+        if len({ast.dump(ast.parse(f"({text})")) for text in texts}) == 1:
+            return new
+    return fenced
 
 
 def _document_order(match: pat.Match) -> tuple[tuple[str, int], ...]:

@@ -149,6 +149,51 @@ def test_a_script_that_relies_on_what_was_is_named():
     assert "probe.py:2" in refused.value.where
 
 
+DATASET = """
+class Recorded:
+	def __init__(self, rows):
+		self.rows = rows
+
+	def sample(self, device):
+		return self._taken(self.rows.to(device))
+
+	def _taken(self, rows):
+		return rows["obs"], rows["action"][1:], rows["reward"][1:], None
+"""
+
+
+def test_a_dataset_that_stands_in_for_the_buffer_is_named():
+    """The update would take six values of the four that it gives."""
+    with pytest.raises(Refused, match=r"gives 4 values by Recorded\.sample, where 6 are taken now") as refused:
+        plan({**texts("plain"), "recorded.py": DATASET}, ["planner-stats"], PATCHES)
+    assert "recorded.py:6" in refused.value.where
+    other = DATASET.replace(', rows["reward"][1:], None', "")
+    assert plan({**texts("plain"), "recorded.py": other}, ["planner-stats"], PATCHES).after
+
+
+def test_an_update_in_two_methods():
+    tree = texts("plain")
+    agent = tree["tdmpc2.py"]
+    drawn = "\t\tobs, action, reward, task = buffer.sample(device=self.device)\n"
+    assert agent.count(drawn) == 1
+    inner = "\t\treturn self._update(obs, action, reward, task)\n\n\tdef _update(self, obs, action, reward, task):\n"
+    after = plan({**tree, "tdmpc2.py": agent.replace(drawn, drawn + inner)}, ["planner-stats"], PATCHES).after
+    assert "self._update(obs, action, mu, std, reward, task)" in after["tdmpc2.py"]
+    assert "def _update(self, obs, action, mu, std, reward, task):" in after["tdmpc2.py"]
+
+
+def test_an_agent_that_gives_its_action_in_two_ways():
+    """The statistics stay where the action stays."""
+    tree = texts("plain")
+    agent = tree["tdmpc2.py"]
+    end = "\t\treturn action.cpu()\n"
+    assert agent.count(end) == 1
+    stays = "\t\tif self.cfg.env_on_gpu:\n\t\t\treturn action\n"
+    after = plan({**tree, "tdmpc2.py": agent.replace(end, stays + end)}, ["planner-stats"], PATCHES).after
+    assert "\t\t\tif return_stats:\n\t\t\t\treturn action, mu, std\n\t\t\treturn action\n" in after["tdmpc2.py"]
+    assert "\t\tif return_stats:\n\t\t\treturn action.cpu(), mu.cpu(), std.cpu()\n" in after["tdmpc2.py"]
+
+
 HALVES = "\t\tself._out_obs = torch.cat([obs0, obs1], dim=1)\n"
 
 
