@@ -215,6 +215,7 @@ PATCH = Patch(
         Fact("only_of", ("agent", "forward", "pi", "self", "self.model")),
         Fact("only_of", ("agent", "forward", "encode", "self.model")),
         Fact("never_under", ("agent", ".discount", "Pow")),
+        Fact("never_under", ("agent", ".discount", "Sub")),
         Fact("asks_only", ("trainer", "self.env", "eval_mode", "reset", "step", "rand_act")),
         Fact("matters", ("agent", "forward", "mpc")),
         Fact("taken_as_stored", ("buffer", "reward")),

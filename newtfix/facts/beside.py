@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TypeGuard
 
-from newtfix.code.names import bindings, targets
+from newtfix.code.names import Names, bindings, targets
 from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, is_call, last_name, walk
 from newtfix.facts.closed import is_logarithm
@@ -92,6 +93,31 @@ def plain_value(tree: NewtTree, cls: str, attribute: str) -> Broken | None:
                     if isinstance(func, ast.Attribute) and func.attr in _FUNCTIONS and dotted(func.value) == attribute:
                         return tree.broken_in(file, part, f"{attribute} of {cls} is something else")
     return None
+
+
+def reads_what_it_sets(tree: NewtTree, cls: str, setter: str, *readers: str) -> Broken | None:
+    """A class reads in one of its methods what another one writes at once, perhaps by way of further methods."""
+    for file in tree.files_with(cls):
+        found = (one for one in walk(tree.module(file)) if isinstance(one, ast.ClassDef) and one.name == cls)
+        for methods in ({one.name: one for one in node.body if isinstance(one, ast.FunctionDef)} for node in found):
+            if setter not in methods:
+                continue
+            read = [reader for name in readers if name in methods for reader in _with_called(methods, name)]
+            asked = {dotted(one) for part in read for one in walk(part) if isinstance(one, ast.Attribute)}
+            own = [name for name in asked if name.startswith("self.") and name.count(".") == 1]
+            sets = [Names(part) for part in _with_called(methods, setter)]
+            if own and not any(True for one in sets for _ in one.writes(*own)):
+                return tree.broken_in(file, methods[setter], f"{setter} of {cls} sets nothing that counts at once")
+    return None
+
+
+def _with_called(methods: Mapping[str, ast.FunctionDef], name: str) -> list[ast.FunctionDef]:
+    """A method and those of its class that it mentions, properties included."""
+    found = [methods[name]]
+    for method in found:
+        named = {dotted(part) for part in walk(method) if isinstance(part, ast.Attribute)}
+        found += [one for key, one in methods.items() if f"self.{key}" in named and one not in found]
+    return found
 
 
 def read_by_none(tree: NewtTree, setting: str, *but: str) -> Broken | None:

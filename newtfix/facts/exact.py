@@ -18,15 +18,22 @@ _EXITS = ("exit", "quit", "sys.exit", "os._exit", "os.abort")
 
 
 def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: str) -> Broken | None:
-    """A parameter of a method keeps its value, but for what `others` say where it is not given."""
+    """A parameter of a method keeps its value, by whatever name, but for what `others` say where it is not given."""
     method = tree.methods(role).get(name)
-    known = {parameter, *others, *(one.rpartition(".")[0] for one in others)}
-    for write in tree.writes(role, method, parameter) if method is not None else ():
-        if method is not None and (write.value is None or not names_in(write.value) <= known):
+    if method is None:
+        return None
+    plain, mixed = {parameter}, set[str]()
+    known = {*others, *(one.rpartition(".")[0] for one in others)}
+    for write in tree.writes(role, method, parameter):
+        if write.value is None or not names_in(write.value) <= {parameter, *known}:
             return tree.broken(method, write.node, f"not {parameter} alone decides")
-    for node in walk(method.node) if method is not None else ():
+    for node in walk(method.node):
+        for target, value, _ in bindings(node):
+            read = names_in(value) if value is not None else set()
+            if isinstance(value, (ast.Name, ast.Attribute, ast.BoolOp, ast.IfExp, ast.UnaryOp)) and read & plain:
+                (plain if read <= plain | known else mixed).add(dotted(target))
         asked = names_in(node.test) if isinstance(node, (ast.If, ast.IfExp)) else set[str]()
-        if method is not None and parameter in asked and not asked <= known:
+        if asked & mixed or (asked & plain and not asked <= plain | known):
             return tree.broken(method, node, f"not {parameter} alone decides")
     return None
 

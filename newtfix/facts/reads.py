@@ -85,7 +85,7 @@ def read_only_after(tree: NewtTree, role: str, name: str, made: str) -> Broken |
 
 
 def never_under(tree: NewtTree, role: str, name: str, operator: str, *methods: str) -> Broken | None:
-    """An attribute is no operand of such an operator: not raised to a power ("Pow"), say, and nothing divided by it."""
+    """An attribute is no operand of such an operator: not raised to a power ("Pow"), divided by, in a difference."""
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         for node in names.nodes if not methods or method.name in methods else ():
@@ -97,9 +97,12 @@ def never_under(tree: NewtTree, role: str, name: str, operator: str, *methods: s
 
 
 def _under(node: ast.AST, operator: str) -> list[ast.expr]:
-    """What is raised to a power, or divided by."""
+    """What is raised to a power, divided by, or by itself a part of a difference."""
     if operator == "Div":
         return [divisor for _, divisor in quotients(node) if divisor is not None]
+    if operator == "Sub":
+        sides = [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else []
+        return [side for side in sides if not any(isinstance(part, (ast.BinOp, ast.Call)) for part in walk(side))]
     match node:
         case ast.BinOp(left=left, op=ast.Pow()):
             return [left]

@@ -221,6 +221,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "independent": _about(beside.independent),
     "subtracted": _about(beside.subtracted),
     "plain_value": _about(beside.plain_value),
+    "reads_what_it_sets": _about(beside.reads_what_it_sets),
     "read_by_none": _about(beside.read_by_none),
     "made_by_library": _about(beside.made_by_library),
     "leaves_no_trace": _about(beside.leaves_no_trace),

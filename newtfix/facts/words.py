@@ -98,6 +98,7 @@ SENTENCES = {
     "independent": "{all} do the same each time",
     "subtracted": "the term of `{2}` is taken away from the loss",
     "plain_value": "`{0}` uses `{1}` as it is",
+    "reads_what_it_sets": "what `{1}` of `{0}` sets counts at once",
     "read_by_none": "nothing reads a `{0}` yet",
     "made_by_library": "`{1}` is of no class of the tree's own",
     "leaves_no_trace": "`{1}` changes nothing",
@@ -140,7 +141,11 @@ SENTENCES = {
     "reads_only": "`{1}` goes by no settings but {all}",
     "always": "`{1}` is called whenever {2}",
 }
-_OPERATORS = {"Pow": "`{1}` is not raised to a power", "Div": "nothing is divided by `{1}`"}
+_OPERATORS = {
+    "Pow": "`{1}` is not raised to a power",
+    "Div": "nothing is divided by `{1}`",
+    "Sub": "`{1}` is as it is, not a part of a difference",
+}
 # How many of the things that a fact is about come before those that are listed; roles are listed as such.
 _BEFORE = {
     "asked_within": 2,

@@ -89,12 +89,14 @@ def cut_out(tree: NewtTree) -> Iterator[Start]:
     for method in tree.methods("trainer").values():
         if method.name == "_take_segment":
             continue
+        names = tree.names("trainer", method)
         for statement, targets, value in assignments(method):
-            if _is_episode(tree.names("trainer", method), value):
-                yield Start(method, statement, _element(targets, 0))
+            own = isinstance(value, ast.Call) and dotted(value.func).startswith("self.")
+            if _is_episode(names, value) or (own and any(_is_episode(names, part) for part in walk(value))):
+                yield Start(method, statement, _element(targets, 0), as_made=not own)
 
 
-def _is_episode(names: Names, value: ast.expr) -> bool:
+def _is_episode(names: Names, value: ast.AST) -> bool:
     """Whether it is `self._tds[... : end, i]`, in whatever dimensions."""
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
         value = value.func.value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from relations.table import Table, method
 from relations.trees import AGENT, BUFFER, SCRIPT, TRAINER
 
@@ -11,6 +13,11 @@ class QEnsemble:
     METHODS
 """
 UPDATE = "def update(self, t):\n    {}\ndef count(self):\n    self.n += 1"
+FORWARD = "def forward(self, x):\n    return x / self.value"
+
+
+def scale(update: str, other: str = FORWARD) -> str:
+    return f"class Scale:\n{indent(method('update(self, x)', update)[0], '    ')}\n{indent(other, '    ')}"
 
 
 TABLES = {
@@ -93,6 +100,27 @@ TABLES = {
             (
                 "class Scale:\n    def use(self, x):\n        return x / self.value.exp()",
                 "class Scale:\n    def use(self, x):\n        return x * self.value.reciprocal()",
+            ),
+        ),
+    ],
+    "reads_what_it_sets": [
+        Table(
+            ("Scale", "update", "forward", "__call__"),
+            SCRIPT,
+            (
+                scale("self.value = x"),
+                scale("self.value.lerp_(x, 0.1)"),
+                scale("self.value[0] = x"),
+                scale("value = self.value\nvalue.mul_(x)"),
+                scale("self.value = x", "def __call__(self, x):\n    return x / self.value"),
+                scale("self._set(x)", f"{FORWARD}\ndef _set(self, x):\n    self.value = x"),
+                scale("self._value = x", f"{FORWARD}\n@property\ndef value(self):\n    return self._value"),
+                scale("self.later = x", "def show(self, x):\n    return x / self.value"),
+            ),
+            (
+                scale("self.later = self.value.lerp(x, 0.1)"),
+                scale("self.pending.append(x)"),
+                scale("self.value.lerp(x, 0.1)"),
             ),
         ),
     ],

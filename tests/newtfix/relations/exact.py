@@ -42,9 +42,13 @@ TABLES = {
                 "use = flag\nt(use, mpc)",
                 "if mpc is None:\n    mpc = self.cfg.mpc\nt(mpc)",
                 "mpc: bool = self.cfg.mpc\nt(mpc)",
+                "plans = self.cfg.mpc if mpc is None else mpc\nif plans:\n    t(mpc)",
             ),
             method(
                 "forward(self, t, mpc=None, flag=0)",
+                "if mpc or flag:\n    t(mpc)",
+                "plans = mpc\nif plans or flag:\n    t(mpc)",
+                "plans = mpc or flag\nif plans:\n    t(mpc)",
                 *(f"{code}\nt(mpc)" for code in (*forms(BINDS, "mpc", but=("del",)), *forms(CHANGES, "mpc"))),
             ),
         ),

@@ -199,5 +199,11 @@ TABLES = {
                 "t(t / self.discount[0])",
             ),
         ),
+        Table(
+            ("agent", ".discount", "Sub"),
+            AGENT,
+            ("pass", "t(self.discount * t(1))", "t(t(2) - self.discount * t(1))", "t(1 - self.other)"),
+            ("t(1 - self.discount)", "t(self.discount[0] - 0.8)", "y = self.discount\nt(0.5 + 2 * (y - 0.5))"),
+        ),
     ],
 }
