@@ -149,7 +149,7 @@ PATCH = Patch(
                     for before, after in SUMS
                 ),
             ),
-            present=("$_ / 61", "$_ / 61.0"),
+            present=("prior_norm = $_ / 61", *(f"self.cfg.prior_coef * $_ / {most} * $_" for most in ("61", "61.0"))),
             unless=(
                 Where(
                     "agent",

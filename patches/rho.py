@@ -50,6 +50,7 @@ WEIGHED = tuple(Where("agent", forms, "TDMPC2._loss_fn") for forms in PRODUCTS.v
 UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAGED)
 
 
+BY_ANOTHER_NAME = ("$_ = self.rho", "$_, $_ = self.rho, $_", "$_, $_ = $_, self.rho")  # its uses are spelled out
 BY_NAME = Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn")
 
 # Terms of policy losses: sums over time of what rho, or its first steps, weigh.
@@ -102,7 +103,7 @@ OF_LOSSES = (
         absent=True,
         near=("self.model.pi($*_)",),
         far=("self.model.reward($*_)",),
-        outside=(*TERMS.values(), *MEANS, "$rho_name = $_"),
+        outside=(*TERMS.values(), *MEANS, *BY_ANOTHER_NAME),
     ),
 )
 

@@ -72,7 +72,7 @@ def _pair(contrast: stages.Contrast, seeds: Sequence[int], scores: stages.Scores
         return None
     mean = float(differences.mean())
     half = t_quantile(LEVEL, count - 1) * float(differences.std(ddof=1)) / count**0.5 if count > 1 else float("inf")
-    evidence = float(e_process(differences).max())
+    evidence = float(np.max(e_process(differences)))
     return Pair(contrast.name, count, mean, mean - half, mean + half, sign_flip(differences), evidence, level)
 
 

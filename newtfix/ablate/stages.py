@@ -128,7 +128,7 @@ def differences(contrast: Contrast, seeds: Iterable[int], scores: Scores) -> Arr
 def evidence(contrast: Contrast, seeds: Iterable[int], scores: Scores) -> float:
     """The e-value that a contrast has reached: the largest, for one may stop there."""
     values = e_process(differences(contrast, seeds, scores))
-    return float(values.max()) if len(values) else 1.0
+    return float(np.max(values)) if len(values) else 1.0
 
 
 def schedule(plan: Plan, scores: Scores) -> Schedule:
@@ -200,7 +200,7 @@ def _confirmation(plan: Plan, chosen: Sequence[str], known: Collection[Run]) -> 
 def seeds_to_decide(contrasts: int, alpha: float) -> int:
     """The fewest seeds whose evidence can decide that many contrasts: all differences alike."""
     reached = e_process(np.ones(60)) >= contrasts / alpha
-    return max(int(reached.argmax()) + 1, 6)
+    return max(int(np.argmax(reached)) + 1, 6)
 
 
 def _advance(plan: Plan, stage: PairedStage, scores: Scores, needed: dict[Run, None]) -> tuple[str, str]:

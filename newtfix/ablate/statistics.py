@@ -106,8 +106,8 @@ def sign_flip(differences: ArrayLike, resamples: int = 10_000, seed: int = 0) ->
     if count <= 14:
         signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
         return float((np.abs(signs @ data) >= abs(data.sum()) - 1e-12 * np.abs(data).sum()).mean())
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, count))
-    return float((1 + (np.abs(signs @ data) >= abs(data.sum()) - 1e-12).sum()) / (resamples + 1))
+    drawn = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, count))
+    return float((1 + (np.abs(drawn @ data) >= abs(data.sum()) - 1e-12).sum()) / (resamples + 1))
 
 
 def e_process(differences: ArrayLike) -> Array:

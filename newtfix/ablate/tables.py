@@ -130,6 +130,7 @@ def _ends(low: float, high: float) -> str:
 
 def _around(value: float, half: float) -> str:
     places = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 1
+    value, half = round(value, 9), round(half, 9)  # the last bits are not the same on every machine
     return f"{round(value, places) + 0.0:+.{places}f} ± {half:.{places}f}"
 
 
