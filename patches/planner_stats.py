@@ -97,34 +97,6 @@ INLINE_LOSS = (
 # The update draws a batch and learns from it in one method.
 AT_ONCE = (Where("agent", "def _update(self, $*_):\n    $$_", "TDMPC2", absent=True),)
 
-# The planner's standard deviation is what its noise is scaled with.
-NOISE = ("torch.randn_like($*_)", "torch.randn($*_)")
-EXPLORES = Where(
-    "agent",
-    (
-        *(f"$std * {noise}" for noise in NOISE),
-        *(f"$noise = {noise}\n$$_\n$_ = $_ + $std * $noise" for noise in NOISE),
-        *(f"$noise = {noise}\n$$_\n$_ += $std * $noise" for noise in NOISE),
-        "torch.normal($_, $std)",
-        *(f"$_.add_($std * {noise})" for noise in NOISE),
-        *(f"$noise = {noise}\n$$_\n$_.add_($std * $noise)" for noise in NOISE),
-        *(f"$noise = {noise}\n$$_\n$_.add_($std * $noise).clamp_($*_)" for noise in NOISE),
-    ),
-    "TDMPC2.plan",
-)
-# It may be scaled on the way, by a schedule, say; what is scaled is the planner's.
-SCALED = tuple(
-    Where("agent", tuple(form.format(noise=noise) for noise in NOISE), "TDMPC2.plan")
-    for form in (
-        "$_ * $std * {noise}",
-        "$std * $_ * {noise}",
-        "$wider = $std * $_\n$$_\n$_ = $_ + $wider * {noise}",
-        "$wider = $_ * $std\n$$_\n$_ = $_ + $wider * {noise}",
-        "$wider = $std * $_\n$$_\n$_ = ($_ + $wider * {noise}).clamp($*_)",
-        "$wider = $_ * $std\n$$_\n$_ = ($_ + $wider * {noise}).clamp($*_)",
-    )
-)
-
 FORWARD = "def forward(self, $*parameters):"
 FORWARD_STATS = "def forward(self, $*parameters, return_stats=False):"
 
@@ -256,14 +228,9 @@ AGENT = (
                 + return {result}, mu, $std
                 """,
                 present=f"return {result}, mu, $any_std",
-                where=(
-                    explores,
-                    ALWAYS_PLANS,
-                    Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True),
-                ),
+                where=(ALWAYS_PLANS, Where("trainer", "self.agent.plan($*_)", "Trainer", absent=True)),
                 untouched=("rest:std", "rest:return"),
             )
-            for explores in (EXPLORES, *SCALED)
             for method in ("mppi", "_mppi")
             for action in ("$variable", "$explored.clamp($*limits)")
             for result in (action, f"{action}, $extra")
@@ -816,6 +783,7 @@ PATCH = Patch(
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("keeps_first", ("world_model", "squash")),
         Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
+        Fact("scales_noise", ("agent", "plan", "self.mppi", "self._mppi")),
         Fact("drawn_from_no_noise", ("agent", "mppi", "_mppi")),
     ),
     edits=(*AGENT, *TRAINER, *BUFFER),

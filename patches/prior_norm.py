@@ -149,7 +149,11 @@ PATCH = Patch(
                     for before, after in SUMS
                 ),
             ),
-            present=("prior_norm = $_ / 61", *(f"self.cfg.prior_coef * $_ / {most} * $_" for most in ("61", "61.0"))),
+            present=(
+                "prior_norm = $_ / 61",
+                *(f"self.cfg.prior_coef * $_ / {most} * $_" for most in ("61", "61.0")),
+                *(f"$variable = $variable * $_ / {most}" for most in ("61", "61.0")),
+            ),
             unless=(
                 Where(
                     "agent",

@@ -103,7 +103,7 @@ OF_LOSSES = (
         absent=True,
         near=("self.model.pi($*_)",),
         far=("self.model.reward($*_)",),
-        outside=(*TERMS.values(), *MEANS, *BY_ANOTHER_NAME),
+        outside=(*TERMS.values(), *MEANS, "$rho_name = $_", *BY_ANOTHER_NAME),
     ),
 )
 
@@ -142,6 +142,7 @@ def _summed(weight: str, steps: tuple[str, ...]) -> tuple[Where, ...]:
         *steps,
         *(f"{step} / self.cfg.horizon" for step in steps),
         "$weight = self.rho[$_]",
+        *BY_ANOTHER_NAME,
         *TERMS.values(),
         *MEANS,
     )

@@ -245,6 +245,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_rebound": _about(terms.not_rebound),
     "only_replaced": _about(terms.only_replaced),
     "ordered": _about(terms.ordered),
+    "scales_noise": _about(terms.scales_noise),
     "drawn_from_no_noise": _about(terms.drawn_from_no_noise),
     "no_number_scales": _about(terms.no_number_scales),
     "not_filled": _about(terms.not_filled),

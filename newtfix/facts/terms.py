@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from newtfix.code.arithmetic import called, operands
 from newtfix.code.names import bindings, targets
 from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, last_name, walk
@@ -81,6 +82,45 @@ def drawn_from_no_noise(tree: NewtTree, role: str, *methods: str) -> Broken | No
             if draws and reads and names & set(map(dotted, given)):
                 return tree.broken(method, value, f"{method.name} returns noise with the action")
     return None
+
+
+def scales_noise(tree: NewtTree, role: str, name: str, *made: str) -> Broken | None:
+    """All noise that a method draws is multiplied by what `made` returns behind action and mean, by any name."""
+    if (method := tree.methods(role).get(name)) is None:
+        return None
+    spreads: set[str] = set()
+    drawn: dict[ast.AST, set[str]] = {node: set() for node in walk(method.node) if _is_drawn(node)}
+    for _, given, value in assignments(method):
+        parts = given[0].elts if isinstance(given[0], ast.Tuple) else given
+        if isinstance(value, ast.Call) and dotted(value.func) in made:
+            spreads |= set(map(dotted, parts[2:]))
+        elif any(dotted(one) in spreads for one in _factors(value)):
+            spreads |= set(map(dotted, parts))
+        for node in drawn.keys() & set(walk(value)):
+            drawn[node] |= set(map(dotted, parts))
+    products = [factors for node in walk(method.node) if (factors := _factors(node))]
+    scaled = [one for factors in products if not spreads.isdisjoint(map(dotted, factors)) for one in factors]
+    inside, read = {part for one in scaled for part in walk(one)}, set(map(dotted, scaled))
+    for node, names in drawn.items():
+        if node not in inside and names.isdisjoint(read):
+            return tree.broken(method, node, f"{name} does not scale its noise with what the planner found")
+    return None if drawn else tree.broken(method, method.node, f"{name} draws no noise")
+
+
+def _is_drawn(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and last_name(node.func) in _DRAWS
+
+
+def _factors(node: ast.AST) -> list[ast.expr]:
+    """What is multiplied with each other; where a draw has a deviation, that and the draw."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return [part for side in (left, right) for part in (_factors(side) or [side])]
+        case ast.Call() if called(node) in ("mul", "multiply", "addcmul"):
+            return operands(node)[-2:]
+        case ast.Call() if called(node) == "normal":
+            return [*operands(node)[1:2], node]
+    return []
 
 
 def no_number_scales(tree: NewtTree, role: str, methods: str, word: str) -> Broken | None:

@@ -122,6 +122,7 @@ SENTENCES = {
     "not_rebound": "`{1}` hands on what it is given",
     "only_replaced": "what {all} lacks is only filled in",
     "ordered": "`{0}` is less than `{1}`",
+    "scales_noise": "noise in `{1}` is scaled by the planner's deviation",
     "drawn_from_no_noise": "{all} return actions without noise",
     "no_number_scales": "no number scales a {2} of the `{1}` methods",
     "not_filled": "`{1}` are not all alike",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Mapping
 
+from newtfix.code.arithmetic import called, operands
 from newtfix.code.paths import names_in
 from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import positional
@@ -94,8 +95,8 @@ def added(tree: NewtTree) -> Iterator[End]:
 
 def acted_on(tree: NewtTree) -> Iterator[End]:
     """The observations that the agent acts on, but for evaluations."""
-    for called in ("self.agent", "self.agent.act", "self.agent.forward"):
-        for method, call in tree.calls("trainer", called):
+    for asked in ("self.agent", "self.agent.act", "self.agent.forward"):
+        for method, call in tree.calls("trainer", asked):
             if call.args and not any(keyword.arg == "eval_mode" for keyword in call.keywords):
                 yield End(method, call.args[0])
 
@@ -123,8 +124,8 @@ def _returned(role: str, method_name: str, name: str) -> Callable[[NewtTree], It
 
 def targeted(tree: NewtTree) -> Iterator[End]:
     """The rewards that TD targets are computed from."""
-    for called in ("self._td_target", "self.td_target"):
-        yield from _arguments(tree, "agent", called, 1, "reward")
+    for asked in ("self._td_target", "self.td_target"):
+        yield from _arguments(tree, "agent", asked, 1, "reward")
 
 
 def cloned(tree: NewtTree) -> Iterator[End]:
@@ -153,24 +154,28 @@ def _takes_gradient(method: Method) -> bool:
 
 def explored(tree: NewtTree) -> Iterator[End]:
     """What the planner's noise is added to."""
+    drawn: dict[Method, set[str]] = {}
     for method, node in _inside(tree, "agent", "plan"):
+        if method not in drawn:
+            drawn[method] = {dotted(one) for _, given, value in assignments(method) if _draws(value) for one in given}
         match node:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 sides = [(left, right), (right, left)]
-            case ast.Call(func=ast.Attribute(value=left, attr="add_"), args=[right, *_]):
-                sides = [(left, right)]
-            case ast.AugAssign(target=left, op=ast.Add(), value=right):
-                sides = []
+            case ast.Call() if called(node) in ("add", "addcmul"):
+                sides = [(operands(node)[0], one) for one in operands(node)[1:]]
             case _:
                 continue
         for one, noise in sides:
-            if _is_noise(noise) and not _is_noise(one):
+            if _is_noise(noise, drawn[method]) and not _is_noise(one, drawn[method]):
                 yield End(method, one)
 
 
-def _is_noise(node: ast.expr) -> bool:
-    calls = (part.func for part in walk(node) if isinstance(part, ast.Call))
-    return any(dotted(func).rpartition(".")[2] in ("randn", "randn_like", "normal") for func in calls)
+def _is_noise(node: ast.expr, drawn: set[str]) -> bool:
+    return any(_draws(part) or (isinstance(part, ast.Name) and part.id in drawn) for part in walk(node))
+
+
+def _draws(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and called(node) in ("randn", "randn_like", "normal")
 
 
 def _entered(name: str) -> Callable[[NewtTree], Iterator[End]]:

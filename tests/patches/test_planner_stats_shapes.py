@@ -280,7 +280,7 @@ GUARDED_IN_PLAIN = {
         "tdmpc2.py",
         "action = (action + out_std * torch.randn_like(action)).clamp(-1, 1)",
         "action = (action + 0.1 * torch.randn_like(action)).clamp(-1, 1)",
-        "'plan'",
+        "plan does not scale its noise with what the planner found",
     ),
     "another mixture of demonstrations": (
         "common/buffer.py",

@@ -113,7 +113,10 @@ def _question(cls: str, node: ast.stmt, bounds: Mapping[str, str], own: Vocabula
         bounds: what properties say that the bound is.
     """
     match _answer(node):
-        case read, ast.Compare(left=left, ops=[operator], comparators=[right]):
+        case (read, ast.Compare(left=left, ops=[operator], comparators=[right])) | (
+            read,
+            ast.Call(ast.Name("bool"), [ast.Compare(left=left, ops=[operator], comparators=[right])], []),
+        ):
             bound = bounds.get(dotted(right)) or _spelled(right, {}, own)
         case _:
             return None

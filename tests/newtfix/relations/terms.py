@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 from relations.table import Table
 from relations.trees import AGENT
 
@@ -53,6 +55,41 @@ TABLES = {
             "=== config.py\nclass Config:\n    HERE\n",
             ("start: int = 1\nfinal: int = 2", "start: int = 1", "final = 2\nstart = None"),
             ("start: int = 3\nfinal: int = 2",),
+        ),
+    ],
+    "scales_noise": [
+        Table(
+            ("agent", "plan", "self.mppi"),
+            AGENT,
+            tuple(
+                f"def plan(self, t):\n    a, m, s = self.mppi(t)\n    {indent(code, '    ')[4:]}\n    return a"
+                for code in (
+                    "a = a + s * torch.randn_like(a)",
+                    "a += torch.randn(3) * s",
+                    "noise = torch.randn_like(a)\na = a + s * noise",
+                    "noise = torch.randn(3).to(t)\na.add_(s * noise)",
+                    "a = torch.addcmul(a, s, torch.randn_like(a))",
+                    "noise = torch.randn_like(a)\nnoise.mul_(s)\na = a + noise",
+                    "a = torch.normal(a, s)",
+                    "a = torch.normal(mean=a, std=s)",
+                    "a = a + 0.5 * s * torch.randn_like(a)",
+                    "wider = s * self.more\na = a + wider * torch.randn_like(a)",
+                    "if t:\n    a = a + s * torch.randn_like(a)",
+                )
+            ),
+            tuple(
+                f"def plan(self, t):\n    a, m, s = self.mppi(t)\n    {indent(code, '    ')[4:]}\n    return a"
+                for code in (
+                    "a = a + 0.1 * torch.randn_like(a)",
+                    "a = a + torch.randn_like(a)",
+                    "noise = torch.randn_like(a)\na = a + self.width * noise",
+                    "a = a + m * torch.randn_like(a)",
+                    "a = torch.normal(a, 0.1)",
+                    "a = torch.addcmul(a, m, torch.randn_like(a))",
+                    "a = a + s * torch.randn_like(a)\na = a + 0.1 * torch.randn_like(a)",
+                    "t(s)",
+                )
+            ),
         ),
     ],
     "drawn_from_no_noise": [
