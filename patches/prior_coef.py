@@ -41,8 +41,15 @@ AS_BY_DEFAULT = (Fact("set_plainly", ("prior_coef",)), Fact("set_nowhere_else", 
 ONE = ("prior_coef: $type = 1", "prior_coef: $type = 1e0")
 
 
-def _one(where: Where) -> Shape:
-    return rewrite("- prior_coef: $type = $value\n+ prior_coef: $type = 1.0", where=(where,))
+# The number has a name in the module.
+BY_NAME = (
+    Where("config", "prior_coef: $type = $value", "Config"),
+    Where("config", ("$value = 10.0", "$value = 10", "$value: $_ = 10.0", "$value: $_ = 10")),
+)
+
+
+def _one(*where: Where) -> Shape:
+    return rewrite("- prior_coef: $type = $value\n+ prior_coef: $type = 1.0", where=where)
 
 
 PATCH = Patch(
@@ -70,6 +77,7 @@ PATCH = Patch(
             "Config",
             (
                 _one(Where("config", KNOWN, "Config")),
+                _one(*BY_NAME),
                 *(
                     rewrite(f"""
                         - prior_coef: $type = {field.format(value)}
