@@ -65,7 +65,7 @@ def _replace_run(module: cst.Module, match: pat.Match, template: pat.Pattern) ->
     behind = list(block.body[match.stop :])
     gone = _set_in(matched) - _set_in(new)
     lost = [line for line in _lost(matched, new) if not gone & words(line.comment.value if line.comment else "")]
-    if lost and not _replaces_function(matched, new):
+    if lost:
         target = new if new else behind
         if target:
             target[0] = target[0].with_changes(leading_lines=[*lost, *target[0].leading_lines])
@@ -85,7 +85,7 @@ def _set_in(statements: Sequence[Any]) -> set[str]:
 
 def _lost(old: Sequence[Any], new: Sequence[Any]) -> list[cst.EmptyLine]:
     """The lines with hidden statements that are in the old code and not in the new."""
-    hidden = _hidden_lines(old)
+    hidden = _hidden_lines([one for one in old if not _is_replaced(one, new)])
     kept = set(_hidden_lines(new)) if hidden else set()
     return [line for line in hidden if line not in kept]
 
@@ -105,12 +105,11 @@ def is_hidden(line: Any) -> bool:
     return type(line) is cst.EmptyLine and line.comment is not None and is_mark(line.comment.value)
 
 
-def _replaces_function(old: Sequence[Any], new: Sequence[Any]) -> bool:
-    """Whether a function gets another body: what was hidden in the old one goes with it."""
-    if len(old) != 1 or not isinstance(old[0], cst.FunctionDef):
-        return False
-    statements = set(old[0].body.body)
-    return not any(node in statements for statement in new for node in pat.walk(statement))
+def _is_replaced(old: Any, new: Sequence[Any]) -> bool:
+    """Whether it is a function that goes, or of which less than half stays: what was hidden in it goes with it."""
+    statements = set(old.body.body) if isinstance(old, cst.FunctionDef) else set()
+    kept = statements.intersection(node for one in new for node in pat.walk(one)) if statements else statements
+    return 2 * len(kept) < len(statements)
 
 
 def apply_add(tree: WorkingTree, edit: Add, file: str) -> None:
