@@ -99,10 +99,13 @@ FINISHED = tuple(
 )
 
 
-def _behind_loop(body: str, environments: str = "$environments", each: str = "$i") -> tuple[Shape, ...]:
+def _behind_loop(
+    body: str, environments: str = "$environments", each: str = "$i", fallback: bool = False
+) -> tuple[Shape, ...]:
     """A loop over the environments, with the body given, that no `if done.any()` stands around."""
     loop = f"for {each} in {environments}:\n    {body}"
-    return _places(loop, f"{loop}\nif $done.any():\n    {WRITE}", Where("trainer", ADDING, "Trainer", absent=True))
+    alone = Where("trainer", ADDING, "Trainer", absent=True)
+    return _places(loop, f"{loop}\nif $done.any():\n    {WRITE}", alone, fallback=fallback)
 
 
 PATCH = Patch(
@@ -136,8 +139,11 @@ PATCH = Patch(
                 *_behind_loop("if not $done[$i]:\n        continue\n    $$finished"),
                 *(
                     shape
-                    for finished in FINISHED
-                    for shape in _behind_loop("$$before\n    $ep_len[$i] = 0\n    $$after", finished)
+                    for environments in FINISHED
+                    for shape in (
+                        *_behind_loop("$$before\n    $ep_len[$i] = 0\n    $$after", environments),
+                        *_behind_loop("$$finished", environments, fallback=True),
+                    )
                 ),
             ),
             present=("self._tds[0, $done] = $_[$done]",),
