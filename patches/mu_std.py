@@ -154,7 +154,14 @@ NOTHING = (
     "$like_mu = None",
     "self._mu, self._std = None, None",
 )
-NOT_NOTHING = Where("trainer", NOTHING, "Trainer", absent=True)
+# None before it is asked who acts: what is set where actions are drawn counts.
+BEFORE = tuple(
+    f"{nothing}\n$$_\nif $_:\n    $$_\n{drawn}"
+    for nothing in NOTHING[1:4]
+    for one in DRAWING
+    for drawn in (f"    {one}\n    $$_\nelse:\n    $$_", f"else:\n    $$_\n    {one}\n    $$_")
+)
+NOT_NOTHING = Where("trainer", NOTHING, "Trainer", absent=True, outside=BEFORE)
 OWN = ("$like_mu, $like_std = $_", "$like_mu = $_", "$like_std = $_")  # statistics of the tree's own making
 
 

@@ -36,6 +36,12 @@ UNSCALED = Where(
     + tuple(f"{prior} = {prior} {by} $_" for prior in ("log_prior", "prior_loss") for by in "*/"),
     "TDMPC2",
     absent=True,
+    outside=tuple(
+        form.format(f"(self.scale.value {over} $_){cast}")
+        for form in ("$prior *= {}", "$prior = $prior * {}", "$on = {}\n$$_\n$prior = $prior * $on")
+        for over in (">", ">=")
+        for cast in ("", ".float()", ".to($*_)", ".type_as($_)")
+    ),
 )
 # Priors that are summed up over time, the log-probabilities being [H, B, 1].
 SUMS = tuple(

@@ -12,22 +12,39 @@ from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
 _MOVES = frozenset("detach to clone float cpu cuda contiguous long".split())
+_CASTS = frozenset("float to type_as double half int long".split())
 _DRAWS = frozenset("randn randn_like rand rand_like normal normal_".split())
 _TESTS = frozenset("isnan isfinite".split())
 _PUTS = frozenset("where nan_to_num masked_fill masked_fill_ nan_to_num_".split())
 
 
 def not_accumulated(tree: NewtTree, role: str, methods: str, word: str) -> Broken | None:
-    """Methods with this in their names add nothing to a variable with this word in its name once it has a value."""
+    """Methods with this in their names add nothing to a variable with this word in its name once it has a value.
+
+    They may switch it on and off.
+    """
     for method in (one for name, one in tree.methods(role).items() if methods in name):
+        switches = {
+            dotted(target): value for _, given, value in assignments(method) for target in given if _is_switch(value)
+        }
         for node in walk(method.node):
             added: ast.expr | None = node.target if isinstance(node, ast.AugAssign) else None
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp) and len(node.targets) == 1:
-                sides = {dotted(node.value.left), dotted(node.value.right)}
+                both = (node.value.left, node.value.right)
+                if isinstance(node.value.op, ast.Mult) and any(_is_switch(switches.get(dotted(x), x)) for x in both):
+                    continue
+                sides = set(map(dotted, both))
                 added = node.targets[0] if dotted(node.targets[0]) in sides - {""} else None
             if added is not None and word in dotted(added) and isinstance(getattr(node, "op", ast.Add()), ast.Add):
                 return tree.broken(method, node, f"{method.name} adds to {dotted(added)}, which would be lost")
     return None
+
+
+def _is_switch(node: ast.expr) -> bool:
+    """Whether it is a comparison, perhaps as numbers."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and called(node) in _CASTS:
+        node = node.func.value
+    return isinstance(node, ast.Compare)
 
 
 def not_rebound(tree: NewtTree, role: str, method: str) -> Broken | None:
