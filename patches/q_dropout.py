@@ -11,7 +11,7 @@ Leave it off: when losses must not depend on random numbers beyond the policy's 
 same numbers as a tree without the patch.
 """
 
-from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Where, rewrite
+from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite
 from newtfix.newt.conditions import TARGET_COPIES
 
 DROP = '''
@@ -26,6 +26,7 @@ AS_NUMBER = (Where("layers", "self.dropout = $_", "NormedLinear.__init__", absen
 # The networks, whose first layer is one of those that drop units.
 NETWORKS: dict[str, tuple[Where, ...]] = {
     "self._Qs = nn.ModuleList([mlp($*layers) for $each in $all])": (),
+    "self._Qs = nn.ModuleList()\nfor $each in $all:\n    self._Qs.append(mlp($*layers))": (),
     "self._Qs = nn.ModuleList($variable)": (
         Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
     ),
@@ -110,11 +111,12 @@ PATCH = Patch(
             "layer",
             "layers",
             "NormedLinear.forward",
-            (
-                rewrite("""
-                - super().forward($x)
-                + self._drop(super().forward($x))
-                """),
+            tuple(
+                rewrite(f"- {linear}\n+ self._drop({linear})")
+                for linear in (
+                    "super().forward($x)",
+                    *(f"{functional}.linear($x, self.weight, self.bias)" for functional in ("F", "nn.functional")),
+                )
             ),
             present=("self.dropout($x)",),
         ),
@@ -132,12 +134,9 @@ PATCH = Patch(
             "layers",
             "QEnsemble.__init__",
             tuple(
-                rewrite(
-                    f"""
-                      {made}
-                    + for network in self._Qs:
-                    +     network[0].dropout = {rate}
-                    """,
+                Shape(
+                    made,
+                    f"{made}\nfor network in self._Qs:\n    network[0].dropout = {rate}",
                     present=f"network[0].dropout = {rate.replace('$cfg', '$_')}",
                     where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
                 )

@@ -31,6 +31,8 @@ def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken |
             for one, value, _ in bindings(loop)
             if value is None
         } - {""}
+        empty = all(isinstance(one, ast.Call) and not (one.args or one.keywords) for one in made)
+        filled = _filling(names, name) if empty else set()
         for node in (part for one in made for part in walk(one)):
             if isinstance(node, ast.Name) and node.id in counts and isinstance(node.ctx, ast.Load):
                 return tree.broken(method, node, f"not all of {name} are made alike")
@@ -38,9 +40,23 @@ def alike(tree: NewtTree, role: str, cls: str, name: str, *but: str) -> Broken |
             asked = node.test if isinstance(node, (ast.If, ast.IfExp)) else None
             if asked is not None and names_in(asked) & counted:
                 return tree.broken(method, node, f"not all of {name} are alike")
-            if _singles_out(names, node, name, but):
+            if node not in filled and _singles_out(names, node, name, but):
                 return tree.broken(method, node, f"not all of {name} are alike")
     return None
+
+
+def _filling(names: Names, name: str) -> set[ast.AST]:
+    """Where a loop does nothing but put something into a list, each time the same."""
+    found: set[ast.AST] = set()
+    for node in names.nodes:
+        match node:
+            case ast.For(
+                target=ast.Name(id=each),
+                body=[ast.Expr(ast.Call(ast.Attribute(value=owner, attr="append"), [made], []) as call)],
+                orelse=[],
+            ) if names.is_(owner, name) and each not in names_in(made):
+                found.add(call)
+    return found if len(found) == 1 else set()
 
 
 def _singles_out(names: Names, node: ast.AST, name: str, but: tuple[str, ...]) -> bool:
