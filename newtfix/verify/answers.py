@@ -47,19 +47,19 @@ class Answers:
             if self._asking:
                 return method(agent, *args, **kwargs)
             given = signature.bind(agent, *args, **kwargs)
-            self._note(method.__name__, given.arguments)
+            self._note(method.__name__, _by_name(given))
             given.apply_defaults()
-            key = (method.__name__, *sorted((k, v) for k, v in given.arguments.items() if isinstance(v, bool)))
+            known = _by_name(given)
+            key = (method.__name__, *sorted((k, v) for k, v in known.items() if isinstance(v, bool)))
             if key not in self._forms:
                 self._forms[key] = self._ask(method, agent, args, kwargs)
-            return self._answer(self._forms[key], given.arguments)
+            return self._answer(self._forms[key], known)
 
         return act
 
-    def _note(self, name: str, arguments: Mapping[str, Any]) -> None:
+    def _note(self, name: str, arguments: dict[str, Any]) -> None:
         if len(self.asked) < _NOTED_CALLS:
-            by_name = dict(list(arguments.items())[1:])
-            self.asked.append((name, {**by_name, **by_name.pop("kwargs", {})}))
+            self.asked.append((name, arguments))
 
     def _ask(self, method: Callable[..., Any], agent: Any, args: Any, kwargs: Any) -> Any:
         self._asking = True
@@ -92,6 +92,15 @@ class Answers:
         drawn[2] = 0.002 + 1.5 * drawn[2] ** 2
         drawn[..., TRUE_ACTION_DIM:] = 0.0
         return dict(zip(("action", "mu", "std"), drawn.clone(), strict=True))
+
+
+def _by_name(given: inspect.BoundArguments) -> dict[str, Any]:
+    """What a method was given beside its object, by name."""
+    found: dict[str, Any] = {}
+    for name, value in list(given.arguments.items())[1:]:
+        is_rest = given.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        found |= value if is_rest else {name: value}
+    return found
 
 
 def _is_own(base: type) -> bool:
@@ -130,7 +139,7 @@ def _entries(form: Any, parts: Mapping[str, Tensor], width: Any) -> Any:
     names = [name for name in form.keys() if isinstance(name, str)]  # noqa: SIM118
     found = {name: _meaning(name) if _width(form[name]) == width else "" for name in names}
     values = {name: parts[part].clone() if part else form[name] for name, part in found.items()}
-    if "log_std" in values and _width(form["log_std"]) == width and "std" not in found:
+    if "log_std" in values and _width(form["log_std"]) == width:
         values["log_std"] = parts["std"].log()
     if isinstance(form, TensorDictBase):
         return TensorDict(values, batch_size=())

@@ -9,12 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
-from tensordict import TensorDict
 from trees import PATCHES, patched
 from typer.testing import CliRunner
 
@@ -22,11 +19,8 @@ from newtfix.cli import app
 from newtfix.errors import TreeError
 from newtfix.files.tree import read_tree
 from newtfix.model import AS_PATCHED, DISCREPANCY, NOT_OBSERVED, OTHER, Patch, Severity
-from newtfix.verify.answers import parts_of, shaped
-from newtfix.verify.callers import calls_of_agents
 from newtfix.verify.launch import Limits, observe
 from newtfix.verify.observation import verdicts
-from newtfix.verify.standins import ReplayBuffer, SliceSampler, Storage
 
 ROOT = Path(__file__).parents[2]
 ALL = tuple(PATCHES)
@@ -243,74 +237,3 @@ def test_a_tree_in_upstreams_shape_with_everything_for_cuda(tmp_path):
 def test_start_up_does_not_import_torch(tmp_path):
     code = "import sys, newtfix.commands.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def test_numbers_that_an_answer_reports_are_no_statistics_of_its_action():
-    action, number = torch.zeros(4, 3), torch.ones(())
-    assert parts_of((action, {"pi_mean": number, "std": number})).keys() == {"action"}
-    assert parts_of((action, {"mean": action + 1, "std": action + 2})).keys() == {"action", "mu", "std"}
-    made = shaped((action, {"pi_mean": number}), {"action": action, "mu": action, "std": action})
-    assert made[1]["pi_mean"].shape == ()
-
-
-def _replay() -> ReplayBuffer:
-    sampler = SliceSampler(num_slices=6, traj_key="episode", strict_length=True)
-    return ReplayBuffer(storage=Storage(1000), sampler=sampler, batch_size=24, transform=lambda td: td.view(-1, 4))
-
-
-def _episode(number: int, first: int, length: int, **more: torch.Tensor) -> TensorDict:
-    rows = {"x": torch.arange(first, first + length), "episode": torch.full((length,), number), **more}
-    return TensorDict(rows, batch_size=(length,))
-
-
-def test_the_stand_in_for_replay_draws_whole_slices_of_long_enough_episodes():
-    replay = _replay()
-    for episode in (_episode(0, 0, 5), _episode(1, 5, 3), _episode(2, 8, 6)):
-        replay.extend(episode)
-    drawn = torch.cat([replay.sample()["x"] for _ in range(50)])
-    assert drawn.shape == (300, 4)
-    assert set(drawn[:, 0].tolist()) == {0, 1, 8, 9, 10}
-    assert torch.equal(drawn, drawn[:, :1] + torch.arange(4))
-
-
-def test_the_stand_in_for_replay_holds_zeros_where_rows_lack_a_key():
-    replay = _replay()
-    replay.extend(_episode(0, 0, 4, mu=torch.ones(4)))
-    replay.extend(_episode(1, 4, 4))
-    replay.extend(_episode(2, 8, 4, std=torch.ones(4)))
-    rows = replay.storage.get(slice(None))
-    assert rows["mu"].tolist() == [1.0] * 4 + [0.0] * 8
-    assert rows["std"].tolist() == [0.0] * 8 + [1.0] * 4
-
-
-def test_the_stand_in_for_replay_refuses_to_sample_what_is_too_short():
-    replay = _replay()
-    with pytest.raises(RuntimeError, match="empty storage"):
-        replay.sample()
-    replay.extend(_episode(0, 0, 3))
-    with pytest.raises(RuntimeError, match="sufficient length"):
-        replay.sample()
-
-
-@pytest.mark.parametrize(
-    ("code", "takes"),
-    [
-        ("a = agent(obs, t0=done)", [1]),
-        ("a, b, c = self.agent(obs, task=task)", [3]),
-        ("a, b = self.agent.act(obs)", [2]),
-        ("a = agent.update(buffer)", []),
-        ("a = agent(obs)\na = a[0]", []),
-        ("a = agent(obs)\nb, c = a", []),
-        ("a = agent(obs)\nif isinstance(a, tuple):\n    a = None", []),
-        ("a = agent(*arguments)", []),
-        ("a = other(obs)", []),
-    ],
-)
-def test_callers_of_the_agent(tmp_path, code, takes):
-    (tmp_path / "script.py").write_text(code)
-    (tmp_path / "trainer.py").write_text("a = agent(obs)")
-    files = SimpleNamespace(root=tmp_path, sources=["script.py", "trainer.py"], files={"trainer": "trainer.py"})
-    assert [one.takes for one in calls_of_agents(files)] == takes
