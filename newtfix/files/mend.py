@@ -71,10 +71,9 @@ def _is_edited(root: Path, step: Step) -> bool:
 
 
 def replace(root: Path, steps: Sequence[Step]) -> None:
-    """Get every new file into its place; those that are there already are left alone."""
+    """Get every new file into its place."""
     for step in steps:
-        if _digest_at(root, step.path) != step.new:
-            swap_in(root, step)
+        swap_in(root, step)
 
 
 def swap_in(root: Path, step: Step) -> None:
