@@ -31,6 +31,18 @@ def copied(x):
     return x
 def deep(x):
     doubles(x)
+def either(x, flag=None):
+    if flag:
+        return x, x[0]
+    return x, x
+def counts(x):
+    if x:
+        return 1, 2
+    return 3
+def swapped(x, y):
+    return y, x
+def again(x):
+    return again(x)
 """
 FUNCTIONS = {node.name: node for node in ast.parse(HELPERS).body if isinstance(node, ast.FunctionDef)}
 
@@ -72,6 +84,12 @@ HOLDS = {
     "a pair that is unpacked": "x = make()\na, b = pair(x)\nuse(a)",
     "a function that changes a copy": "x = make()\ny = copied(x)\nuse(x)",
     "tuples": "x = make()\na, b = x, t\nuse(a)",
+    "a function that gives one pair or another": "x = make()\na, b = either(x)\nuse(a)",
+    "a function that gives numbers": "x = make()\nn = counts(x)\nuse(x)",
+    "a function that is given it twice": "x = make()\na, b = swapped(x, x)\nuse(b)",
+    "a call that Python refuses": "x = make()\ny = itself(x, x)\nuse(x)",
+    "an import": "x = make()\nimport math\nuse(x)",
+    "what is never reached": "x = make()\nuse(x)\nreturn\nmatch t:\n    case 1:\n        x.zero_()",
     "kept in a container": 'x = make()\nrow = {"a": x}\nrow["b"] = t\nrow.update(c=t)\nuse(x)',
     "walrus": "x = make()\nif (y := x) is not None:\n    use(y)",
     "one thing or the other, which is the same": "x = make()\ny = x if flag else x.clone()\nuse(y)",
@@ -121,6 +139,10 @@ BROKEN = {
     "by way of what a function gives back": "x = make()\ny = itself(x)\ny.zero_()\nuse(x)",
     "a function within": "x = make()\ndef g():\n    x.zero_()\ng()\nuse(x)",
     "data": "x = make()\nx.data.copy_(t)\nuse(x)",
+    "data of an item": "x = make()\nx[0].data = t\nuse(x)",
+    "another object of that name": "x = make()\nbox.kept = x\nbox = t\nuse(box.kept)",
+    "a default of a function within": "x = make()\ndef g(*, n, y=x):\n    y.zero_()\ng(n=1)\nuse(x)",
+    "the item of a pair": "x = make()\na, b = either(x)\nb.zero_()\nuse(x)",
     "data itself": "x = make()\nx.data = t\nuse(x)",
     "numpy": "x = make()\ny = x.numpy()\ny[0] = 1\nuse(x)",
     "copyto": "x = make()\nnp.copyto(x, t)\nuse(x)",
@@ -141,6 +163,7 @@ BROKEN = {
 }
 CANNOT_TELL = {
     "an unknown function": "x = make()\nclip_to_bounds(x)\nuse(x)",
+    "a function that calls itself": "x = make()\nagain(x)\nuse(x)",
     "an unknown method": "x = make()\nself.shield.project(x)\nuse(x)",
 }
 
@@ -165,7 +188,7 @@ def test_what_an_unknown_call_does_cannot_be_told(case: str) -> None:
 
 def test_only_the_entries_asked_for_count() -> None:
     keys = frozenset({"action"})
-    assert followed('x = make()\nx["priority"] = t\nx.set("age", t)\nuse(x)', keys) == [None]
+    assert followed('x = make()\nx["priority"] = t\nx["age"] += 1\nx.set("age", t)\nuse(x)', keys) == [None]
     assert followed('x = make()\nx["action"] = t\nuse(x)', keys) != [None]
     assert followed('x = make()\nx["action"][0] = t\nuse(x)', keys) != [None]
 

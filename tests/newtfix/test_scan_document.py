@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from newtfix import report
 from newtfix.cli import app
+from newtfix.model import Patch, Severity, State
 from newtfix.scan.document import ERRATA
 from newtfix.scan.settings import read_settings
-from newtfix.scan.tasks import read_tasks
+from newtfix.scan.survey import Finding, Gap, Survey
+from newtfix.scan.tasks import Tasks, read_tasks
+from newtfix.scan.text import markdown, wrapped
+from newtfix.work.session import Target
 
 ROOT = Path(__file__).parents[2]
 GIVEN = ("--set", "num_envs=20", "episode_length=250", "action_dim=21")
@@ -79,3 +84,23 @@ def test_what_the_code_says_of_a_task_is_known(tmp_path: Path) -> None:
     assert (tasks.lengths, tasks.action_dims, filled.source("action_dim")) == ((250,), (21,), "config.py:4")
     tasks, _ = read_tasks(tmp_path, sources, read_settings(sources, None, ["task=some-run"]))
     assert (tasks.lengths, tasks.action_dims) == ((), ())
+
+
+def test_notes_and_what_waits_for_another_patch_are_in_markdown(tmp_path: Path) -> None:
+    def said(state: State) -> str:
+        gap = Gap("e", "a.py", "f", state, "x = 1", "y = 1", None)
+        patch = Patch("A *title*", Severity.MINOR, (), id="mine", requires=("other",))
+        finding = Finding(patch, state, False, (), (), (gap,), "It matters.")
+        return markdown(Survey(Target(tmp_path, tmp_path), (finding,), {}, Tasks(()), {}, ("b.py is not read",)))
+
+    assert "\n- b.py is not read\n" in said(State.AVAILABLE)
+    assert "Looked for, and found y = 1:" in said(State.DRIFTED) and "Looked for" not in said(State.AVAILABLE)
+
+
+def test_lines_are_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a " * 40 + "b"
+    assert wrapped(text) == [text]
+    monkeypatch.setattr(report, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "42")
+    lines = wrapped(text, indent="  ")
+    assert len(lines) == 3 and max(map(len, lines)) <= 40 and lines[1].startswith("  a")

@@ -27,15 +27,16 @@ SIZE = 3
 class Base:
     inherited: int = 7
 @dataclass
-class Config(Base):
+class Config(Base, Elsewhere):
     buffer_size: int = 10_000_000
     low: float = -10
     high: float = +10.0
     lr: float = 3e-4
     product: int = 2 * SIZE
-    wrapped: int = field(default=4)
+    wrapped: int = field(metadata={"help": "text"}, default=4)
     made: list = field(default_factory=lambda: [1, 2])
     computed: int = len(open("x").read())
+    empty: list = field(default_factory=list)
     later: int
     plain = "text"
 """
@@ -44,7 +45,7 @@ class Config(Base):
         **{"inherited": 7, "buffer_size": 10_000_000, "low": -10, "high": 10.0, "lr": 3e-4, "product": 6},
         **{"wrapped": 4, "made": [1, 2], "plain": "text"},
     }
-    assert {"computed", "later"} <= settings.names
+    assert {"computed", "empty", "later"} <= settings.names
     assert settings.source("lr") == "config.py:11"
 
 
@@ -81,7 +82,7 @@ def test_wrong_arguments(scan: Run, arguments: list[str], said: str) -> None:
 HYDRA = """
 defaults:
   - override hydra/launcher: local
-task: plain
+task: [plain, rough]
 num_envs: 6
 seeding_coef: 5
 world_size: 1
@@ -107,7 +108,7 @@ def test_settings_in_yaml(scan: Run, copy: Callable[..., Path]) -> None:
     assert (found["numbers"]["seed_steps"]["here"], found["numbers"]["seed_steps"]["reference"]) == (6_000, 1_000)
     assert found["numbers"]["replayed_per_step"]["here"] == pytest.approx(102.4)
     assert found["settings"]["tau"] == {"value": 0.01, "source": "config.yaml:16"}
-    assert found["tasks"]["action_dims"] == []
+    assert (found["tasks"]["names"], found["tasks"]["action_dims"]) == (["plain", "rough"], [])
     assert scan("--tree", str(tree), "--json", "+num_envs=1").json["numbers"]["seed_steps"]["here"] == 1_000
 
 
@@ -147,14 +148,15 @@ def test_tasks_beside_the_tree(scan: Run, tmp_path: Path, copy: Callable[..., Pa
     """Two tasks of 100 and 500 steps, one environment for each: 5 * 2 * 500 = 5,000 against 2,500."""
     config = (PLAIN / "config.py").read_text().replace("\tepisode_length: int = 25\n", "\tepisode_length: Any = None\n")
     config += (
-        "\n\ndef parse_cfg(cfg):\n\tif cfg.task == 'both':\n\t\tcfg.num_envs = cfg.num_tasks\n\tcfg.eval_freq = 1\n"
+        "\n\ndef parse_cfg(cfg):\n\tif cfg.task == 'both':\n\t\tcfg.num_envs = cfg.num_tasks\n"
+        "\telse:\n\t\tcfg.rank = 3\n\tcfg.eval_freq = 1\n"
     )
     tree = copy(PLAIN, config=config.replace("eval_freq: int = 500", "eval_freq: Any = None"))
     (tree / "sets.py").write_text(
-        "TASK_SET = {'both': ['short', 'long', 'short'], 'split': tuple('short long'.split())}\n"
+        "TASK_SET = {**OTHERS, 'both': ['short', 'long', 'short'], 'split': tuple('short long'.split())}\n"
     )
     (tmp_path / "tasks.json").write_text(json.dumps(TASKS))
-    both = scan("--tree", str(tree), "--json", "task=both")
+    both = scan("--tree", str(tree), "--json", "task=both", "num_envs=9")
     assert both.json["tasks"] == {
         "count": 2,
         "names": ["short", "long"],
@@ -162,6 +164,7 @@ def test_tasks_beside_the_tree(scan: Run, tmp_path: Path, copy: Callable[..., Pa
         "action_dims": [6, 21],
     }
     assert both.json["settings"]["num_envs"]["value"] == 2
+    assert any(note.startswith("num_envs=9 is not used: with task=both") for note in both.json["notes"])
     assert (both.json["numbers"]["seed_steps"]["here"], both.json["numbers"]["seed_steps"]["reference"]) == (
         5_000,
         2_500,
@@ -195,6 +198,7 @@ def test_a_damaged_table_of_tasks_is_noted(scan: Run, tmp_path: Path, copy: Call
             ("cfg.n if cfg.none is None else 1", 2),
         ],
         *[("math.ceil(cfg.n / 4)", 1), ("self.total", 20), ("self.twice", 40), ("self.half()", 10), ("int(2.7)", 2)],
+        *[("cfg.none or 0", 0), ("cfg.n if not cfg.none else 1", 2), ("self.annotated()", 6)],
     ],
 )
 def test_expressions_with_a_value(expression: str, value: float) -> None:
@@ -212,6 +216,8 @@ def test_expressions_with_a_value(expression: str, value: float) -> None:
             ("self.loop", "self.loop"),
         ],
         *[("self.either", "self.either"), ("x", "x"), ("'a' * 10 ** 9", "'a'"), ("open('x')", "open('x')")],
+        *[("(-cfg.n) ** 0.5", "(-cfg.n) ** 0.5"), ("cfg.n if cfg.none > 1 else 1", "none > 1")],
+        *[("self.grown()", "part"), ("self.two()", "self.two"), ("self.scaled()", "self.scaled")],
     ],
 )
 def test_expressions_without_one(expression: str, missing: str) -> None:
@@ -235,6 +241,20 @@ class C:
     def half(self):
         part = self.total / 2
         return part
+    def annotated(self):
+        part: int = 3 * cfg.n
+        return part
+    def grown(self):
+        part = 1
+        for _ in range(3):
+            part += 1
+        return part
+    def two(self):
+        if self.cfg.n:
+            return 1
+        return 2
+    def scaled(self, by=2):
+        return by
 """
     evaluator = Evaluator({"n": 2, "none": None}, class_code(ast.parse(code), "C"))
     return evaluator.number(ast.parse(expression, mode="eval").body)
