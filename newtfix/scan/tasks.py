@@ -31,11 +31,6 @@ class Tasks:
     action_dims: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def action_dim(self) -> int | None:
-        """Where all tasks share it."""
-        return self.action_dims[0] if len(self.action_dims) == 1 else None
-
 
 def read_tasks(root: Path, sources: Mapping[str, str], settings: Settings) -> tuple[Tasks, Settings]:
     """The tasks that the settings name, and the settings with what follows from them filled in.
