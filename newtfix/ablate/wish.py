@@ -113,8 +113,7 @@ def _required(factors: Sequence[str], known: Mapping[str, Patch], aside: Mapping
         needed |= fresh
         pending.extend(fresh)
     for name in sorted(needed & aside.keys()):
-        if aside[name] in ("held off", "not asked for"):
+        if aside[name] == "held off":
             needing = ", ".join(sorted(one for one in factors if name in known[one].requires))
-            if aside[name] == "held off":
-                raise UsageError(f"{name} is held off, and {needing} requires it", hint="Hold those off as well.")
+            raise UsageError(f"{name} is held off, and {needing} requires it", hint="Hold those off as well.")
     return tuple(sorted(name for name in needed if aside.get(name, "not asked for") == "not asked for"))
