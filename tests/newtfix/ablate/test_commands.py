@@ -5,7 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from newtfix.ablate.runs import Folder
+from newtfix.ablate.study import Run, read_plan
 from newtfix.cli import app
+
+from .studies import plan, simulate
 
 
 def call(*words):
@@ -94,6 +98,70 @@ def test_what_is_wrong_is_said(words, code, says, tmp_path, monkeypatch):
     refused = call("ablate", *words)
     assert refused.exit_code == code and says in refused.output
     assert not (tmp_path / "ablation" / "plan.json").exists()
+
+
+def test_a_larger_budget_extends_the_plan_that_is_there(study, planned):
+    words = ("task=cartpole-swingup", "--tree", planned / "fake", "--design", "pairs", "--dir", study, "--plan-only")
+    assert "8 runs are known" in call("ablate", *words, "--budget", 8).output
+    assert read_plan(study).extended == ()
+    more = call("ablate", *words, "--budget", 12)
+    assert more.exit_code == 0 and "12 runs are known" in more.output and more.stdout == ""
+    assert (read_plan(study).budget, read_plan(study).extended) == (12, (8,))
+
+
+def test_hours_are_turned_into_runs_by_the_time_that_one_takes(planned, tmp_path, monkeypatch):
+    """A run takes ten minutes, so that an hour is enough for six, one after the other."""
+    made = []
+    monkeypatch.setattr("newtfix.ablate.planning.resolve", lambda *_: _resolved())
+    monkeypatch.setattr("newtfix.ablate.conduct.make_runs", lambda *given: made.extend(given[-1]))
+    monkeypatch.setattr("newtfix.ablate.conduct.seconds_per_run", lambda *_: 600.0)
+    words = ("task=x", "--tree", planned / "fake", "--design", "pairs", "--no-inertness", "--jobs", 1, "--plan-only")
+    done = call("ablate", *words, "--hours", 1, "--dir", tmp_path / "study")
+    assert done.exit_code == 0 and read_plan(tmp_path / "study").budget == 6
+    assert [(run.stage, run.steps) for run in made] == [("timing", 3_000)]
+    few = call("ablate", *words, "--hours", 0.1, "--dir", tmp_path / "other")
+    assert few.exit_code == 2 and "0.1 hours are enough for 0 runs here, and the design takes at least" in few.output
+    least = call("ablate", *words, "--dir", tmp_path / "least")
+    assert least.exit_code == 0 and read_plan(tmp_path / "least").budget == 2
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Runs are made by nobody; those in it are lost."""
+    lost = set()
+    monkeypatch.setattr("newtfix.ablate.conduct.make_runs", lambda *_: frozenset(lost))
+    return lost
+
+
+def test_a_run_that_ended_without_a_result_is_said(study, made):
+    elsewhere = call("ablate", "run", study, "--index", 2)
+    assert elsewhere.exit_code == 4 and "run 2 is under way elsewhere" in elsewhere.output
+    made.add("s2-base")
+    lost = call("ablate", "run", study, "--index", 2)
+    assert lost.exit_code == 1 and "s2-base: ended by the machine twice; it has no score." in lost.output
+
+
+def test_a_run_that_would_show_what_is_decided_is_not_made(tmp_path, made, monkeypatch):
+    monkeypatch.setattr("newtfix.commands.ablate_run.Variants.of", lambda *_: None)
+    wide = plan(60, "pairs")
+    study = simulate(tmp_path / "study", wide, noise=0.1)
+    done = call("ablate", "run", study, "--index", 59)
+    assert done.exit_code == 0 and "Run 59 is not needed" in done.output
+    assert "decided" in call("ablate", "status", study).output
+
+
+def test_runs_that_are_under_way_and_what_others_wait_for_are_shown(tmp_path):
+    screened = plan(150, "both")
+    study = simulate(tmp_path / "study", screened, most=1)
+    with Folder(study, Run(screened.first_seed, ("seeding",))).lock():
+        shown = call("ablate", "status", study)
+    assert "1 finished, 126 waiting, 1 running\n" in shown.output and "More runs are known after: " in shown.output
+
+
+def test_a_file_is_no_folder_for_a_study(tmp_path):
+    (tmp_path / "notes").write_text("")
+    refused = call("ablate", "task=x", "--budget", "24", "--dir", tmp_path / "notes")
+    assert refused.exit_code == 2 and "notes is a file" in refused.output
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

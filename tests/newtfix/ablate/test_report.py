@@ -12,6 +12,7 @@ from newtfix.ablate.markdown import document
 from newtfix.ablate.sentences import answer, notes
 from newtfix.ablate.stages import proof_runs, screen_runs
 from newtfix.cli import app
+from newtfix.commands.report import draw
 
 from .studies import additive, end, plan, simulate
 
@@ -172,14 +173,22 @@ def test_json_has_a_schema_and_no_nan(large):
     assert len(data["runs"]) >= 72
 
 
-def test_the_page_needs_nothing_else(large, tmp_path):
-    done = report(large[0], "--html", tmp_path / "page.html")
+def test_the_page_needs_nothing_else_and_pictures_are_files(large, tmp_path):
+    done = report(large[0], "--html", tmp_path / "page.html", "--pictures", tmp_path / "new" / "folder")
+    assert sorted(path.name for path in tmp_path.glob("new/folder/*")) == ["curves.png", "forest.png"]
+    assert (tmp_path / "new/folder/forest.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "page.html").read_text()
     assert done.exit_code == 0 and text.count("<svg") >= 6
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", text) and "<script" not in text and "@import" not in text
     assert "url(http" not in text and 'name="viewport"' in text
     assert "newtfix ablate task=cartpole-swingup preset=cpu" in text  # the command that repeats it
     assert as_svg(forest(find(*large))) in text  # the same bytes every time
+
+
+def test_nothing_is_drawn_of_a_study_without_runs(tmp_path):
+    made = plan(24)
+    draw(find(simulate(tmp_path / "study", made, most=0), made), tmp_path / "pictures")
+    assert list(tmp_path.glob("pictures/*")) == []
 
 
 def test_markdown_has_the_same_tables(large):

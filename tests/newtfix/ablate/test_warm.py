@@ -38,6 +38,18 @@ def start(tmp_path, monkeypatch):
     return started
 
 
+def test_the_kernel_is_asked_to_end_a_trainer_with_its_command_where_it_can(monkeypatch):
+    asked = []
+    monkeypatch.setattr(warm, "_PRCTL", lambda *words: asked.append(words))
+    warm.end_with_parent()
+    assert asked == [(1, signal.SIGKILL)]
+    monkeypatch.setattr(warm, "_PRCTL", None)
+    warm.end_with_parent()
+    assert len(asked) == 1
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert warm._prctl() is None
+
+
 def is_locked(path):
     with path.open("wb") as other:
         try:
