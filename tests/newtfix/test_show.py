@@ -7,6 +7,7 @@ from commands import Run
 
 from newtfix import report
 from newtfix.commands import show
+from newtfix.work.page import Block
 
 
 def test_on_a_terminal_pages_have_no_marks(newtfix: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +26,11 @@ def test_text_is_as_wide_as_the_terminal_and_lists_keep_their_lines(monkeypatch:
     assert show._wrapped("one two three four five six\n\n- a list that is longer than that") == (
         "one two three four\nfive six\n\n- a list that is longer than that"
     )
+
+
+def test_other_blocks_of_a_page_are_indented_and_code_is_shown_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    show._draw([Block("h2", "A `head`"), Block("python", "x = 1"), Block("sh", "newtfix scan\nnewtfix list")])
+    assert capsys.readouterr().out == "A head\n\n    x = 1\n\n    newtfix scan\n    newtfix list\n"
 
 
 def test_for_machines_there_are_edits_sections_and_settings(newtfix: Run) -> None:

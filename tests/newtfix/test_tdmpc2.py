@@ -126,9 +126,10 @@ def test_the_commands_say_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     for file, text in TREE.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
+    (tmp_path / "two\nlines").mkdir()
     assert scan.run([], tmp_path, [], False, False, False) == 0
     shown = capsys.readouterr()
-    assert "TD-MPC2's layout, not newt's" in shown.err
+    assert "TD-MPC2's layout, not newt's" in shown.err and "its name has a line break in it" in shown.err
     assert "16 items: it has 6, lacks 4, 6 don't concern it." in shown.err
     assert "envs/__init__.py:2" in shown.out and "drifted" not in shown.out
     assert status.run(tmp_path, [], True) == 0
@@ -145,6 +146,7 @@ def test_the_commands_say_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert status.run(tmp_path, [], False) == 0
     shown = capsys.readouterr()
     assert "16 items: it has 6, lacks 4" in shown.err and "envs/__init__.py:2" in shown.out
+    assert "its name has a line break in it" in shown.err
     for command in (lambda: check.run([], True, tmp_path, [], False), lambda: diff.run(*_all(tmp_path))):
         with pytest.raises(TreeError, match="TD-MPC2's layout, not newt's"):
             command()

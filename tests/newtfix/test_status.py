@@ -1,0 +1,97 @@
+"""What `status`, `update` and `apply --commit` say of trees in all their states, with an engine that is faked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Run
+
+from newtfix.commands import apply, status, update
+from newtfix.errors import Refused, TreeError
+from newtfix.files.git import Repository
+from newtfix.work import load, session
+from tests.newtfix import toy
+
+
+@pytest.fixture
+def tree(tmp_path: Path, newtfix: Run) -> Iterator[Path]:
+    with toy.faked():
+        yield toy.make(tmp_path / "tree")
+
+
+def edit(tree: Path, file: str, old: str, new: str) -> None:
+    text = (tree / file).read_text()
+    assert text.count(old) == 1
+    (tree / file).write_text(text.replace(old, new))
+
+
+def test_code_that_is_gone_is_named_with_both_ways_out(tree: Path, newtfix: Run) -> None:
+    toy.want(tree, "a", "b")
+    edit(tree, "trainer.py", "a += 1", "a = 1")
+    said = newtfix("status", "--tree", "tree").err
+    assert "tree: 1 patch applied by newtfix." in said
+    assert "With edits of your own: trainer.py; so the states come from the code." in said
+    assert "In the record, but their code is not in the tree any more, or not whole: a." in said
+    assert "newtfix apply a --tree tree" in said and "newtfix revert a --tree tree" in said
+
+
+def test_a_patch_that_is_applied_and_not_known_here_is_named(tree: Path, newtfix: Run) -> None:
+    toy.want(tree, "a", "c")
+    with pytest.MonkeyPatch.context() as others:
+        others.setattr(load, "load_patches", lambda *_: {"a": toy.PATCHES["a"]})
+        said = newtfix("status", "--tree", "tree").err
+    assert "Applied, but not among the known patches: c. Name them with --patches DIR." in said
+
+
+def test_where_nothing_can_be_looked_at_the_record_is_told(
+    tree: Path, newtfix: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*_: object) -> None:
+        raise TreeError("nothing here can be read", where="in trainer.py")
+
+    monkeypatch.setattr(status, "reports", blind)
+    assert newtfix("status", "--tree", "tree").err == "newtfix: nothing here can be read\n  in trainer.py\n"
+    toy.want(tree, "a", "c")
+    refused = newtfix("status", "--tree", "tree")
+    assert refused.code == 4
+    assert "in trainer.py\n  The record: newtfix applied a, c, in common/math.py, trainer.py." in refused.err
+
+
+def test_there_is_nothing_to_update_before_the_first_apply(tree: Path, newtfix: Run) -> None:
+    refused = newtfix("update")
+    assert refused.code == 3 and "there is no newt_patched here, so nothing to update" in refused.err
+
+
+def test_an_update_may_be_over_edits_that_are_not_committed(
+    tree: Path, newtfix: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dirty(*_: object) -> None:
+        raise Refused("uncommitted edits")
+
+    toy.want(tree, "a")
+    monkeypatch.setattr(toy.ENGINE, "mark", "-=")
+    monkeypatch.setattr(update, "must_be_clean", dirty)
+    assert newtfix("update", "--tree", "tree").code == 3
+    assert toy.sources(tree) == toy.made_by("a")
+    assert newtfix("update", "--tree", "tree", "--allow-dirty").code == 0
+    assert toy.sources(tree) == toy.made_by("a", mark="-=")
+
+
+def test_commits_of_patches_that_are_there_or_go_nowhere(
+    tree: Path, newtfix: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    repository = Repository(tree, tree, "")
+    monkeypatch.setattr(apply, "must_take_commits", lambda *_: repository)
+    monkeypatch.setattr(apply, "commit", lambda _, paths, words: made.append(words.splitlines()[0]) or "0123abc")
+    monkeypatch.setattr(apply, "not_committed", lambda *_: "")
+    base = toy.make(tree.with_name("base"))
+    monkeypatch.setattr(session, "base_tree", lambda: base)
+    refused = newtfix("apply", "a", "--commit")
+    assert refused.code == 3 and "newt_patched would be new, so there is nothing to commit to" in refused.err
+    assert newtfix("apply", "a", "--commit", "--tree", "tree").code == 0
+    assert len(made) == 1
+    again = newtfix("apply", "a", "--commit", "--tree", "tree")
+    assert again.code == 0 and "already applied" in again.err and len(made) == 1
