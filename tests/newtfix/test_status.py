@@ -1,8 +1,9 @@
-"""What `status`, `update` and `apply --commit` say of trees in all their states, with an engine that is faked."""
+"""What `status`, `verify`, `update` and `apply --commit` say of trees in all states, with an engine that is faked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from commands import Run
 from newtfix.commands import apply, status, update
 from newtfix.errors import Refused, TreeError
 from newtfix.files.git import Repository
+from newtfix.model import Observation, judged, unseen
+from newtfix.verify import launch
+from newtfix.verify.launch import Seen
 from newtfix.work import load, session
 from tests.newtfix import toy
 
@@ -95,3 +99,48 @@ def test_commits_of_patches_that_are_there_or_go_nowhere(
     assert len(made) == 1
     again = newtfix("apply", "a", "--commit", "--tree", "tree")
     assert again.code == 0 and "already applied" in again.err and len(made) == 1
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Observation]:
+    """What is observed of each patch; of the others it is as it should be."""
+    found: dict[str, Observation] = {}
+
+    def observe(_: object, patches: dict[str, object]) -> Seen:
+        told = [replace(found.get(name, judged("x", "1", "1")), patch=name) for name in patches]
+        return Seen(tuple(told), ("a note",), ("torchrl is not installed: pip install torchrl",))
+
+    monkeypatch.setattr(launch, "observe", observe)
+    return found
+
+
+def test_what_is_verified_counts_as_far_as_it_was_asked_for_or_applied(
+    tree: Path, newtfix: Run, seen: dict[str, Observation]
+) -> None:
+    seen["b"] = judged("x", "1", "2", "2")
+    every = newtfix("verify", "--tree", "tree")
+    assert every.code == 1 and "runs the code of" in every.err and "a note\n" in every.err
+    assert every.err.endswith("2 of 3 patches behave as they should.\nb: the discrepancy\n")
+    toy.want(tree, "a")
+    own = newtfix("verify", "--tree", "tree")
+    assert own.code == 0 and "runs the code of" not in own.err
+    assert "1 of 1 patches behave as they should. 2 that newtfix did not apply do not count" in own.err
+    told = newtfix("verify", "b", "--tree", "tree", "--json")
+    assert (told.code, told.json["ok"], told.json["failing"]) == (1, False, ["b"])
+    assert [one["observed"] for one in told.json["patches"][0]["observations"]] == ["2"]
+    assert "a note" in told.json["notes"]
+
+
+def test_what_keeps_several_patches_from_being_observed_is_said_once(
+    tree: Path, newtfix: Run, seen: dict[str, Observation]
+) -> None:
+    seen |= {"a": unseen("no trainer"), "b": unseen("no trainer"), "c": unseen("no agent")}
+    said = newtfix("verify", "--tree", "tree")
+    assert "not observed of a, b: no trainer\n" in said.err and "no trainer" not in said.out
+    assert "no agent" in said.out
+    seen |= dict.fromkeys("abc", unseen("torchrl is not installed"))
+    said = newtfix("verify", "--tree", "tree")
+    assert said.out == "" and said.err.count("torchrl is not installed") == 1
