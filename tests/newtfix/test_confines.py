@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from newtfix.files import confines
 from newtfix.running import Importable, end_confined, first_run_note, last_words, start_confined
@@ -41,6 +46,54 @@ def test_limits_and_no_network() -> None:
     assert seen["itself"] == 0
     if seen["space"] != Path("/proc/self/ns/net").readlink().as_posix():  # where the system can
         assert seen["out"] in (101, 113)
+
+
+class Kernel:
+    """A C library that notes what it is asked; `refuses` are ways to leave a network that it has not."""
+
+    def __init__(self, *refuses: int) -> None:
+        self.refuses, self.asked = refuses, list[str]()
+
+    def unshare(self, how: int) -> int:
+        self.asked.append(f"unshare {how:#x}")
+        return -1 if how in self.refuses else 0
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: self.asked.append(name)
+
+
+NETWORK, USER = confines._NEW_NETWORK, confines._NEW_USER
+
+
+@pytest.mark.parametrize(
+    ("user", "refuses", "asked", "written"),
+    [
+        (0, (), [NETWORK], []),
+        (0, (NETWORK,), [NETWORK, NETWORK | USER], ["deny", "0 0 1", "7 7 1"]),
+        (5, (), [NETWORK | USER], ["deny", "5 5 1", "7 7 1"]),
+        (5, (NETWORK | USER,), [NETWORK | USER], []),
+    ],
+)
+def test_who_may_not_leave_the_network_alone_leaves_it_with_users_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, user: int, refuses: tuple[int, ...], asked: list[int], written: list[str]
+) -> None:
+    said, up, kernel = list[str](), list[bool](), Kernel(*refuses)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(os, "getegid", lambda: 7)
+    monkeypatch.setattr(confines, "_write", lambda _, text: said.append(text))
+    monkeypatch.setattr(confines, "_loop_back", lambda: up.append(True))
+    confines._cut_network(kernel)  # type: ignore[arg-type]
+    assert kernel.asked == [f"unshare {how:#x}" for how in asked] + ["capset"] * bool(written)
+    assert said == written and len(up) == (asked[-1] not in refuses)
+
+
+def test_other_systems_have_limits_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = list[int]()
+    monkeypatch.setattr(confines, "_limit", lambda which, _: limits.append(which))
+    monkeypatch.setattr(confines, "_cut_network", lambda _: limits.append(-1))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    confines.confine()
+    assert limits == [resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_DATA]
 
 
 def test_a_worker_runs_in_a_scratch_folder_and_what_it_starts_ends_with_it(tmp_path: Path) -> None:

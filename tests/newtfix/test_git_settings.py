@@ -195,3 +195,13 @@ def test_repositories_of_other_kinds(repo: Path, kind: str) -> None:
     assert states(root) == ({"trainer.py": "uncommitted"} if kind == "no commit" else {})
     (root / "tree/trainer.py").write_text("x = 3\n")
     assert states(root) == {"trainer.py": "uncommitted"}
+
+
+@pytest.mark.parametrize("said", ["", "{tree}\nsha1\n", "{elsewhere}\nsha1\na\nb\nc\nd\n"])
+def test_a_git_that_says_something_else_is_no_repository(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """As one whose .git is of another tree, or a version that does not know what it is asked."""
+    assert find_repository(repo) is not None
+    monkeypatch.setattr("newtfix.files.git._ask", lambda *_: said.format(tree=repo, elsewhere=repo / "elsewhere"))
+    assert find_repository(repo) is None

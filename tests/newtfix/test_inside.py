@@ -102,6 +102,14 @@ def test_paths_that_no_record_has(path: object) -> None:
     assert not inside.is_normal(path)
 
 
+def test_only_regular_files_are_walked(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_text("x")
+    fifo(tmp_path / "a/pipe")
+    (tmp_path / "a/link").symlink_to("b")
+    assert inside.walk(tmp_path, "a") == ["a/b/file"]
+
+
 def test_a_folder_that_is_a_link_is_not_entered(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "tree").mkdir()

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from newtfix.errors import Refused
@@ -186,6 +187,13 @@ def test_a_second_command_does_without_libcst_and_says_the_same(cache: Path, tmp
         assert first.stdout + first.stderr.removesuffix("False\n")
         assert second.stderr.splitlines()[-1] == "False"
         assert second.stderr.splitlines()[:-1] == first.stderr.splitlines()[:-1]
+
+
+def test_entries_are_in_the_users_cache_unless_another_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NEWTFIX_CACHE")
+    assert kept.folder() == platformdirs.user_cache_path("newtfix")
+    monkeypatch.setenv("NEWTFIX_CACHE", "")
+    assert kept.folder() is None
 
 
 def test_new_code_of_newtfix_is_not_answered_with_old_entries(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,11 @@ def test_a_disk_that_refuses_to_swap_is_written_all_the_same(tmp_path: Path) -> 
     with failing(refusing):
         commit(tmp_path, CHANGES)
     assert refusing.done and sources(tmp_path) == NEW
+
+
+def test_other_systems_than_linux_have_no_swap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert system._renameat2.__wrapped__() is None
 
 
 def test_a_swap_says_which_error_the_system_has(tmp_path: Path) -> None:

@@ -184,6 +184,17 @@ def test_long_conflicts_are_cut_short() -> None:
     assert "... 20 more lines" in caught.value.where and len(caught.value.where.splitlines()) < 40
 
 
+def test_new_ends_of_lines_alone_are_no_conflict() -> None:
+    assert merge(b"a\r\nb\r\n", b"a\nb\r\n", b"a\nb\n") == b"a\nb\n"
+
+
+def test_only_python_has_to_be_python() -> None:
+    base, ours, theirs = b"x: 1\n\n\ny: 2\n", b"x: 3\n\n\ny: 2\n", b"x: 1\n\n\ny: (\n"
+    assert merge_files({"a.yaml": base}, {"a.yaml": ours}, {"a.yaml": theirs}) == {"a.yaml": b"x: 3\n\n\ny: (\n"}
+    with pytest.raises(Refused, match=r"somebody edited a\.py into something that is not Python"):
+        merge_files({"a.py": base}, {"a.py": ours}, {"a.py": theirs})
+
+
 def test_an_edit_stays_as_if_it_had_been_made_before_the_patch() -> None:
     """Edits in lines that a real patch leaves alone: what a revert gives is the edited file from before, or nothing."""
     sources = dict(read_tree(base_tree()).sources)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands import Run
 from recordings import Arrays, reference, write_tree
 from trees import PATCHES
 
 from newtfix.cli import app
-from newtfix.parity.compare import relative_error
+from newtfix.errors import UsageError
+from newtfix.parity import measure
+from newtfix.parity.compare import _row, relative_error
 from newtfix.parity.fixture import read_fixture
+from newtfix.parity.pinned import Pinned, PinningError
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +79,17 @@ def without(*keys: str) -> Arrays:
         pytest.param(
             {**reference(), "in/std": reference()["in/std"] * np.nan}, ["in/std holds numbers that"], id="not finite"
         ),
+        pytest.param({**reference(), "cfg/rho": np.array(np.nan)}, ["cfg/rho is nan"], id="a setting that is none"),
+        pytest.param(
+            {**reference(), "in/two_hot_x": np.array(1.0)},
+            ["in/two_hot_x has the shape []; it should be [M 1]"],
+            id="a number where there should be rows",
+        ),
+        pytest.param(
+            {key.replace("/bc/scale_4/", "/bc/scale_0/"): value for key, value in reference().items()},
+            ["the scale '0' is no number above 0"],
+            id="a scale of nothing",
+        ),
         pytest.param({}, ["cfg/horizon is missing"], id="empty"),
     ],
 )
@@ -122,6 +139,15 @@ def test_groups_that_were_not_recorded_have_no_rows(tmp_path: Path) -> None:
     assert fixture.ignored == ("out/novel",)
 
 
+def test_the_batch_is_as_large_as_its_observations_where_no_setting_says_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "some.npz", **without("cfg/batch_size"))
+    assert "batch_size" not in read_fixture(tmp_path / "some.npz").settings
+    short = {**without("cfg/batch_size"), "in/reward": reference()["in/reward"][:, 1:]}
+    np.savez(tmp_path / "short.npz", **short)
+    with pytest.raises(UsageError, match="in/reward has the shape"):
+        read_fixture(tmp_path / "short.npz")
+
+
 def test_other_spellings_of_the_same_numbers_are_read(tmp_path: Path) -> None:
     """Counts as floats, single numbers as arrays of one, and bytes in the other order."""
     usual = reference()
@@ -139,6 +165,55 @@ def test_other_spellings_of_the_same_numbers_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tol", ["-1", "nan", "inf"])
 def test_a_tolerance_that_is_none(parity: Run, tol: str) -> None:
     assert parity(reference(), "--tol", tol).code == 2
+
+
+def test_numbers_of_another_shape_or_none_at_all_are_said() -> None:
+    def said(computed: object) -> str:
+        return _row("encode", "model", np.ones((2, 1)), np.array(computed), "", 1e-4).error
+
+    assert said([1.0, 1.0]) == "" and said([1.0, np.inf]) == "it is not finite"
+    assert said([1.0, 1.0, 1.0]) == "its shape is [3], the recorded one [2, 1]"
+
+
+def test_what_is_drawn_in_another_shape_than_recorded_is_an_error() -> None:
+    with Pinned(torch.ones(2, 3), [torch.tensor([2, 0])]):
+        assert torch.equal(torch.randn(2, 1, 3), torch.ones(2, 1, 3))
+        assert sorted(torch.randperm(3).tolist()) == [0, 1, 2] and torch.randperm(3)[0] == 2
+        with pytest.raises(PinningError, match=r"it draws noise of shape \[4\]; the recorded noise is \[2, 3\]"):
+            torch.randn(4)
+        with pytest.raises(PinningError, match=r"it draws from 2 Q networks; the recorded ones are \[2, 0\]"):
+            torch.randperm(2)
+
+
+@pytest.mark.parametrize("agent", [{}, {"scale": 1.0}, {"scale": torch.ones(1)}])
+def test_an_agent_is_left_as_it_was(agent: dict[str, Any]) -> None:
+    """With a running scale that is a number or a tensor, or without one."""
+    made: Any = SimpleNamespace(model=torch.nn.Linear(1, 1), cfg=SimpleNamespace(actor_mode="bc"))
+    for name, value in agent.items():
+        setattr(made, name, SimpleNamespace(value=value))
+    weight = made.model.weight.detach().clone()
+    with torch.no_grad(), measure._left_as_is(made):
+        made.model.weight.add_(1)
+        made.cfg.actor_mode = "sac"
+        if agent:
+            measure._set_scale(made, 3.0)
+    assert made.cfg.actor_mode == "bc" and torch.equal(made.model.weight, weight)
+    assert not agent or float(made.scale.value) == 1.0
+
+
+def test_a_method_that_is_replaced_for_a_while_comes_back_also_where_it_was_the_objects_own() -> None:
+    class Agent:
+        def act(self) -> str:
+            return "of the class"
+
+    agent: Any = Agent()
+    with measure._replaced(agent, "act", lambda: "for a while"):
+        assert agent.act() == "for a while"
+    assert agent.act() == "of the class" and vars(agent) == {}
+    agent.act = lambda: "its own"
+    with measure._replaced(agent, "act", lambda: "for a while"):
+        pass
+    assert agent.act() == "its own"
 
 
 def test_relative_errors() -> None:

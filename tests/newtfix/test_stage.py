@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_living_builder_is_left_alone(tmp_path: Path) -> None:
         stage.rename(tmp_path / ".new.1")
         with staging(tmp_path, ".new."):
             assert (tmp_path / ".new.1").is_dir()
+
+
+def test_what_another_user_left_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".new.99999999").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: (tmp_path / ".new.99999999").stat().st_uid + 1)
+    with staging(tmp_path, ".new."):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [".new.99999999"]
 
 
 def test_something_that_is_there_is_not_replaced(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from newtfix.errors import TreeError
+from newtfix.files import inside, tree
 from newtfix.files.tree import decode, encode, read_tree
 
 
@@ -101,6 +103,25 @@ def test_no_permission(tmp_path: Path) -> None:
     make(tmp_path, {"trainer.py": b""})
     (tmp_path / "trainer.py").chmod(0)
     with pytest.raises(TreeError, match="cannot read"):
+        read_tree(tmp_path)
+
+
+def test_a_folder_of_too_many_files_is_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "_FILES", 2)
+    make(tmp_path, {"trainer.py": b"", "a.py": b""})
+    assert len(read_tree(tmp_path).raw) == 2
+    make(tmp_path, {"b.py": b""})
+    with pytest.raises(TreeError, match="more than 2 Python files, so it is no newt-style tree"):
+        read_tree(tmp_path)
+
+
+def test_a_disk_that_fails_is_said_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, at: int, shown: Path, limit: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(shown))
+
+    make(tmp_path, {"trainer.py": b""})
+    monkeypatch.setattr(inside, "read_at", fail)
+    with pytest.raises(TreeError, match=r"cannot read .*trainer\.py: Input/output error"):
         read_tree(tmp_path)
 
 

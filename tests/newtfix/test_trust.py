@@ -154,7 +154,15 @@ def _trusted(capfd: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
     return list(json.loads(capfd.readouterr().out)["trusted"])
 
 
-@pytest.mark.parametrize("spoil", ["others write", "not JSON", "a list", "deep", "a link"])
+TEXTS = {
+    "not JSON": "{",
+    "a list": "[]",
+    "deep": "[" * 100_000,
+    "no folders": '{"schema": 1, "trusted": ["mine"], "run": []}',
+}
+
+
+@pytest.mark.parametrize("spoil", ["others write", "not JSON", "a list", "deep", "a link", "no folders"])
 def test_a_state_that_others_may_have_written_allows_nothing(tree: Path, spoil: str) -> None:
     home = tree.parent / "state"
     assert run("trust", str(tree / "tools")) == 0
@@ -167,8 +175,21 @@ def test_a_state_that_others_may_have_written_allows_nothing(tree: Path, spoil: 
         (home / "state.json").rename(home / "other")
         (home / "state.json").symlink_to("other")
     else:
-        (home / "state.json").write_text({"not JSON": "{", "a list": "[]", "deep": "[" * 100_000}[spoil])
+        (home / "state.json").write_text(TEXTS[spoil])
     assert open_session(Target(tree, tree)).patches.keys().isdisjoint({"mine"})
+
+
+def test_a_folder_of_another_user_or_of_very_many_files_is_not_used(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "tools/a").write_text("")
+    with monkeypatch.context() as few:
+        few.setattr(state, "_FILES", 1)
+        with pytest.raises(OSError, match="more than 1 files"):
+            state.contents(tree / "tools")
+    assert "a" in state.contents(tree / "tools") and state.not_private(tree.parent) == ""
+    monkeypatch.setattr(os, "geteuid", lambda: tree.stat().st_uid + 1)
+    assert state.not_private(tree.parent) == "it belongs to another user"
 
 
 # --- records ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -218,6 +219,24 @@ def test_a_path_out_of_the_tree_is_refused(tmp_path: Path) -> None:
     (tmp_path / "victim.py").write_bytes(b"x")
     with pytest.raises(TreeError):
         preflight(root, [Change("../victim.py", b"x", b"y")])
+
+
+def test_a_lock_that_its_holder_removes_under_our_hands_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(handle: int, how: int) -> None:
+        calls.append(how)
+        if len(calls) < 3:  # the holder goes, and another one comes, or none
+            (tmp_path / ".newtfix/lock").rename(tmp_path / f"old{len(calls)}")
+        if len(calls) == 1:
+            (tmp_path / ".newtfix/lock").touch()
+        lock(handle, how)
+
+    calls, lock = list[int](), fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", removed)
+    with locked(tmp_path):
+        assert (tmp_path / ".newtfix/lock").read_text() == f"{os.getpid()}\n"
+    assert len(calls) == 3 and (tmp_path / "old1").read_bytes() == (tmp_path / "old2").read_bytes() == b""
 
 
 def test_a_live_lock_is_refused_and_a_dead_one_taken_over(tmp_path: Path) -> None:
