@@ -57,6 +57,15 @@ def test_a_consequence_that_is_no_function_is_an_error_of_the_patch(tmp_path: Pa
         loaded(tmp_path, mine=f"{HEAD}consequence = 'Slow'\n")
 
 
+def test_a_file_without_a_name_for_a_patch_and_one_that_fails_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match=r"My Patch\.py has no name for a patch"):
+        loaded(tmp_path, **{"My Patch": HEAD})
+    (tmp_path / "My Patch.py").unlink()
+    with pytest.raises(PatchError, match=r"cannot be loaded: .*null bytes") as caught:
+        loaded(tmp_path, mine="x = 1\0")
+    assert caught.value.where == ""
+
+
 class Known(dict[str, Quantity]):
     def setting(self, name: str) -> float:
         return {"tau": 0.01}[name]

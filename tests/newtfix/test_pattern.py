@@ -12,6 +12,7 @@ from newtfix.errors import PatchError
 from newtfix.match.matching import ABOUT, LIKE
 from newtfix.match.pattern import Match, find, parse_pattern
 from newtfix.match.render import at, render_expression, render_statements, replace_at, style_at
+from newtfix.match.touched import breaks
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +48,7 @@ def _apply(module: cst.Module, match: Match, after: str) -> cst.Module:
     [
         ("a.b * c", "x = a.b*c"),
         ("a.b * c", "x = (a . b  *  (c))"),
+        ("a * b * c", "x = b * (a * c)"),
         ("f('x')", 'y = f("x")'),
         ("f($x)", "f(1 + 2)"),
         ("f($x, $x)", "f(a.b, (a.b))"),
@@ -113,6 +115,7 @@ def test_matches(pattern: str, text: str) -> None:
         ("x >= y", "y >= x", "the other way round"),
         ("x >= y", "not x <= y", "another negation"),
         ("x > y", "a < y < x", "a chain of comparisons"),
+        ("x > y", "w = x > 1, not x in y", "a negation of something else"),
         ("x and y", "y or x", "another operation"),
         ("x += y", "x = y + x", "another order of what is added"),
         ("x += y", "x = x - y", "another operator in an assignment"),
@@ -171,6 +174,30 @@ def test_caught_statements_move_with_their_comments_and_their_indentation() -> N
 def test_a_changed_header_keeps_the_body_the_else_and_the_comments() -> None:
     text = "if a:  # why\n    x()  # body\n    # end\nelse:\n    y()\n"
     assert rewrite("if a:\n    $$b", "if a and b:\n    $$b", text) == text.replace("if a:", "if a and b:")
+
+
+def test_a_function_that_is_written_anew_keeps_its_docstring_unless_the_new_one_has_its_own() -> None:
+    before = 'def f(x):\n    """Mine."""\n    return x\n'
+    pattern = "def f($*a):\n    $$body"
+    assert rewrite(pattern, "def f($*a):\n    return 1", before) == before.replace("return x", "return 1")
+    own = 'def f($*a):\n    """Ours."""\n    return 1'
+    assert rewrite(pattern, own, before) == 'def f(x):\n    """Ours."""\n    return 1\n'
+
+
+def test_new_parameters_stand_behind_those_that_are_given_by_name_alone() -> None:
+    pattern, new = "def f($*a):\n    $$body", "def f($*a, n=1):\n    $$body"
+    for before, after in (("x", "x, n=1"), ("x, *, k", "x, *, k, n=1"), ("*xs", "*xs, n=1")):
+        code = "def f({}):\n    return 1\n"
+        assert rewrite(pattern, new, code.format(before)) == code.format(after)
+
+
+def test_what_is_changed_in_place_is_touched() -> None:
+    pattern = parse_pattern("if a:\n    $$body\n    y = $x")
+    cases = {"z.add_(1)": False, "x.add_(1)": True, "x.__len__()": False, "x[0] = 1": True}
+    for body, is_touched in cases.items():
+        (match,) = find(pattern, code(f"if a:\n    {body}\n    y = x\n"))
+        found = breaks(match, ["body:x"])
+        assert (found and cst.Module([]).code_for_node(found).strip()) == (body if is_touched else None)
 
 
 def test_decorators_and_blank_lines_survive_a_changed_signature() -> None:

@@ -8,11 +8,14 @@ import pytest
 from onelines import PATCHES, make_tree, patch, want
 
 import newtfix.work.load
-from newtfix.errors import Refused, UsageError
+from newtfix.errors import NewtfixError, Refused, TreeError, UsageError
 from newtfix.files import state
+from newtfix.work import places
+from newtfix.work.allowed import folders
 from newtfix.work.outcome import compute, fitting, plan_for, save
 from newtfix.work.places import base_tree
 from newtfix.work.session import DEFAULT_TREE, Target, choose, find_target, open_session, required_by, writing
+from newtfix.work.settings import configured_patches
 
 
 @pytest.fixture
@@ -63,9 +66,48 @@ def test_the_base_tree_is_not_changed_in_place() -> None:
 def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_target(Path("x")) == Target(Path("x"), Path("x"))
+    Path("file.py").touch()
+    with pytest.raises(TreeError, match=r"file\.py is a file, not a folder"):
+        find_target(Path("file.py"))
     assert find_target(None) == Target(base_tree(), DEFAULT_TREE, new=True)
     DEFAULT_TREE.mkdir()
     assert find_target(None) == Target(DEFAULT_TREE, DEFAULT_TREE)
+
+
+def test_what_newtfix_ships_is_in_the_package_or_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "newtfix"
+    monkeypatch.setattr(places, "_PACKAGE", package)
+    (tmp_path / "patches").mkdir()
+    with pytest.raises(NewtfixError, match="this installation of newtfix lacks its folder patches"):
+        places.builtin_patches()  # of somebody else, for there is no checkout here
+    (tmp_path / "pyproject.toml").touch()
+    assert places.builtin_patches() == tmp_path / "patches"
+    (package / "_data/patches").mkdir(parents=True)
+    assert places.builtin_patches() == package / "_data/patches"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tool = 3", None),
+        ("[tool]\nnewtfix = 3", "[tool.newtfix] is not a table"),
+        ("[tool.newtfix]\npatches = [3]", "patches is not a list of folders"),
+    ],
+)
+def test_settings_of_a_tree_that_are_none(tmp_path: Path, text: str, said: str | None) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    if said is None:
+        assert configured_patches(tmp_path) == ()
+    else:
+        with pytest.raises(UsageError) as caught:
+            configured_patches(tmp_path)
+        assert said in caught.value.message
+
+
+def test_a_folder_of_patches_that_is_gone_is_said(tmp_path: Path) -> None:
+    found = folders((), {"the record": [tmp_path / "gone"]})
+    assert found.used == ()
+    assert found.notes[0].endswith("gone are not used: the record names this folder, and there is no such folder.")
 
 
 def test_choosing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import torch
 
 from newtfix.files.tree import read_tree
+from newtfix.parity.standin import Anything
 from newtfix.verify.training.run import Practice, Trained, Updated, train
 from newtfix.verify.training.tasks import Tasks, UnknownTask, single
+from newtfix.verify.training.worker import _numbers
 
 ROOT = Path(__file__).parents[2]
 TOOL: dict[str, Any] = runpy.run_path(str(ROOT / "tools/train_trees.py"))
@@ -107,6 +110,24 @@ def test_a_loss_that_is_not_finite_and_a_scale_that_stays() -> None:
     updates = tuple(Updated(one.step, (1.0, 1.0), {**one.metrics, "pi_loss": float("nan")}) for one in found.updates)
     still = Trained(found.practice, updates, found.end, "")
     assert bad(still) == ["losses finite", "scale moves"]
+
+
+def test_a_run_without_updates_or_without_a_scale_is_no_good() -> None:
+    found = trained()
+    assert bad(replace(found, updates=())) == ["losses finite", "updates counted", "scale moves"]
+    unscaled = tuple(replace(one, scale=(None, None)) for one in found.updates)
+    assert bad(replace(found, updates=unscaled)) == ["scale moves"]
+
+
+def test_of_what_an_update_reports_the_numbers_are_told() -> None:
+    told = _numbers({"pi_loss": torch.tensor([1.0, 3.0]), "n": 2, "name": "text", "none": None})
+    assert told == {"pi_loss": 2.0, "n": 2.0}
+
+
+def test_tasks_take_whatever_else_a_trainer_asks_of_them() -> None:
+    tasks: Any = Tasks([single("Pendulum-v1", 1)], length=3, width=1, reward_scale=1.0)
+    tasks.close()
+    assert isinstance(tasks.spec.whatever(1), Anything) and not hasattr(tasks, "__array__")
 
 
 def test_a_tree_without_modes_may_weigh_its_prior_otherwise() -> None:
