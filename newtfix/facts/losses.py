@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from newtfix.code.arithmetic import operands, product, quotients, terms
 from newtfix.code.names import Names, bindings, targets
+from newtfix.code.paths import names_in
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -61,6 +62,56 @@ def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed:
                 if divisor is not None and not any(one in ast.unparse(divisor) for one in allowed):
                     return tree.broken(method, node, f"{', '.join(sorted(given) or names)} is averaged already")
     return None
+
+
+def normalised_last(tree: NewtTree, role: str, attribute: str) -> Broken | None:
+    """Of what an attribute is made in `__init__`, nothing is divided or normalised before the attribute gets it.
+
+    There it may be divided by its sum.
+    """
+    if (method := tree.methods(role).get("__init__")) is None:
+        return None
+    nodes = tree.names(role, method).nodes
+    given = {node: value for node in nodes for value in _given(node, attribute)}
+    steps = [node for node in nodes if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr))]
+    own = {dotted(target) for node in steps for target in targets(node)}
+    wanted = {name for value in given.values() for name in names_in(value)} & own
+    for node in (one for one in reversed(steps) if one not in given):
+        changed = {dotted(target) for target in targets(node)}
+        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+            changed.add(dotted(node.value.func.value))
+        if wanted & changed:
+            wanted |= names_in(node) & own
+            if any(_divides(tree, role, part) for part in walk(node)):
+                return tree.broken(method, node, f"{attribute} is normalised before it is set")
+    for where, value in given.items():
+        if any(_divides(tree, role, part) for part in walk(_shared_out(value))):
+            return tree.broken(method, where, f"{attribute} is normalised here")
+    return None
+
+
+def _shared_out(value: ast.expr) -> ast.expr:
+    """What is divided by its sum, or else the value."""
+    match value:
+        case ast.BinOp(left=left, op=ast.Div(), right=ast.Call(func=ast.Attribute(attr="sum"))):
+            return left
+    return value
+
+
+def _given(node: ast.AST, attribute: str) -> list[ast.expr]:
+    """What a statement, or a call that registers a buffer, gives to an attribute."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="register_buffer"), args=[ast.Constant(value=str(name)), value, *_]):
+            return [value] if f"self.{name}" == attribute else []
+    return [value for target, value, _ in bindings(node) if value is not None and dotted(target) == attribute]
+
+
+def _divides(tree: NewtTree, role: str, node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and last_name(node.func) in ("softmax", "normalize"):
+        return True
+    helper = tree.helper(role, node) if isinstance(node, ast.Call) else None
+    inside = walk(helper) if helper is not None else [node]
+    return any(divisor is not None for part in inside for _, divisor in quotients(part))
 
 
 def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
