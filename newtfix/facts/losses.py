@@ -155,23 +155,33 @@ def _trunk(node: ast.expr) -> ast.expr:
 
 
 def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:
-    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between."""
+    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between.
+
+    Others whose names have it in them give `by` such values as well, if anything.
+    """
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         divides = set(names.calls(by))
         if not method.name.endswith(suffix):
             reads = list(names.reads(by))
-            if suffix in method.name and reads and not divides:
-                return tree.broken(method, reads[0], f"{method.name} uses {by} by hand")
+            its = {one for call in divides for one in call.args if names.is_of(one, *_averages(names, made))}
+            if suffix in method.name and reads and not its:
+                return tree.broken(method, reads[0], f"{method.name} uses {by} by hand, or on something else")
             continue
         calls = {call for call in names.calls(made) if _is_average(call)}
-        known = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls} - {""}
+        known = _averages(names, made)
         for write in names.writes(*known):
             if write.value not in calls | divides:
                 return tree.broken(method, write.node, f"{method.name} changes what it takes from {made}")
         if divides and not known:
             return tree.broken(method, method.node, f"{method.name} uses {by} on something else")
     return None
+
+
+def _averages(names: Names, made: str) -> set[str]:
+    """The names for averages that `made` returns."""
+    calls = {call for call in names.calls(made) if _is_average(call)}
+    return {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls} - {""}
 
 
 def _is_average(call: ast.Call) -> bool:
