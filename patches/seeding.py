@@ -159,6 +159,17 @@ def _handing_over(test: str, spending: str, where: tuple[Where, ...], steps: str
     )
 
 
+def _still_waiting(spending: str, where: tuple[Where, ...]) -> Shape:
+    """The same where it is asked whether seeding goes on."""
+    body = f"    $$waiting\nelse:\n    $$first\n{spending}    $$rest"
+    return Shape(
+        f"if self._step < $seeding:\n{body}",
+        f"if self._step < $seeding or not self._hand_over_segments($ep_len):\n{body}",
+        where=where,
+        present="self._hand_over_segments($_)",
+    )
+
+
 # Where the trainer sets how many steps a round of episodes takes.
 FREQUENCIES = (
     "self._update_freq = $freq",
@@ -272,6 +283,7 @@ PATCH = Patch(
                     for over in OVER
                 ),
             ),
+            present=("self._step < self._seed_steps",),
         ),
         Edit(
             "threshold-by-name",
@@ -339,6 +351,7 @@ PATCH = Patch(
             (
                 *(_handing_over(*case) for case in product(TESTS, SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
                 *(_handing_over(test, spending, CALLED_WHERE_STORED) for test in TESTS for spending in CALLERS),
+                *(_still_waiting(*case) for case in product(SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
                 *(
                     _handing_over(test, spending, SPENT_OUT_OF_REACH, "self._episode_steps")
                     for test, spending in product(TESTS, SPENDERS)
