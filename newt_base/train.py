@@ -21,7 +21,7 @@ from .common.files import words
 from .common.folder import held
 from .common.interrupt import Interrupted, Requests
 from .common.logger import Logger
-from .common.machine import check_compiler, no_room, with_devices
+from .common.machine import check_compiler, keep_compiled, no_room, with_devices
 from .common.replay import make_replay
 from .common.summary import report
 from .common.usage import usage
@@ -100,6 +100,7 @@ def run(cfg: Config, requests: Optional[Requests] = None) -> int:
     finally:
         trainer.env.close()
     if cfg.rank == 0:
+        keep_compiled(cfg)
         report(cfg, logger, time.monotonic() - started)
         if cfg.steps and not trainer.agent.optim.state:
             sys.stderr.write(f"Nothing was learnt: seeding takes longer than steps={cfg.steps:,}. Give more steps.\n")

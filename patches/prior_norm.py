@@ -75,6 +75,7 @@ PATCH = Patch(
         Fact("calls_no", ("math", "gaussian_logprob", "mean", "nanmean")),
         Fact("not_filled", ("world_model", "_action_masks")),
         Fact("not_accumulated", ("agent", "_loss", "prior")),
+        Fact("asked_once", ("agent", "pi_loss", "self._log_prior", "math.gaussian_logprob")),
     ),
     edits=(
         Edit(

@@ -150,12 +150,9 @@ PATCH = Patch(
             "layers",
             "QOnlineTargetEnsemble",
             tuple(
-                rewrite(
-                    f"""
-                      {copied}
-                    + for network in self.target._Qs:
-                    +     network[0].dropout = {nothing}
-                    """,
+                Shape(
+                    copied,
+                    f"{copied}\nfor network in self.target._Qs:\n    network[0].dropout = {nothing}",
                     present=f"network[0].dropout = {nothing}",
                     where=where,
                 )

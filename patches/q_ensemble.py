@@ -209,17 +209,23 @@ ONE_BY_ONE = {
     for code, now in (
         *((stack.format(outputs), "self._Qs($x)") for outputs in OUTPUTS),
         *(
-            (f"$outs = {outputs}\nreturn {stack.format('$outs')}", "$outs = self._Qs($x)\nreturn $outs")
+            (
+                f"$outs = {outputs}\nreturn $@given[{stack.format('$outs')}]",
+                "$outs = self._Qs($x)\nreturn $@given[$outs]",
+            )
             for outputs in OUTPUTS
         ),
-        (f"{COLLECTED}return {stack.format('$outs')}", "return self._Qs($x)"),
+        (f"{COLLECTED}return $@given[{stack.format('$outs')}]", "return $@given[self._Qs($x)]"),
     )
 }
 # Trees that ask for some of the networks only, by their numbers.
 CHOSEN = tuple(
-    f"{gather}$chosen = self._Qs if $drawn is None else [self._Qs[$k] for $k in $drawn]\n"
-    f"return {stack.format('[$q($x) for $q in $chosen]')}"
+    f"{gather}$chosen = self._Qs if $drawn is None else [self._Qs[$k] for $k in $drawn]\n{outputs}"
     for stack in STACKS
+    for outputs in (
+        f"return {stack.format('[$q($x) for $q in $chosen]')}",
+        f"$outs = [$q($x) for $q in $chosen]\nreturn {stack.format('$outs')}",
+    )
     for gather in ("", "if isinstance($drawn, torch.Tensor):\n    $$gather\n")
 )
 # The networks are functions of their parameters: nothing normalises these, or counts what went through.

@@ -50,6 +50,11 @@ WEIGHED = tuple(Where("agent", forms, "TDMPC2._loss_fn") for forms in PRODUCTS.v
 UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAGED)
 
 
+SET = ("self.rho = $_", 'self.register_buffer("rho", $*_)')
+ATTRIBUTE, BUFFER = (Where("agent", form, "TDMPC2.__init__") for form in SET)
+SHARES = tuple(
+    f'self.register_buffer("rho", {value}, $*_)' for value in ("$_ / $_", "$_.softmax($*_)", "torch.softmax($*_)")
+)
 BY_ANOTHER_NAME = ("$_ = self.rho", "$_, $_ = self.rho, $_", "$_, $_ = $_, self.rho")  # its uses are spelled out
 BY_NAME = Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn")
 
@@ -87,14 +92,14 @@ OF_LOSSES = (
         ("self.rho[$*_] / $_.sum($*_)", "$rho_name / $rho_name.sum($*_)", "$rho_name /= $_"),
         "TDMPC2",
         absent=True,
-        far=("self.rho = $_",),
+        far=SET,
     ),
     Where(
         "agent",
         "self.rho",
         "TDMPC2",
         absent=True,
-        far=("self.rho = $_", "self.model.pi($*_)", "self.model.reward($*_)", "return $_.mean()"),
+        far=(*SET, "self.model.pi($*_)", "self.model.reward($*_)", "return $_.mean()"),
     ),
     Where(
         "agent",
@@ -194,7 +199,10 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="temporal weights rho^t are not normalised, each loss is averaged over H",
     after=("prior-coef",),
-    there_only_where=(Fact("set_once", ("agent", "self.rho", "__init__")),),
+    there_only_where=(
+        Fact("set_once", ("agent", "self.rho", "__init__")),
+        Fact("normalised_last", ("agent", "self.rho")),
+    ),
     only_where=(
         Fact("not_asserted", ("agent", "rho")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
@@ -202,6 +210,7 @@ PATCH = Patch(
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
+        Fact("normalised_last", ("agent", "self.rho")),
         Fact("unchanged", ("agent", "the total loss", "minimised")),
         Fact("independent", ("agent", "_loss_fn", "loss_fn")),
         Fact("ranges_by", ("agent", "__init__ _loss_fn", "horizon", "num_q")),
@@ -213,7 +222,7 @@ PATCH = Patch(
             "agent",
             "TDMPC2.__init__",
             (
-                rewrite("- self.rho /= self.rho.sum()", present="", where=OF_LOSSES),
+                rewrite("- self.rho /= self.rho.sum()", present="", where=(*OF_LOSSES, ATTRIBUTE)),
                 rewrite(
                     """
                     - self.rho = $powers / $powers.sum()
@@ -228,7 +237,22 @@ PATCH = Patch(
                     + self.rho = $powers
                     """,
                     present="",
-                    where=(*OF_LOSSES, Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True)),
+                    where=(
+                        *OF_LOSSES,
+                        ATTRIBUTE,
+                        Where("agent", "self.rho / self.rho.sum()", "TDMPC2.__init__", absent=True),
+                    ),
+                ),
+                *(
+                    rewrite(
+                        """
+                        - self.register_buffer("rho", $powers / $powers.sum(), $*kept)
+                        + self.register_buffer("rho", $powers, $*kept)
+                        """,
+                        present=present,
+                        where=(*OF_LOSSES, BUFFER, Where("agent", SHARES, "TDMPC2.__init__", absent=there)),
+                    )
+                    for present, there in (('self.register_buffer("rho", $*_)', True), ("self.rho = $_", False))
                 ),
             ),
         ),

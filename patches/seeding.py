@@ -29,6 +29,18 @@ SPENT_ELSEWHERE = (
     Where("trainer", SPENDING, "Trainer", together=True, absent=True),
     Where("trainer", STORED, "Trainer", portable=("ep_len",), names=("self",)),
 )
+# The count is a variable of another method; the attribute that is set to it is the same tensor, counted in place.
+SPENT_OUT_OF_REACH = (
+    SPENT_ELSEWHERE[0],
+    STORED_BY,
+    Where(
+        "trainer",
+        "$ep_len = $_",
+        "Trainer",
+        absent=True,
+        outside=("$ep_len = $ep_len + $_", "$ep_len = torch.where($*_)", "$ep_len = torch.zeros($*_)"),
+    ),
+)
 CALLED_WHERE_STORED = (
     *SPENT_BY_A_METHOD,
     Where("trainer", "$_.update(self.$spend())", "Trainer", near=(STORED,)),
@@ -133,14 +145,26 @@ CALLERS = (
 )
 
 
-def _handing_over(test: str, spending: str, where: tuple[Where, ...]) -> Shape:
+def _handing_over(test: str, spending: str, where: tuple[Where, ...], steps: str = "$ep_len") -> Shape:
     """Where tokens are earned once seeding is over: first the segments, whatever else is asked for."""
     body = f"    $$first\n{spending}    $$rest"
     over, _, more = test.partition(" and ")
-    asked = " and ".join(part for part in (over, "self._hand_over_segments($ep_len)", more) if part)
+    asked = " and ".join(part for part in (over, f"self._hand_over_segments({steps})", more) if part)
     return Shape(
         f"if {test}:\n{body}",
         f"if {asked}:\n{body}",
+        where=where,
+        present="self._hand_over_segments($_)",
+        fallback=steps != "$ep_len",
+    )
+
+
+def _still_waiting(spending: str, where: tuple[Where, ...]) -> Shape:
+    """The same where it is asked whether seeding goes on."""
+    body = f"    $$waiting\nelse:\n    $$first\n{spending}    $$rest"
+    return Shape(
+        f"if self._step < $seeding:\n{body}",
+        f"if self._step < $seeding or not self._hand_over_segments($ep_len):\n{body}",
         where=where,
         present="self._hand_over_segments($_)",
     )
@@ -259,6 +283,7 @@ PATCH = Patch(
                     for over in OVER
                 ),
             ),
+            present=("self._step < self._seed_steps",),
         ),
         Edit(
             "threshold-by-name",
@@ -326,6 +351,11 @@ PATCH = Patch(
             (
                 *(_handing_over(*case) for case in product(TESTS, SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
                 *(_handing_over(test, spending, CALLED_WHERE_STORED) for test in TESTS for spending in CALLERS),
+                *(_still_waiting(*case) for case in product(SPENDERS, (SPENT_WHERE_STORED, SPENT_ELSEWHERE))),
+                *(
+                    _handing_over(test, spending, SPENT_OUT_OF_REACH, "self._episode_steps")
+                    for test, spending in product(TESTS, SPENDERS)
+                ),
             ),
             present=("self._hand_over_segments($_)",),
         ),

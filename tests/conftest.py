@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -22,6 +23,10 @@ if "NEWTFIX_STATE" not in os.environ:  # what the user of these tests allows
     atexit.register(shutil.rmtree, _STATE, ignore_errors=True)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# A shell that starts this in the background lets it ignore Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Syntax trees are millions of objects that stay: looking for garbage among them took a tenth of all time.
 gc.set_threshold(100_000, 50, 100)

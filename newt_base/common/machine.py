@@ -1,10 +1,16 @@
 """What a run asks of this machine: devices, and a compiler where it pays."""
 
 import dataclasses
+import getpass
 import os
+import re
 import shutil
 import sys
+import tempfile
+from contextlib import suppress
 from functools import partial
+from hashlib import sha256
+from pathlib import Path
 
 import torch
 
@@ -13,14 +19,40 @@ from .settings import ConfigError
 from .storage import Place
 
 LONG_RUN = 50_000  # updates; on a CPU compiling takes as long as 5,000 to 30,000 of them gain (docs/performance.md)
+KNOWN_RUN = 5_000  # environment steps, where torch has kept what an earlier run compiled
+# What compiled code does not depend on.
+_OF_THE_RUN = frozenset(
+    "compile steps seed preset env_mode env_timeout buffer_size buffer_device threads dist_timeout checkpoint finetune "
+    "resume eval_freq eval_episodes random_baseline seeding_coef utd data_dir out_dir exp_name save_agent save_freq "
+    "save_buffer keep plot tracker save_video work_dir bin_size explicit rank".split()
+)
 
 
 def compiles(cfg):
     """The setting `compile`; auto is true on CUDA, as in newt, and on a CPU in runs that make up for compiling."""
-    if cfg.compile != "auto":
-        return cfg.compile
-    on_cpu = cfg.device == "cpu" or (cfg.device == "auto" and not _on_cuda(cfg))
-    return _on_cuda(cfg) or (on_cpu and _compiler(cfg) is not None and cfg.steps * cfg.utd >= LONG_RUN)
+    if cfg.compile != "auto" or _on_cuda(cfg):
+        return bool(cfg.compile)
+    if cfg.device not in ("cpu", "auto") or _compiler(cfg) is None:
+        return False
+    return cfg.steps * cfg.utd >= LONG_RUN or (cfg.steps >= KNOWN_RUN and _kept(cfg).exists())
+
+
+def keep_compiled(cfg):
+    """Note beside what torch has kept on a CPU that it is this agent's, for `compile=auto` of later runs."""
+    if cfg.compile and not _on_cuda(cfg):
+        with suppress(OSError):
+            _kept(cfg).touch()
+
+
+def _kept(cfg):
+    """The note: a file in the folder of torch's compiled code, named after versions, sources and settings."""
+    settings = {name: value for name, value in vars(cfg).items() if name not in _OF_THE_RUN}
+    here = Path(__file__).resolve().parents[1]
+    sources = [path.read_bytes() for path in (here / "tdmpc2.py", *sorted((here / "common").glob("*.py")))]
+    digest = sha256(repr((torch.__version__, sorted(settings.items()), sources)).encode()).hexdigest()
+    user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or Path(tempfile.gettempdir(), f"torchinductor_{user}")
+    return Path(folder, f"newt-{digest[:24]}")
 
 
 def _on_cuda(cfg):

@@ -292,14 +292,25 @@ def not_a_logarithm(tree: NewtTree, role: str, name: str) -> Broken | None:
 
 
 def alone_in_loop(tree: NewtTree, role: str, called: str, owner: str) -> Broken | None:
-    """In the loop of a training loop that calls something, nothing else is asked of its owner."""
+    """In the loop of a training loop that calls something, nothing is asked of its owner, or done with it, besides."""
+    its = (owner, owner.removeprefix("self."))
+    follows = {
+        dotted(target)
+        for method in tree.methods(role).values()
+        for _, given, value in assignments(method)
+        for target in given
+        if isinstance(value, ast.Call)
+        and dotted(target).startswith("self.")
+        and any(f"{name}.".startswith(f"{one}.") for name in names_in(value) for one in its)
+    }
     for method, call in tree.calls(role, called):
         path = path_to(method.node, call)
         loops = [node for node in path if isinstance(node, (ast.For, ast.While))]
         if len(loops) < 2 or not isinstance(loops[0], ast.While):
             continue
-        for node in walk(loops[-1]):
-            if isinstance(node, ast.Call) and node is not call and dotted(node.func).startswith(f"{owner}."):
+        for node in (one for one in walk(loops[-1]) if isinstance(one, ast.Call) and one is not call):
+            asked = dotted(node.func).rpartition(".")[0]
+            if f"{asked}.".startswith(f"{owner}.") or asked in follows:
                 return tree.broken(method, node, f"this is done with each {called} as well")
     return None
 

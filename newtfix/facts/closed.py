@@ -135,6 +135,13 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
             match node:
                 case ast.ClassDef(body=body) if len(again := _defaults(body, setting)) > 1:
                     return tree.broken_in(file, again[-1], f"{setting} is set here as well")
+                case ast.ClassDef(bases=[_, *_], body=body) if _derives(tree, node) and (
+                    own := _defaults(body, setting)
+                ):
+                    number = getattr(own[0].value, "value", None) if isinstance(own[0], _DEFAULT) else None
+                    if number != float(but):
+                        return tree.broken_in(file, own[0], f"{setting} is set here as well")
+                    continue
                 case ast.Dict(keys=keys, values=values):
                     given: list[tuple[ast.expr | None, ast.expr]] = [
                         (k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting
@@ -150,6 +157,15 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
                 if place is not None and isinstance(number, (int, float)) and number != float(but):
                     return tree.broken_in(file, place, f"{setting} is set here as well")
     return None
+
+
+_DEFAULT = (ast.Assign, ast.AnnAssign)
+
+
+def _derives(tree: NewtTree, cls: ast.ClassDef) -> bool:
+    """Whether a class is made of the one that holds the settings."""
+    found = tree.roles.get("config")
+    return found is not None and any(dotted(base).rpartition(".")[2] == found.cls for base in cls.bases)
 
 
 def _defaults(body: list[ast.stmt], setting: str) -> list[ast.stmt]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from newtfix.code.arithmetic import operands, product, quotients, terms
 from newtfix.code.names import Names, bindings, targets
+from newtfix.code.paths import names_in
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -63,6 +64,56 @@ def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed:
     return None
 
 
+def normalised_last(tree: NewtTree, role: str, attribute: str) -> Broken | None:
+    """Of what an attribute is made in `__init__`, nothing is divided or normalised before the attribute gets it.
+
+    There it may be divided by its sum.
+    """
+    if (method := tree.methods(role).get("__init__")) is None:
+        return None
+    nodes = tree.names(role, method).nodes
+    given = {node: value for node in nodes for value in _given(node, attribute)}
+    steps = [node for node in nodes if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr))]
+    own = {dotted(target) for node in steps for target in targets(node)}
+    wanted = {name for value in given.values() for name in names_in(value)} & own
+    for node in (one for one in reversed(steps) if one not in given):
+        changed = {dotted(target) for target in targets(node)}
+        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+            changed.add(dotted(node.value.func.value))
+        if wanted & changed:
+            wanted |= names_in(node) & own
+            if any(_divides(tree, role, part) for part in walk(node)):
+                return tree.broken(method, node, f"{attribute} is normalised before it is set")
+    for where, value in given.items():
+        if any(_divides(tree, role, part) for part in walk(_shared_out(value))):
+            return tree.broken(method, where, f"{attribute} is normalised here")
+    return None
+
+
+def _shared_out(value: ast.expr) -> ast.expr:
+    """What is divided by its sum, or else the value."""
+    match value:
+        case ast.BinOp(left=left, op=ast.Div(), right=ast.Call(func=ast.Attribute(attr="sum"))):
+            return left
+    return value
+
+
+def _given(node: ast.AST, attribute: str) -> list[ast.expr]:
+    """What a statement, or a call that registers a buffer, gives to an attribute."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="register_buffer"), args=[ast.Constant(value=str(name)), value, *_]):
+            return [value] if f"self.{name}" == attribute else []
+    return [value for target, value, _ in bindings(node) if value is not None and dotted(target) == attribute]
+
+
+def _divides(tree: NewtTree, role: str, node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and last_name(node.func) in ("softmax", "normalize"):
+        return True
+    helper = tree.helper(role, node) if isinstance(node, ast.Call) else None
+    inside = walk(helper) if helper is not None else [node]
+    return any(divisor is not None for part in inside for _, divisor in quotients(part))
+
+
 def adds_nothing(tree: NewtTree, role: str, name: str, made: str) -> Broken | None:
     """In a method, nothing is added to what `made` returns as it is."""
     method = tree.methods(role).get(name)
@@ -104,23 +155,33 @@ def _trunk(node: ast.expr) -> ast.expr:
 
 
 def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:
-    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between."""
+    """Every method whose name ends so takes values from `made` once, and gives them to `by` with nothing in between.
+
+    Others whose names have it in them give `by` such values as well, if anything.
+    """
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         divides = set(names.calls(by))
         if not method.name.endswith(suffix):
             reads = list(names.reads(by))
-            if suffix in method.name and reads and not divides:
-                return tree.broken(method, reads[0], f"{method.name} uses {by} by hand")
+            its = {one for call in divides for one in call.args if names.is_of(one, *_averages(names, made))}
+            if suffix in method.name and reads and not its:
+                return tree.broken(method, reads[0], f"{method.name} uses {by} by hand, or on something else")
             continue
         calls = {call for call in names.calls(made) if _is_average(call)}
-        known = {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls} - {""}
+        known = _averages(names, made)
         for write in names.writes(*known):
             if write.value not in calls | divides:
                 return tree.broken(method, write.node, f"{method.name} changes what it takes from {made}")
         if divides and not known:
             return tree.broken(method, method.node, f"{method.name} uses {by} on something else")
     return None
+
+
+def _averages(names: Names, made: str) -> set[str]:
+    """The names for averages that `made` returns."""
+    calls = {call for call in names.calls(made) if _is_average(call)}
+    return {dotted(target) for node in names.nodes for target, value, _ in bindings(node) if value in calls} - {""}
 
 
 def _is_average(call: ast.Call) -> bool:

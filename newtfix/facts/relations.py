@@ -181,6 +181,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "only_of": _about(exact.only_of),
     "read_once": _about(exact.read_once),
     "ends_by_setting": _about(parameters.ends_by_setting),
+    "normalised_last": _about(losses.normalised_last),
     "adds_nothing": _about(losses.adds_nothing),
     "split_at_once": _about(exact.split_at_once),
     "paid_in": _about(reads.paid_in),

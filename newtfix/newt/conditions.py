@@ -32,7 +32,14 @@ SPENT_BY_A_METHOD = (
 # setting it comes from, whatever else compares the step with something. Its code moves to other methods.
 SEEDING_THRESHOLD = Where(
     "trainer",
-    tuple(f"if {test}:\n    $$_\n{indent(spending, '    ')}\n    $$_" for test, spending in product(_TESTS, _SPENDING)),
+    (
+        *(f"if {test}:\n    $$_\n{indent(spending, '    ')}\n    $$_" for test, spending in product(_TESTS, _SPENDING)),
+        *(
+            f"if {waiting}:\n    $$_\nelse:\n    $$_\n{indent(spending, '    ')}\n    $$_"
+            for waiting in ("self._step < $seeding", "self._step < $seeding or $_")
+            for spending in _SPENDING
+        ),
+    ),
     "Trainer",
     portable=("seeding",),
 )
@@ -43,10 +50,18 @@ ACTS_AT_RANDOM = (
     "$_, $_, $_ = self.env.rand_act(), $_, $_",
 )
 # How the target Q networks are made.
-TARGET_COPIES = tuple(
-    f"self.target = {copied}(self.online){more}"
-    for copied in ("deepcopy", "copy.deepcopy")
-    for more in ("", ".requires_grad_(False)", ".eval()", ".eval().requires_grad_(False)")
+_COPIES = ("deepcopy(self.online)", "copy.deepcopy(self.online)")
+TARGET_COPIES = (
+    *(
+        f"self.target = {copied}{more}"
+        for copied in _COPIES
+        for more in ("", ".requires_grad_(False)", ".eval()", ".eval().requires_grad_(False)")
+    ),
+    *(
+        f"$copy = {copied}\n$$frozen\n{named}"
+        for copied in _COPIES
+        for named in ("self.target = $copy", "self.target, $other = $copy, $value")
+    ),
 )
 
 # Planning and learning look equally far ahead.

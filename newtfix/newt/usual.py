@@ -21,7 +21,7 @@ from newtfix.newt.roles import Found
 SPELLED_OUT = Vocabulary(
     config="self.cfg",
     settings=("self._update_freq", "self._seed_steps"),
-    parts=("self.env", "self.agent", "self.buffer", "self.model", "self._Qs", "self.rho", "self.scale"),
+    parts=("self.env", "self.agent", "self.buffer", "self.model", "self._Qs", "self.rho", "self.scale", "self._tds"),
     bounds=("seeding_coef", "_seed_steps"),
     count="self._step",
 )

@@ -181,6 +181,23 @@ def test_compile_auto_on_a_cpu_is_for_long_runs(settings, compiler, compiled, mo
     assert parse_cfg(load_cfg(["task=cartpole-swingup", "compile=auto", *settings])).compile is compiled
 
 
+def test_compile_auto_knows_what_an_earlier_run_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+    def compiled(*settings, compile="auto"):
+        return parse_cfg(load_cfg(["task=cartpole-swingup", f"compile={compile}", "steps=6000", *settings]))
+
+    assert not compiled().compile
+    machine.keep_compiled(compiled("seed=2", "steps=100", compile="true"))
+    assert compiled("seed=3", "exp_name=other").compile
+    assert not compiled("steps=4000").compile  # too short even so
+    assert not compiled("horizon=4").compile  # another agent
+    machine.keep_compiled(compiled("horizon=4", compile="false"))
+    assert not compiled("horizon=4").compile
+
+
 def test_choices_are_spelled_as_they_are_typed():
     with pytest.raises(ConfigError, match="valid: false, true, auto"):
         load_cfg(["compile=never"])
@@ -309,4 +326,6 @@ def test_interruption_ends_workers_and_names_the_checkpoint(number, status, tmp_
     if number == signal.SIGINT:
         assert "Last checkpoint: logs/cartpole-swingup/1/default/checkpoints/" in message
     with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+        while time.monotonic() < deadline + 60:  # from Python 3.14 on, a process that starts workers ends after them
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)

@@ -20,7 +20,7 @@ _REPORTS = re.compile(
 )
 _HARMLESS = frozenset(
     "time perf_counter monotonic process_time len float int str repr id range min max round sum bool type isinstance "
-    "item detach cpu numel size dim keys values items format join tolist getattr hasattr".split()
+    "item detach cpu numel size dim keys values items format join tolist get getattr hasattr".split()
 )
 _BLOCKS = ("body", "orelse", "finalbody")
 

@@ -284,6 +284,17 @@ TABLES = {
                 "while t:\n    if flag:\n        self.agent.other()\n    self.agent.update(t)",
             ),
         ),
+        Table(
+            ("trainer", "self.agent.update", "self.agent"),
+            "=== trainer.py\nclass Trainer:\n    def __init__(self, agent, t):\n        self.mean = Mean(agent.model)\n"
+            "        self.seen = Counter(t)\n    def train(self, t, flag):\n        while flag:\n            HERE\n",
+            (
+                "for _ in t:\n    y = self.agent.update(t)\n    y.update(t)",
+                "for _ in range(t):\n    self.seen.update(self.agent.update(t))",
+                "for _ in t:\n    self.agent.update(t)\nself.mean.step()",
+            ),
+            ("for _ in t:\n    self.agent.update(t)\n    self.mean.step()",),
+        ),
     ],
     "drops_first": [
         Table(

@@ -149,6 +149,12 @@ TABLES = {
                 "class Other:\n    coef: float = 1\n    x = 1\n    coef: float = 1",
             ),
         ),
+        Table(
+            ("coef", "1"),
+            "=== config.py\nclass Config:\n    coef: float = 0.5\nHERE\n",
+            ("class Other(Config):\n    coef: float = 1", "class Other(Thing):\n    coef: float = 0.5"),
+            ("class Other(Config):\n    coef: float = 0.5", "class Other(Config):\n    coef = ten()"),
+        ),
     ],
     "not_compared": [
         Table(

@@ -81,6 +81,36 @@ TABLES = {
             ),
         ),
     ],
+    "normalised_last": [
+        Table(
+            ("agent", "self.rho"),
+            AGENT,
+            method(
+                "__init__(self, cfg, n)",
+                "self.rho = torch.pow(cfg.rho, torch.arange(n))",
+                "self.rho = torch.pow(cfg.rho, torch.arange(n))\nself.rho = self.rho / self.rho.sum()",
+                "self.rho = cfg.rho ** torch.arange(n)\nself.rho /= self.rho.sum()",
+                "powers = torch.pow(cfg.rho, torch.arange(n))\nself.rho = powers / powers.sum()",
+                "powers = torch.pow(cfg.rho, torch.arange(n))\nself.register_buffer('rho', powers / powers.sum())",
+                "half = n / 2\nself.rho = cfg.rho ** torch.arange(n)",
+            ),
+            method(
+                "__init__(self, cfg, n)",
+                *(
+                    f"rho = cfg.rho ** torch.arange(n)\n{code}"
+                    for code in (
+                        "rho = rho / rho.sum()\nself.rho = rho",
+                        "rho /= rho.sum()\nself.register_buffer('rho', rho)",
+                        "rho.div_(rho.sum())\nself.rho = rho",
+                        "total = 1 / rho.sum()\nself.rho = rho * total",
+                        "shares = torch.softmax(rho, 0)\nself.rho = shares",
+                        "self.rho = F.normalize(rho, p=1, dim=0)",
+                        "self.rho = (rho / n) / rho.sum()",
+                    )
+                ),
+            ),
+        ),
+    ],
     "adds_nothing": [
         Table(
             ("agent", "_td_target", "self.model.Q"),
