@@ -115,10 +115,11 @@ def test_a_scale_that_no_update_moves_is_something_else():
 
 def test_what_drops_units_elsewhere_is_not_observed():
     dropped = probe_file("q_dropout")["_dropped"]
-    x = torch.rand(64, 4)
+    torch.manual_seed(1)
+    x = torch.rand(6_000, 4)
     assert dropped(nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8)), x) == 0.0
     share = dropped(nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.LayerNorm(8)), x)
-    assert share == pytest.approx(0.5, abs=0.15)
+    assert share == pytest.approx(0.5, abs=0.02)
     for member in (nn.Linear(4, 8), nn.LayerNorm(4)):
         with pytest.raises(Unobservable, match="no linear layer, or normalises nothing"):
             dropped(member, x)

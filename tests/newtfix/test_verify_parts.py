@@ -221,12 +221,12 @@ def tree(tmp_path, monkeypatch):
     (tmp_path / "own_config.py").write_text("class Config:\n    def __init__(self, path):\n        pass\n")
     (tmp_path / "own_trainer.py").write_text("raise OSError('no driver')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    finders, modules = list(sys.meta_path), set(sys.modules)
+    finders = list(sys.meta_path)
     names = {"config": "own_config", "trainer": "own_trainer"}
     yield Subject(tmp_path, names, {"config": "Config"}, {role: f"{name}.py" for role, name in names.items()})
     sys.meta_path[:] = finders
-    for new in sys.modules.keys() - modules:
-        del sys.modules[new]
+    for name in names.values():
+        sys.modules.pop(name, None)
 
 
 def test_parts_of_a_tree_that_are_missing_or_fail_are_named_each_time(tree):
