@@ -34,7 +34,7 @@ def made_by(tree: NewtTree, role: str, index: int, *called: str) -> Iterator[Sta
                 yield Start(method, node, _element([node.target], index), node.value)
         for statement, targets, value in assignments(method) if own else ():
             if value in own:
-                for one, unpacked in _unpacked(method, statement, targets, index):
+                for one, unpacked in _taken_apart(method, statement, targets, index):
                     yield Start(method, one, _element(unpacked, index), value)
             elif isinstance(value, ast.Tuple):
                 for number, part in enumerate(value.elts):
@@ -46,7 +46,7 @@ def made_by(tree: NewtTree, role: str, index: int, *called: str) -> Iterator[Sta
             yield Start(method, None, (), call, as_made=False)
 
 
-def _unpacked(
+def _taken_apart(
     method: Method, statement: ast.stmt, targets: list[ast.expr], index: int
 ) -> list[tuple[ast.stmt, list[ast.expr]]]:
     """Where what is given to targets is taken apart for its element, and into what: there, or later."""
