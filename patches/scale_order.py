@@ -23,12 +23,16 @@ PLAIN = "self.scale.update({})"
 BLOCK = f"with torch.no_grad():\n    {PLAIN}"
 AGREEING = (f"{BLOCK}\n    if $several:\n        $$agree", f"{BLOCK}\n    $agree")
 UPDATES = (PLAIN, BLOCK, *AGREEING)
+# A method that does nothing else.
+METHOD = "self.$follow({})"
+FOLLOWING = tuple(f"def $follow(self, $given):\n{indent(one.format('$given'), '    ')}" for one in (PLAIN, BLOCK))
+FOLLOWS = Where("agent", FOLLOWING, "TDMPC2")
 # Losses that go on with the values divided, under the same name.
 REBOUND = "$qs = self.scale($qs)"
 OWN = ("$qs[0]", "$qs[0].detach()")
 # What the policy's step updates it with: the values that the loss returned, or the first of them.
 RETURNED = ("$@_[$values]", "$@_[$_[0]]")
-CALLED = Where("agent", "$_, $values, $_ = self.$_($*_)", "TDMPC2.update_pi")
+CALLED = Where("agent", ("$_, $values, $_ = self.$_($*_)", "$_, $values, $_ = $variable"), "TDMPC2.update_pi")
 INLINE = (Where("agent", VALUES, "TDMPC2.update_pi", absent=True),)
 
 
@@ -53,8 +57,9 @@ AS_RETURNED = Where(
     absent=True,
 )
 # Nothing but the policy's step computes the loss.
-IN_STEPS = Where(
-    "agent", ("self.pi_loss($*_)", "self._pi_loss($*_)"), "TDMPC2", absent=True, far=("self.scale.update($*_)",)
+IN_STEPS, IN_STEPS_BY_METHOD = (
+    Where("agent", ("self.pi_loss($*_)", "self._pi_loss($*_)"), "TDMPC2", absent=True, far=(update,))
+    for update in ("self.scale.update($*_)", "self.$follow($*_)")
 )
 
 
@@ -63,17 +68,31 @@ def _in_loss(update: str) -> Where:
     return Where("agent", update.format("$_"), "TDMPC2", near=(VALUES,))
 
 
+def _steps(update: str) -> tuple[Where, ...]:
+    return (FOLLOWS, IN_STEPS_BY_METHOD) if update is METHOD else (IN_STEPS,)
+
+
 def _moved(update: str, values: str, result: str) -> Shape:
     """The update goes from the policy's step, where nothing decides whether it happens, into the loss."""
     step = f"def update_pi(self, $*_):\n    $$_\n{_indented(update.format(values))}\n    $$_"
     block = BLOCK if update is PLAIN else update
+    first = "$qs[0].detach()" if update is METHOD else "$qs[0]"
     return Shape(
         _loss(result),
-        _loss(result, block.format("$qs[0]")),
-        where=(CALLED, Where("agent", step, "TDMPC2.update_pi"), AS_RETURNED, IN_STEPS),
+        _loss(result, block.format(first)),
+        where=(*_steps(update), CALLED, Where("agent", step, "TDMPC2.update_pi"), AS_RETURNED),
         count=None,
         untouched=("between:uses self.scale", "using:qs"),
     )
+
+
+def _by_method() -> list[str]:
+    """The loss calls that method in time."""
+    found = []
+    for result, values, follows in product(OWN, OWN, FOLLOWING):
+        loss = f"def $_(self, $*_):\n    $$_\n{_indented(_loss(result, METHOD.format(values)))}"
+        found += [f"{loss}\n$$_\n{follows}", f"{follows}\n$$_\n{loss}"]
+    return found
 
 
 PATCH = Patch(
@@ -102,12 +121,13 @@ PATCH = Patch(
             "before-use",
             "agent",
             "TDMPC2",
-            tuple(_moved(*case) for case in product(UPDATES, RETURNED, OWN)),
+            tuple(_moved(*case) for case in product((*UPDATES, METHOD), RETURNED, OWN)),
             present=(
                 *(
                     _loss(result, f"$$_\n{update.format(values)}")
                     for result, values, update in product(OWN, OWN, UPDATES)
                 ),
+                *_by_method(),
                 "self.scale($qs, update=True)",
             ),
             unless=(Where("agent", VALUES, "TDMPC2.update_pi"),),
@@ -139,7 +159,10 @@ PATCH = Patch(
             "agent",
             "TDMPC2.update_pi",
             (
-                *(Shape(update.format("$values"), "", where=(*INLINE, _in_loss(update))) for update in UPDATES[1:]),
+                *(
+                    Shape(update.format("$values"), "", where=(*own, *INLINE, _in_loss(update)))
+                    for update, own in (*((one, ()) for one in UPDATES[1:]), (METHOD, (FOLLOWS,)))
+                ),
                 Shape(PLAIN.format("$values"), "", where=INLINE, fallback=True),
             ),
             optional=True,

@@ -34,7 +34,8 @@ def made_by(tree: NewtTree, role: str, index: int, *called: str) -> Iterator[Sta
                 yield Start(method, node, _element([node.target], index), node.value)
         for statement, targets, value in assignments(method) if own else ():
             if value in own:
-                yield Start(method, statement, _element(targets, index), value)
+                for one, unpacked in _taken_apart(method, statement, targets, index):
+                    yield Start(method, one, _element(unpacked, index), value)
             elif isinstance(value, ast.Tuple):
                 for number, part in enumerate(value.elts):
                     if index == 0 and part in own:
@@ -43,6 +44,15 @@ def made_by(tree: NewtTree, role: str, index: int, *called: str) -> Iterator[Sta
                 yield Start(method, statement, _element(targets, 0), inner[0], as_made=False)
         for call in own if index == 0 else ():
             yield Start(method, None, (), call, as_made=False)
+
+
+def _taken_apart(
+    method: Method, statement: ast.stmt, targets: list[ast.expr], index: int
+) -> list[tuple[ast.stmt, list[ast.expr]]]:
+    """Where what is given to targets is taken apart for its element, and into what: there, or later."""
+    names = {dotted(target) for target in targets} - {""}
+    later = [(one, parts) for one, parts, value in assignments(method) if index and dotted(value) in names]
+    return later or [(statement, targets)]
 
 
 def _given_to(start: Start) -> list[ast.expr | ast.keyword]:
