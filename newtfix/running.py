@@ -66,6 +66,7 @@ def environment(first: Path | None, last: Path | None = None) -> dict[str, str]:
 
 
 OURS = "Install the trainer's libraries: pip install 'newtfix[train]'"
+ALONE = "; then, as this Python has no labmaze: pip install --no-deps dm_control"
 
 
 def require_libraries(purpose: str, names: Sequence[str], hint: str = OURS) -> None:
@@ -75,7 +76,7 @@ def require_libraries(purpose: str, names: Sequence[str], hint: str = OURS) -> N
         raise NewtfixError(
             f"{purpose} needs {', '.join(missing)}, which this Python does not have",
             where=sys.executable,
-            hint=hint,
+            hint=hint + ALONE if hint == OURS and "dm_control" in missing and sys.version_info >= (3, 13) else hint,
         )
 
 

@@ -176,8 +176,31 @@ def _as_the_tree_evaluates(name: str) -> tuple[tuple[Where, ...], ...]:
     )
 
 
+# Tasks and counters are those of the tree's own evaluation.
+AS_EVALUATED = tuple(
+    where
+    for name in EVALUATIONS
+    for where in (
+        Where(
+            "trainer",
+            "self.agent($*_, task=$_, $*_)",
+            f"Trainer.{name}",
+            absent=True,
+            outside=("self.agent($*_, task=$@_[self._tasks], $*_)",),
+        ),
+        Where(
+            "trainer",
+            "torch.zeros($*_, device=$_)",
+            f"Trainer.{name}",
+            absent=True,
+            outside=tuple(f"torch.zeros($*_, device={cpu})" for cpu in ('"cpu"', 'torch.device("cpu")')),
+        ),
+    )
+)
+
 # How the methods call the environments and the agent is how the tree does.
 INTERFACES = (
+    *AS_EVALUATED,
     Where("trainer", "$_, $_, $_, $_, $_ = self.env.step($_)", "Trainer"),
     Where("trainer", "self.agent($*_, t0=$_, $*_)", "Trainer"),
     Where("trainer", "self.agent($*_, eval_mode=$_, $*_)", "Trainer"),

@@ -264,12 +264,17 @@ PATCH = Patch(
                     Shape(
                         threshold,
                         "self._seed_steps",
-                        present="self._step >= self._seed_steps",
+                        present=asked,
                         count=None,
                         every="self.cfg.seeding_coef",
                         where=(ACTS_FROM, NO_OTHER),
+                        fallback="<" in asked,
                     )
                     for threshold in THRESHOLDS
+                    for asked in (
+                        "self._step >= self._seed_steps",
+                        "self._step < self._seed_steps or not self._hand_over_segments($_)",
+                    )
                 ),
                 *(
                     Shape(
@@ -283,7 +288,6 @@ PATCH = Patch(
                     for over in OVER
                 ),
             ),
-            present=("self._step < self._seed_steps",),
         ),
         Edit(
             "threshold-by-name",

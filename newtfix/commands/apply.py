@@ -258,6 +258,9 @@ def _summary(session: Session, outcome: Outcome) -> str:
     name, option = session.target.name, session.target.option
     if session.target.new:
         return f"{name} is new: a copy of newt_base with these patches. See them with `newtfix diff{option}`."
+    plan = outcome.plan
+    if not outcome.after and plan and all(one.state is State.ABSENT for one in plan.reports.values()):
+        return f"{name} has no code that this is about; nothing was written."
     if not outcome.after:
         return f"{name} has all of this already; nothing was written."
     merged = [path for path, content in outcome.after.items() if content != outcome.generated.get(path)]

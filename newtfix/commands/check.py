@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newtfix import report
-from newtfix.model import State
-from newtfix.work.session import choose, find_target, lost, open_session, reports, unseen
+from newtfix.model import State, show
+from newtfix.scan.survey import survey
+from newtfix.work.session import Session, choose, find_target, lost, open_session, reports, unseen
 
 _GOOD = (State.APPLIED, State.ABSENT)
 
@@ -17,9 +18,12 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
     chosen = choose(ids, everything or not ids, session.patches)
     found = reports(session, chosen)
     hidden = {name: files for name, one in found.items() if (files := unseen(session, one))}
-    words = {name: _word(one.state, hidden.get(name, ())) for name, one in found.items()}
     gone = lost(session)
-    missing = [name for name, one in found.items() if one.state not in _GOOD or name in hidden or name in gone]
+    own = _of_the_tree(
+        session, [name for name, one in found.items() if one.state is State.ABSENT and name not in hidden]
+    )
+    words = {name: own.get(name) or _word(one.state, hidden.get(name, ())) for name, one in found.items()}
+    missing = [n for n, one in found.items() if one.state not in _GOOD or n in hidden or n in gone or n in own]
     if as_json:
         report.emit_json(
             {
@@ -40,8 +44,20 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
     if missing:
         report.say(f"{session.target.root} lacks {len(missing)} of {len(found)} patches.")
         return 1
-    report.say(f"{session.target.root} has what was asked for ({len(found)} patches).")
+    report.say(f"{session.target.root} has what was asked for ({len(found)} patch{'es' * (len(found) != 1)}).")
     return 0
+
+
+def _of_the_tree(session: Session, names: Sequence[str]) -> dict[str, str]:
+    """Patches that found nothing to change, though the tree's own number is another than the reference's."""
+    measured = {name: patch.measured for name in names if (patch := session.patches[name]).measured}
+    numbers = survey(session, ()).numbers if measured else {}
+    others = {name: numbers[key] for name, key in measured.items() if key in numbers}
+    return {
+        name: f"the tree's own number, {show(one.here)}; in the reference {show(one.reference)}"
+        for name, one in others.items()
+        if one.ratio not in (None, 1)
+    }
 
 
 def _word(state: State, unreadable: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -201,7 +202,8 @@ def must_be_folder(root: Path) -> None:
 def _must_not_be_one_level_up(root: Path, raw: Mapping[str, bytes]) -> None:
     if any(name in raw for name in _ENTRY_FILES):
         return
-    below = sorted({path.split("/")[0] for path in raw if path.count("/") == 1 and path.split("/")[1] in _ENTRY_FILES})
+    found = Counter(path.split("/")[0] for path in raw if path.count("/") == 1 and path.split("/")[1] in _ENTRY_FILES)
+    below = sorted(folder for folder, entries in found.items() if entries == max(found.values()))
     if below:
         raise TreeError(
             f"no newt-style tree directly in {root}, but one level down in {', '.join(below)}",

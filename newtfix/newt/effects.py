@@ -65,5 +65,5 @@ def _long_burst(tree: NewtTree, settings: Mapping[str, int | None]) -> Iterator[
     yield (
         "The burst makes as many updates at once as there are seed steps in this tree, "
         f"seeding_coef * num_envs * episode_length * world_size{many}. With the patch seeding they are "
-        f"{max(1000, 5 * length):,}; burst_updates sets another number."
+        f"{max(1000, 5 * length):,}; burst_updates sets another number. newtfix scan counts with the tree's tasks."
     )

@@ -58,8 +58,9 @@ class Use:
         return any(wanted & taken(user, self.sources[user], files).get(file, frozenset()) for user in users)
 
     def _imported(self, file: str) -> bool:
-        files = frozenset(self.sources)
-        return any(file in taken(user, text, files) for user, text in self.sources.items())
+        files, path = frozenset(self.sources), PurePosixPath(file)
+        name = path.parent.name if path.stem == "__init__" else path.stem
+        return any(name in text and file in taken(user, text, files) for user, text in self.sources.items())
 
 
 def living(sources: Mapping[str, str], playing: Iterable[str], rivals: Mapping[str, str]) -> dict[str, str]:

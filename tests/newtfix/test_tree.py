@@ -125,6 +125,13 @@ def test_a_disk_that_fails_is_said_with_the_file(tmp_path: Path, monkeypatch: py
         read_tree(tmp_path)
 
 
+def test_the_folder_above_names_the_one_below_that_has_most_of_a_tree(tmp_path: Path) -> None:
+    make(tmp_path, {"tools/train.py": b"", "tdmpc2/trainer.py": b"", "tdmpc2/tdmpc2.py": b""})
+    with pytest.raises(TreeError, match=r"one level down in tdmpc2\b(?!,)") as caught:
+        read_tree(tmp_path)
+    assert "tools" not in str(caught.value)
+
+
 def test_the_folder_above_names_the_one_below(tmp_path: Path) -> None:
     make(tmp_path, {"tdmpc2/trainer.py": b"", "setup.py": b""})
     with pytest.raises(TreeError, match="one level down in tdmpc2") as caught:
