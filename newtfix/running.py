@@ -69,9 +69,19 @@ OURS = "Install the trainer's libraries: pip install 'newtfix[train]'"
 ALONE = "; then, as this Python has no labmaze: pip install --no-deps dm_control"
 
 
+_PACKAGES = {
+    "hydra": "hydra-core",
+    "yaml": "pyyaml",
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+}
+
+
 def require_libraries(purpose: str, names: Sequence[str], hint: str = OURS) -> None:
-    """Raise NewtfixError with the names of the libraries that this Python lacks."""
+    """Raise NewtfixError with the libraries that this Python lacks; their packages stand for `...` in a hint."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
+    hint = hint.replace("...", " ".join(_PACKAGES.get(name, name) for name in missing))
     if missing:
         raise NewtfixError(
             f"{purpose} needs {', '.join(missing)}, which this Python does not have",

@@ -296,7 +296,7 @@ AGENT = (
         unless=SAMPLED,
     ),
     Edit(
-        "unknown",
+        "missing-statistics",
         "agent",
         "TDMPC2.update",
         tuple(

@@ -28,7 +28,7 @@ def probe(subject: Subject) -> list[Observation]:
     for hook in hooks:
         hook.remove()
     what = f"calls of member networks for one answer of {NETWORKS} networks"
-    found = [decided(what, "1", str(calls), calls <= 1, calls == NETWORKS)]
+    found = [decided(what, "at most 1", str(calls), calls <= 1, calls == NETWORKS)]
     found.append(_same("values", answers(model), _one_by_one(model, members)))
     with torch.no_grad():
         for parameter in model._Qs.online.parameters():

@@ -66,7 +66,7 @@ def load_patches(
 def _must_have_what_it_requires(patch: Patch, patches: Iterable[str]) -> None:
     for name in patch.requires:
         if name not in patches:
-            close = difflib.get_close_matches(name, patches, n=1)
+            close = difflib.get_close_matches(name.lower(), patches, n=1)
             guess = f"Did you mean {close[0]}? " if close else ""
             raise PatchError(
                 f"patch {patch.id!r} requires {name!r}, which is not among the patches",

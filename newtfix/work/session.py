@@ -176,7 +176,7 @@ def choose(ids: Sequence[str], everything: bool, patches: Collection[str]) -> tu
     named = [name.replace("_", "-") if name not in patches else name for name in ids]
     for given, name in zip(ids, named, strict=True):
         if name not in patches:
-            close = difflib.get_close_matches(name, patches, n=1)
+            close = difflib.get_close_matches(name.lower(), patches, n=1)
             guess = f"Did you mean {close[0]}? " if close else ""
             raise UsageError(f"there is no patch {given!r}", hint=f"{guess}The patches: {', '.join(patches)}")
     return tuple(name for name in patches if name in named)

@@ -322,3 +322,21 @@ def test_diff_and_export_of_what_fits_and_of_what_is_there_in_part(newtfix_: Run
     code, done, _ = newtfix_("export", "out", "misfit", "half", "--fitting")
     assert code == 0 and done["patches"] == ["half"] and [one["id"] for one in done["refused"]] == ["misfit"]
     assert "num_envs: int = 7" in Path("out/0001-half.patch").read_text()
+
+
+def test_a_number_of_the_tree_s_own_is_not_what_was_asked_for(newtfix_: Run) -> None:
+    """`apply` leaves somebody's choice alone, `scan` and `check` tell it."""
+    text = config()
+    Path("tree/config.py").write_text(text.replace("prior_coef: float = 10.0", "prior_coef: float = 3.0"))
+    assert newtfix_("apply", "prior-coef")[1]["written"] == []
+    code, found, _ = newtfix_("check", "prior-coef", "prior-norm")
+    assert code == 1 and found["missing"] == ["prior-coef"]
+    said = newtfix_("check", "prior-coef", quiet=False)[2]
+    assert "prior-coef: the tree's own number, 3; in the reference 1" in said
+    Path("tree/config.py").write_text(text.replace("prior_coef: float = 10.0", "prior_coef: float = 1.0"))
+    assert newtfix_("check", "prior-coef")[0] == 0
+
+
+def test_nothing_of_the_kind_is_not_called_done(newtfix_: Run) -> None:
+    said = newtfix_("apply", "prior-norm", quiet=False)[2]
+    assert "has no code that this is about; nothing was written" in said

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from commands import ROOT, Run, files, process
 
+from newtfix.errors import NewtfixError
+from newtfix.running import require_libraries
 from newtfix.work.places import base_tree
 
 
@@ -130,6 +132,18 @@ def test_train_without_its_libraries(newtfix: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused = newtfix("train", "task=x")
     assert refused.code == 4 and "newtfix[train]" in refused.err
+
+
+@pytest.mark.parametrize(("version", "alone"), [((3, 11), False), ((3, 13), True)])
+def test_what_to_install_can_be_pasted(version: tuple[int, int], alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(NewtfixError) as lacking:
+        require_libraries("training", ["torch", "dm_control"])
+    assert ("pip install --no-deps dm_control" in lacking.value.hint) is alone
+    with pytest.raises(NewtfixError) as lacking:
+        require_libraries("train.py of this tree", ["hydra", "termcolor"], "python -m pip install ...")
+    assert lacking.value.hint == "python -m pip install hydra-core termcolor"
 
 
 def test_a_request_to_end_is_taken_as_ctrl_c_is(tmp_path: Path) -> None:
