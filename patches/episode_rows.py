@@ -51,6 +51,7 @@ PATCH = Patch(
         Fact("written_whole", ("trainer", "self._tds")),
         Fact("flat", ("trainer", "self._tds")),
         Fact("made_by_library", ("trainer", "self._tds")),
+        Fact("attribute_only_in", ("_tds", "trainer")),
         Fact("columns_in_order", ("trainer", "self._tds")),
         Fact("begins_anew", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),

@@ -42,6 +42,7 @@ LAYERED = Where(
     ),
     "mlp",
 )
+KEEPS_NUMBERS = Where("layers", "$_($*_, preserve_rng_state=False, $*_)", absent=True)
 NORMED_FIRST = Where("layers", ("nn.ModuleList([$_, $*_])", "[nn.$_($*_)]", "Residual($*_)"), "mlp", absent=True)
 # The model is in training mode while it learns, and in evaluation mode while it plans.
 LEARNING = Where(
@@ -138,7 +139,7 @@ PATCH = Patch(
                     made,
                     f"{made}\nfor network in self._Qs:\n    network[0].dropout = {rate}",
                     present=f"network[0].dropout = {rate.replace('$cfg', '$_')}",
-                    where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, SETTINGS, *where, *layers),
+                    where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, KEEPS_NUMBERS, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
                 for rate, where in (("$cfg.dropout", AS_NUMBER), ("nn.Dropout($cfg.dropout)", (AS_MODULE,)))

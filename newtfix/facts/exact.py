@@ -25,17 +25,25 @@ def decided_by(tree: NewtTree, role: str, name: str, parameter: str, *others: st
     plain, mixed = {parameter}, set[str]()
     known = {*others, *(one.rpartition(".")[0] for one in others)}
     for write in tree.writes(role, method, parameter):
-        if write.value is None or not names_in(write.value) <= {parameter, *known}:
+        if write.value is None or _or_else(write.value, plain) or not names_in(write.value) <= {parameter, *known}:
             return tree.broken(method, write.node, f"not {parameter} alone decides")
     for node in walk(method.node):
         for target, value, _ in bindings(node):
             read = names_in(value) if value is not None else set()
             if isinstance(value, (ast.Name, ast.Attribute, ast.BoolOp, ast.IfExp, ast.UnaryOp)) and read & plain:
-                (plain if read <= plain | known else mixed).add(dotted(target))
-        asked = names_in(node.test) if isinstance(node, (ast.If, ast.IfExp)) else set[str]()
-        if asked & mixed or (asked & plain and not asked <= plain | known):
+                (plain if read <= plain | known and not _or_else(value, plain) else mixed).add(dotted(target))
+        test = node.test if isinstance(node, (ast.If, ast.IfExp)) else None
+        asked = names_in(test) if test is not None else set[str]()
+        alone = asked <= plain | known and (test is None or not _or_else(test, plain))
+        if asked & mixed or (asked & plain and not alone):
             return tree.broken(method, node, f"not {parameter} alone decides")
     return None
+
+
+def _or_else(node: ast.AST, names: set[str]) -> bool:
+    """Whether something else counts where one of these names is false."""
+    either = (part for part in walk(node) if isinstance(part, ast.BoolOp) and isinstance(part.op, ast.Or))
+    return any(dotted(value) in names for one in either for value in one.values)
 
 
 def only_of(tree: NewtTree, role: str, name: str, called: str, *owners: str) -> Broken | None:

@@ -49,6 +49,8 @@ TABLES = {
                 "if mpc or flag:\n    t(mpc)",
                 "plans = mpc\nif plans or flag:\n    t(mpc)",
                 "plans = mpc or flag\nif plans:\n    t(mpc)",
+                "mpc = mpc or self.cfg.mpc\nif mpc:\n    t(mpc)",
+                "plans = mpc or self.cfg.mpc\nif plans:\n    t(mpc)",
                 *(f"{code}\nt(mpc)" for code in (*forms(BINDS, "mpc", but=("del",)), *forms(CHANGES, "mpc"))),
             ),
         ),
