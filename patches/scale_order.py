@@ -177,7 +177,7 @@ PATCH = Patch(
                     f"{VALUES}\n{update.format(values)}\n$$using",
                     present=f"{VALUES}\n{update.format(values)}",
                 )
-                for update, values in product(UPDATES, OWN)
+                for update, values in product(UPDATES, ("$@first[$qs[0]]",))
             ),
             unless=INLINE,
         ),

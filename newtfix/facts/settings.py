@@ -198,11 +198,18 @@ def asked_alike(tree: NewtTree, role: str, name: str, *words: str) -> Broken | N
                 if (len(others) == 1 or computed) and any(reads_any(side, *words) for side in others):
                     if any(isinstance(one, (ast.Eq, ast.NotEq)) for one in node.ops):
                         return tree.broken(method, node, f"{name} need not come to exactly this")
-                    asked.setdefault(ast.unparse(others[0] if len(others) == 1 else node), (method, node))
+                    asked.setdefault(_in_order(others[0] if len(others) == 1 else node), (method, node))
     if len(asked) > 1:
         method, last = list(asked.values())[-1]
         return tree.broken(method, last, f"{name} is compared with another bound here")
     return None
+
+
+def _in_order(node: ast.expr) -> str:
+    """The text of an expression, its factors in one order if it is a product."""
+    divides = any(isinstance(part, ast.BinOp) and not isinstance(part.op, ast.Mult) for part in walk(node))
+    factors = [] if divides else product(node)
+    return " * ".join(sorted(map(ast.unparse, factors))) or ast.unparse(node)
 
 
 def not_under(tree: NewtTree, setting: str, *functions: str) -> Broken | None:

@@ -42,12 +42,14 @@ TABLES = {
             (
                 "pass",
                 "y = self._step >= self.cfg.coef * 2",
+                "y = self._step >= 2 * self.cfg.coef",
                 "y = self._step > t",
                 "y = self._step % self.cfg.freq == 0",
                 "y = t >= self.cfg.coef",
             ),
             (
                 "y = self._step >= self.cfg.coef",
+                "y = self._step >= self.cfg.coef / 2",
                 "y = self.cfg.coef <= self._step",
                 "y = 0 < self._step < self.cfg.coef",
                 "s = self._step\ny = s >= self.cfg.coef",
