@@ -100,7 +100,8 @@ def run(cfg: Config, requests: Optional[Requests] = None) -> int:
     finally:
         trainer.env.close()
     if cfg.rank == 0:
-        keep_compiled(cfg)
+        if trainer.agent.optim.state:
+            keep_compiled(cfg)
         report(cfg, logger, time.monotonic() - started)
         if cfg.steps and not trainer.agent.optim.state:
             sys.stderr.write(f"Nothing was learnt: seeding takes longer than steps={cfg.steps:,}. Give more steps.\n")

@@ -19,15 +19,8 @@ from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, re
 from newtfix.newt.conditions import ONE_HORIZON
 
 NORMALISED = (
-    *(
-        "self.rho.sum($*_)",
-        "self.rho / $_",
-        "self.rho /= $_",
-        "self.rho = $_ / $_",
-        "self.rho.div_($_)",
-        "self.rho *= $_",
-    ),
-    *("self.rho * $_", "self.rho = $_.softmax($*_)", "self.rho = torch.softmax($*_)", "self.rho = F.$_($*_)"),
+    *("self.rho.sum($*_)", "self.rho / $_", "self.rho /= $_", "self.rho = $_ / $_"),
+    *("self.rho.div_($_)", "self.rho *= $_", "self.rho * $_"),
 )
 LOSSES = ("consistency", "reward", "value")
 # On the way to the total they are averaged over the Q networks at most.
@@ -52,9 +45,7 @@ UNSCALED = Where("agent", SCALED, "TDMPC2._loss_fn", absent=True, outside=AVERAG
 
 SET = ("self.rho = $_", 'self.register_buffer("rho", $*_)')
 ATTRIBUTE, BUFFER = (Where("agent", form, "TDMPC2.__init__") for form in SET)
-SHARES = tuple(
-    f'self.register_buffer("rho", {value}, $*_)' for value in ("$_ / $_", "$_.softmax($*_)", "torch.softmax($*_)")
-)
+SHARES = 'self.register_buffer("rho", $_ / $_, $*_)'
 BY_ANOTHER_NAME = ("$_ = self.rho", "$_, $_ = self.rho, $_", "$_, $_ = $_, self.rho")  # its uses are spelled out
 BY_NAME = Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn")
 

@@ -171,27 +171,31 @@ def test_a_dataset_that_stands_in_for_the_buffer_is_named():
     assert plan({**texts("plain"), "recorded.py": other}, ["planner-stats"], PATCHES).after
 
 
-def test_an_update_in_two_methods():
-    tree = texts("plain")
-    agent = tree["tdmpc2.py"]
-    drawn = "\t\tobs, action, reward, task = buffer.sample(device=self.device)\n"
-    assert agent.count(drawn) == 1
-    inner = "\t\treturn self._update(obs, action, reward, task)\n\n\tdef _update(self, obs, action, reward, task):\n"
-    after = plan({**tree, "tdmpc2.py": agent.replace(drawn, drawn + inner)}, ["planner-stats"], PATCHES).after
-    assert "self._update(obs, action, mu, std, reward, task)" in after["tdmpc2.py"]
-    assert "def _update(self, obs, action, mu, std, reward, task):" in after["tdmpc2.py"]
+DRAWN = "\t\tobs, action, reward, task = buffer.sample(device=self.device)\n"
+GIVEN = "\t\treturn action.cpu()\n"
+OTHERWISE = {
+    "an update in two methods": (
+        DRAWN,
+        f"{DRAWN}\t\treturn self._update(obs, action, reward, task)\n\n"
+        "\tdef _update(self, obs, action, reward, task):\n",
+        "self._update(obs, action, mu, std, reward, task)",
+        "def _update(self, obs, action, mu, std, reward, task):",
+    ),
+    "an action that stays where the environments are": (
+        GIVEN,
+        f"\t\tif self.cfg.env_on_gpu:\n\t\t\treturn action\n{GIVEN}",
+        "\t\t\tif return_stats:\n\t\t\t\treturn action, mu, std\n\t\t\treturn action\n",
+        "\t\tif return_stats:\n\t\t\treturn action.cpu(), mu.cpu(), std.cpu()\n",
+    ),
+}
 
 
-def test_an_agent_that_gives_its_action_in_two_ways():
-    """The statistics stay where the action stays."""
-    tree = texts("plain")
-    agent = tree["tdmpc2.py"]
-    end = "\t\treturn action.cpu()\n"
-    assert agent.count(end) == 1
-    stays = "\t\tif self.cfg.env_on_gpu:\n\t\t\treturn action\n"
-    after = plan({**tree, "tdmpc2.py": agent.replace(end, stays + end)}, ["planner-stats"], PATCHES).after
-    assert "\t\t\tif return_stats:\n\t\t\t\treturn action, mu, std\n\t\t\treturn action\n" in after["tdmpc2.py"]
-    assert "\t\tif return_stats:\n\t\t\treturn action.cpu(), mu.cpu(), std.cpu()\n" in after["tdmpc2.py"]
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_statistics_go_where_the_action_goes(case: str) -> None:
+    before, after, *expected = OTHERWISE[case]
+    tree = variant(texts("plain"), "tdmpc2.py", (before, after))
+    patched = plan(tree, ["planner-stats"], PATCHES).after["tdmpc2.py"]
+    assert [one for one in expected if one not in patched] == []
 
 
 HALVES = "\t\tself._out_obs = torch.cat([obs0, obs1], dim=1)\n"
