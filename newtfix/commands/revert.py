@@ -52,11 +52,11 @@ def run(
                 "reverted": list(gone),
                 "applied": outcome.applied,
                 "written": list(outcome.after),
-                "notes": [*session.notes, *outcome.notes, *kept],
+                "notes": [*session.notes, *kept],
             }
         )
         return 0
-    for line in (*session.notes, *outcome.notes, *(f"{name}: {word}" for name, word in gone.items()), *kept):
+    for line in (*session.notes, *(f"{name}: {word}" for name, word in gone.items()), *kept):
         report.say(line)
     report.say(f"{target.name}: {_left(session, outcome)}.")
     if committed and (how := not_committed(target.root, outcome.after)):

@@ -23,8 +23,10 @@ def run(directories: Sequence[Path], forget: bool, as_json: bool) -> int:
         return 0
     for line in lines:
         report.say(line)
-    if not directories:
+    if not directories and known:
         report.table(("folder", "as of"), [(path, digest[:12]) for path, digest in sorted(known.items())])
+    elif not directories:
+        report.say("No folder of patches is allowed yet: newtfix trust DIR.")
     return 0
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from newtfix.commands.wishes import wish_of
+from newtfix.commands.wishes import grant, wish_of
 from newtfix.errors import Refused
 from newtfix.files.tree import read_tree
-from newtfix.model import AS_PATCHED, NOT_OBSERVED, Patch
+from newtfix.model import AS_PATCHED, NOT_OBSERVED, Patch, State
 from newtfix.running import require_libraries
 from newtfix.work.session import Session, Target
 
@@ -17,17 +17,32 @@ from newtfix.work.session import Session, Target
 def with_what_fits(session: Session, problem: Refused, chosen: tuple[str, ...], named: str) -> Refused:
     """The refusal, behind what of the wish fits the tree and the command that takes it; as it was if nothing does.
 
-    `named` is how the command line named the patches.
+    Behind it, one line for each further patch that does not fit. `named` is how the command line named the patches.
     """
     if len(chosen) < 2:
         return problem
     try:
-        fits = wish_of(session, chosen, only_fitting=True).chosen
+        wish = wish_of(session, chosen, only_fitting=True)
+        plan = grant(session, wish).outcome.plan
     except Refused:
         return problem
+    states = [plan.reports[name].state for name in wish.chosen if name in plan.reports] if plan else []
+    idle = states.count(State.ABSENT)
+    others = f", {idle} have nothing to fix in it" if idle > 1 else ", 1 has nothing to fix in it" if idle else ""
     command = f"newtfix apply {named} --fitting{session.target.option}"
-    said = "\n".join(part for part in (problem.message, problem.where) if part)
-    return replace(problem, message=f"{len(fits)} of {len(chosen)} patches fit this tree: {command}", where=said)
+    further = [_short(name, one) for name, one in wish.refused.items() if repr(name) not in problem.message]
+    return replace(
+        problem,
+        message=f"{len(wish.chosen) - idle} of {len(chosen)} patches fit this tree{others}: {command}",
+        where="\n".join(part for part in (problem.message, problem.where, *further) if part),
+    )
+
+
+def _short(name: str, problem: Refused) -> str:
+    """A refusal in one line."""
+    message = problem.message.removeprefix(f"patch {name!r} does not fit this tree")
+    place = problem.where.partition("\n")[0].strip()
+    return f"{name} does not fit either: {': '.join(part for part in (message, place) if part)}"
 
 
 @dataclass(frozen=True)

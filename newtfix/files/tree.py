@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from newtfix.files.nesting import DEEPEST, is_too_deep, make_room
 OWN_FOLDER = ".newtfix"
 _SKIPPED = frozenset({"__pycache__", "logs", "wandb", "node_modules", "build", "dist", "venv", "site-packages"})
 _ENTRY_FILES = ("train.py", "trainer.py", "tdmpc2.py")
+_IMPORT = re.compile(r"^[ \t]*from +(\.*)([\w.]*) +import\b", re.MULTILINE)
 _PYTHON = "pyvenv.cfg"  # in the folder of a virtual environment
 _BOM = b"\xef\xbb\xbf"
 SOURCE_LIMIT = 4 * inside.MEBIBYTE  # of one file
@@ -69,7 +71,7 @@ def read_tree(root: Path) -> Tree:
     ):
         left[name] = f"its code is nested more than {DEEPEST} deep"
         del sources[name]
-    _must_not_be_one_level_up(root, raw)
+    _must_hold_the_tree_itself(root, sources)
     return Tree(root, sources, raw, modes, foreign, left)
 
 
@@ -199,16 +201,36 @@ def must_be_folder(root: Path) -> None:
         raise TreeError(f"{root} is a file, not a folder", hint=f"Give the folder that holds it: --tree {root.parent}")
 
 
-def _must_not_be_one_level_up(root: Path, raw: Mapping[str, bytes]) -> None:
-    if any(name in raw for name in _ENTRY_FILES):
+def _must_hold_the_tree_itself(root: Path, sources: Mapping[str, str]) -> None:
+    """Raise TreeError where a folder further down is the tree: the entry files are there, with all that they import."""
+    found = Counter(folder for folder, _, name in (path.rpartition("/") for path in sources) if name in _ENTRY_FILES)
+    if not found or found[""]:
         return
-    found = Counter(path.split("/")[0] for path in raw if path.count("/") == 1 and path.split("/")[1] in _ENTRY_FILES)
-    below = sorted(folder for folder, entries in found.items() if entries == max(found.values()))
-    if below:
-        raise TreeError(
-            f"no newt-style tree directly in {root}, but one level down in {', '.join(below)}",
-            hint=f"Give that folder: --tree {root / below[0]}",
-        )
+    nearest = min(folder.count("/") for folder in found)
+    most = max(entries for folder, entries in found.items() if folder.count("/") == nearest)
+    below = sorted(folder for folder in found if folder.count("/") == nearest and found[folder] == most)
+    entries = [f"{below[0]}/{name}" for name in _ENTRY_FILES]
+    if any(_imports_from_beside(path, sources) for path in entries if path in sources):
+        return
+    raise TreeError(
+        f"no newt-style tree directly in {root}, but further down in {', '.join(below)}",
+        hint=f"Give that folder: --tree {root / below[0]}",
+    )
+
+
+def _imports_from_beside(path: str, sources: Mapping[str, str]) -> bool:
+    """Whether a file imports from folders that its own one does not hold."""
+    own = path.rpartition("/")[0]
+    for dots, name in _IMPORT.findall(sources[path]):
+        if len(dots) > 1:
+            return True
+        if not dots and any(one in sources for one in _as_files(name)):
+            return not any(f"{own}/{one}" in sources for one in _as_files(name))
+    return False
+
+
+def _as_files(module: str) -> tuple[str, str]:
+    return f"{module.replace('.', '/')}.py", f"{module.replace('.', '/')}/__init__.py"
 
 
 def _unreadable(path: Path | str, error: OSError) -> TreeError:

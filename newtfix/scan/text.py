@@ -35,8 +35,7 @@ def draw(survey: Survey) -> None:
         report.out(f"  {line}")
     report.out()
     report.heading("The nine items of the discrepancy document")
-    report.table(_ITEMS, [_item(item) for item in survey.items])
-    for line in _beside_the_items(survey):
+    for line in (*map(_in_a_line, survey.items), *_beside_the_items(survey)):
         for part in wrapped(line, "    "):
             report.out(f"  {part}")
     for finding in survey.findings:
@@ -68,6 +67,12 @@ def where(finding: Finding) -> str:
 def _item(item: Item) -> tuple[str, ...]:
     about = f"{item.title} ({', '.join(item.patches)})"
     return str(item.number), about, item.rating, item.state, item.here, item.reference, ", ".join(item.where)
+
+
+def _in_a_line(item: Item) -> str:
+    number, about, rating, state, here, reference, places = _item(item)
+    said = f"{number}. {about}, {rating}, {state}: {here} here; {reference} in the reference"
+    return f"{said} ({places})" if places else said
 
 
 def _beside_the_items(survey: Survey) -> Iterator[str]:
@@ -105,7 +110,7 @@ def _evidence(finding: Finding) -> Iterator[str]:
     for place in finding.places[:_SHOWN]:
         yield f"{place.file}:{place.line}: {_cut(place.text)}"
     if len(finding.places) > _SHOWN:
-        yield f"... and {len(finding.places) - _SHOWN} more places (--markdown and --json list them)"
+        yield f"... and {len(finding.places) - _SHOWN} more (--markdown and --json list them)"
     if finding.there:
         yield f"there: {', '.join(finding.there)}"
     for gap in finding.gaps:

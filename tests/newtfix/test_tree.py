@@ -127,13 +127,27 @@ def test_a_disk_that_fails_is_said_with_the_file(tmp_path: Path, monkeypatch: py
 
 def test_the_folder_above_names_the_one_below_that_has_most_of_a_tree(tmp_path: Path) -> None:
     make(tmp_path, {"tools/train.py": b"", "tdmpc2/trainer.py": b"", "tdmpc2/tdmpc2.py": b""})
-    with pytest.raises(TreeError, match=r"one level down in tdmpc2\b(?!,)") as caught:
+    with pytest.raises(TreeError, match=r"further down in tdmpc2\b(?!,)") as caught:
         read_tree(tmp_path)
     assert "tools" not in str(caught.value)
 
 
+def test_a_folder_two_levels_up_names_the_tree(tmp_path: Path) -> None:
+    there = {"a/b/trainer.py": b"from common.math import two\nfrom .envs import make", "a/b/common/math.py": b""}
+    make(tmp_path, there | {"common.py": b"", "tools/scripts/one/train.py": b""})
+    with pytest.raises(TreeError, match=r"further down in a/b\n"):
+        read_tree(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["from ..common import math", "from common.math import two", "from common import x"])
+def test_entry_files_that_import_from_folders_beside_theirs_are_in_their_tree(tmp_path: Path, line: str) -> None:
+    files = {"agents/tdmpc2.py": line.encode(), "trainers/trainer.py": b"", "common/math.py": b""}
+    make(tmp_path, files | {"common/__init__.py": b""})
+    assert set(read_tree(tmp_path).sources) == {*files, "common/__init__.py"}
+
+
 def test_the_folder_above_names_the_one_below(tmp_path: Path) -> None:
     make(tmp_path, {"tdmpc2/trainer.py": b"", "setup.py": b""})
-    with pytest.raises(TreeError, match="one level down in tdmpc2") as caught:
+    with pytest.raises(TreeError, match="further down in tdmpc2\n") as caught:
         read_tree(tmp_path)
     assert str(tmp_path / "tdmpc2") in caught.value.hint

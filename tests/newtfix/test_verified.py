@@ -105,6 +105,14 @@ def test_a_refusal_says_first_what_fits_and_the_command_that_takes_it(tree: Tree
     assert apply(root, *command.split()[2:5]).exit_code == 0
 
 
+def test_a_refusal_has_a_line_for_each_further_patch(tree: Tree) -> None:
+    root = tree(common__math=("den = max(1, end)", "den = schedule(end)"), tdmpc2=("self.rho / self.rho.sum()", "f()"))
+    done = apply(root, "prior-coef", "plan-anneal", "rho", "prior-norm")
+    lines = done.stderr.splitlines()
+    assert done.exit_code == 3 and lines[0].startswith("newtfix: 2 of 4 patches fit this tree: newtfix apply ")
+    assert [line.split(":")[0].strip() for line in lines if "either" in line] == ["rho does not fit either"]
+
+
 def test_what_does_harm_without_a_patch_that_does_not_fit_is_left_out(tree: Tree) -> None:
     root = tree(trainer=("self._step >= self.cfg.seeding_coef * self._update_freq", "self.seeded()"))
     done = apply(root, "seeding", "burst", "prior-coef", "--fitting")
