@@ -317,6 +317,7 @@ PATCH = Patch(
         Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
         Fact("not_accumulated", ("agent", "pi_loss", "loss")),
         Fact("not_rebound", ("agent", "update_pi")),
+        Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("chosen_by", ("agent", "update_pi", "pi_loss", "constrained_planning")),
     ),
     edits=(

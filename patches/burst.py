@@ -83,6 +83,7 @@ ONCE = (
     ),
 )
 
+IN_LOOP = "for $each in $updates:\n    $metrics.update(self.agent.update($*batch))"
 # How the tokens of an iteration are spent, and how the metrics of its updates are kept.
 SPENDING_TOKENS = (
     *(
@@ -90,16 +91,8 @@ SPENDING_TOKENS = (
         for test in ("if $enough", "while self._update_tokens >= $one")
         for kept in (METRICS, EACH)
     ),
-    (
-        """
-if $enough:
-    $$before
-    for $each in $updates:
-        $metrics.update(self.agent.update($*batch))
-    $$after
-""",
-        METRICS,
-    ),
+    (f"if $enough:\n    $$before\n{indent(IN_LOOP, '    ')}\n    $$after", METRICS),
+    (IN_LOOP, METRICS),
 )
 
 
@@ -125,6 +118,7 @@ PATCH = Patch(
         Fact("paid_in", ("trainer", "self._update_tokens", "self.agent.update")),
         Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
+        Fact("not_overridden", ("trainer", "self.agent.update")),
         Fact("once", ("agent", "update", "backward")),
         Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
         Fact("alone_in_loop", ("trainer", "self.agent.update", "self.agent")),

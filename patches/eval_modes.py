@@ -229,6 +229,7 @@ PATCH = Patch(
         Where("trainer", "def eval_policy(self):\n    $$_", "Trainer", absent=True),
     ),
     only_where=(
+        Fact("unchanged", ("trainer", "evaluated actions", "taken by environments")),
         Fact("adds_nothing", ("agent", "_td_target", "self.model.Q")),
         Fact("unchanged", ("trainer", "rewards", "put into rows")),
         Fact("unchanged", ("trainer", "rewards of rows", "put into a row as reward")),

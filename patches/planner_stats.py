@@ -768,23 +768,32 @@ BUFFER = (
 )
 
 ROW = ("action", "mu", "std")
+# What the statistics are of, before and afterwards.
+OF_THE_PLANNER = (
+    Fact("unchanged", ("agent", "elite actions", "explored from")),
+    Fact("unchanged", ("trainer", "the agent's actions", "stored")),
+    Fact("keeps_first", ("world_model", "squash")),
+    Fact("scales_noise", ("agent", "plan", "self.mppi", "self._mppi")),
+    Fact("drawn_from_no_noise", ("agent", "mppi", "_mppi")),
+)
 PATCH = Patch(
     title="Planner statistics in agent, trainer, buffer and update",
     severity=Severity.PREREQUISITE,
     changes="the agent returns (action, mu, std); both are stored, sampled and handed to the policy loss",
+    there_only_where=(
+        *OF_THE_PLANNER,
+        Fact("unchanged", ("agent", "elite actions", "given beside actions")),
+        Fact("hands_on", ("agent", "forward", "self.plan")),
+    ),
     only_where=(
+        *OF_THE_PLANNER,
         Fact("only_called_by", ("agent", "forward", "plan")),
-        Fact("unchanged", ("agent", "elite actions", "explored from")),
-        Fact("unchanged", ("trainer", "the agent's actions", "stored")),
         Fact("unchanged", ("trainer", "actions", "put into a row")),
         Fact("unchanged", ("trainer", "rows", "kept"), keys=ROW),
         Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
         Fact("taken_as_given", ("buffer", "add"), keys=ROW),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
-        Fact("keeps_first", ("world_model", "squash")),
         Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
-        Fact("scales_noise", ("agent", "plan", "self.mppi", "self._mppi")),
-        Fact("drawn_from_no_noise", ("agent", "mppi", "_mppi")),
     ),
     edits=(*AGENT, *TRAINER, *BUFFER),
 )

@@ -59,7 +59,6 @@ QUIET = Where(
 )
 # The rate is a setting, and that of the Q networks alone.
 OWN_RATE = Where("layers", "$_.dropout", "QEnsemble")
-ALONE = Where("world_model", "$_.dropout", absent=True)
 SETTINGS = Where("layers", "def __init__(self, $cfg, $*_):\n    $$_", "QEnsemble.__init__")
 
 PATCH = Patch(
@@ -101,7 +100,7 @@ PATCH = Patch(
                     - dropout: $kind = {none}
                     + dropout: $kind = 0.01
                     """,
-                    where=(OWN_RATE, ALONE),
+                    where=(OWN_RATE,),
                 )
                 for none in ("0.0", "0")
             ),
@@ -139,7 +138,7 @@ PATCH = Patch(
                     made,
                     f"{made}\nfor network in self._Qs:\n    network[0].dropout = {rate}",
                     present=f"network[0].dropout = {rate.replace('$cfg', '$_')}",
-                    where=(LEARNING, QUIET, ALONE, LAYERED, NORMED_FIRST, KEEPS_NUMBERS, SETTINGS, *where, *layers),
+                    where=(LEARNING, QUIET, LAYERED, NORMED_FIRST, KEEPS_NUMBERS, SETTINGS, *where, *layers),
                 )
                 for made, layers in NETWORKS.items()
                 for rate, where in (("$cfg.dropout", AS_NUMBER), ("nn.Dropout($cfg.dropout)", (AS_MODULE,)))

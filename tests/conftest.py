@@ -24,9 +24,11 @@ if "NEWTFIX_STATE" not in os.environ:  # what the user of these tests allows
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-# A shell that starts this in the background lets it ignore Ctrl-C, and so would all that it starts.
+# A shell that starts this in the background, or `nohup`, lets it ignore a signal, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Syntax trees are millions of objects that stay: looking for garbage among them took a tenth of all time.
 gc.set_threshold(100_000, 50, 100)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from newtfix.code.expressions import Expressions
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, matches_all, walk
 from newtfix.code.values import (
     Change,
     Kind,
@@ -206,14 +206,7 @@ class Flow(Expressions):
                         here.bind(name, given, case.pattern)
                 self._read(case.guard, here)
             ends.append(self._block(case.body, here))
-        last = cases[-1] if cases else None
-        whole = (
-            last is not None
-            and last.guard is None
-            and isinstance(last.pattern, ast.MatchAs)
-            and not last.pattern.pattern
-        )
-        return joined(ends if whole else [*ends, state])
+        return joined(ends if matches_all(cases) else [*ends, state])
 
 
 def _is_simple(statement: ast.stmt) -> bool:

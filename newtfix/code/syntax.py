@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeGuard
@@ -150,3 +150,9 @@ def _defined(tree: ast.AST, cls: str = "") -> Iterator[tuple[str, ast.FunctionDe
             yield cls, node
         elif isinstance(node, ast.ClassDef) and not cls:
             yield from _defined(node, node.name)
+
+
+def matches_all(cases: Sequence[ast.match_case]) -> bool:
+    """Whether one of the cases is always taken: the last one asks for nothing."""
+    last = cases[-1]
+    return last.guard is None and isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None

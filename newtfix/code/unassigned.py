@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
-from newtfix.code.syntax import functions, parts, walk
+from newtfix.code.syntax import functions, matches_all, parts, walk
 
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -68,7 +69,18 @@ class _Way:
             for handler in statement.handlers:
                 behind = _both(behind, self.block(handler.body, given))
             return behind if behind is None else self.block(statement.finalbody, behind)
+        if isinstance(statement, ast.Match):
+            return self._match(statement.cases, given)
         return given | stored
+
+    def _match(self, cases: Sequence[ast.match_case], given: Names) -> Names | None:
+        ends: list[Names | None] = []
+        for case in cases:
+            captured = {str(getattr(one, "name", getattr(one, "rest", ""))) for one in walk(case.pattern)}
+            here = given | (captured & self.variables)
+            self._read(ast.Expr(case.guard), here) if case.guard is not None else None
+            ends.append(self.block(case.body, here))
+        return reduce(_both, ends if matches_all(cases) else [*ends, given])
 
     def _read(self, statement: ast.stmt, given: Names) -> Names:
         """Look at what a statement itself reads, not at its blocks. Returns what it sets."""
@@ -92,7 +104,7 @@ class _Way:
 
 
 def _is_block(node: ast.AST) -> bool:
-    return isinstance(node, (ast.stmt, ast.ExceptHandler))
+    return isinstance(node, (ast.stmt, ast.ExceptHandler, ast.match_case))
 
 
 def _both(one: Names | None, other: Names | None) -> Names | None:

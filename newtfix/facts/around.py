@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from newtfix.code import arithmetic
+from newtfix.code.imports import origin
 from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
 from newtfix.code.syntax import dotted, handed, last_name, parsed, parts, walk
@@ -97,10 +98,16 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
                 if isinstance(node, ast.Call) and any(map(_loads_weights, names.of(node.func))):
                     tests = [test for test, _ in conditions(path_to(function, node))]
                     given = handed(node)
-                    said = {name for one in (*tests, *given) for name in names_in(one)} | {function.name}
+                    said = {name for one in (*tests, *given) for name in _affirmed(one)} | {function.name}
                     if tests and not any(word in name for name in said for word in words):
                         return tree.broken_in(file, node, "weights are loaded here, so the agent has learned before")
     return None
+
+
+def _affirmed(test: ast.expr) -> set[str]:
+    """The names in an expression, but for those that it denies."""
+    denied = {name for node in walk(test) if isinstance(node, ast.UnaryOp) for name in names_in(node)}
+    return names_in(test) - denied
 
 
 def _loads_weights(name: str) -> bool:
@@ -120,9 +127,20 @@ def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
         for statement in walk(method)
         if isinstance(statement, ast.stmt) and any(_is_named(one, setting) for one in _own(statement))
     ]
+    if len(statements) == 1 and found is not None:
+        statements += _read_by_name(module, statements[0], setting)
     if len(statements) > 1 and found is not None:
         return tree.broken_in(found.file, statements[-1], f"{setting} is used here once more")
     return None
+
+
+def _read_by_name(module: ast.Module, given: ast.stmt, setting: str) -> list[ast.stmt]:
+    """Where a function reads a name that a statement gives a setting, but for the first time."""
+    functions = [node for node in walk(module) if isinstance(node, ast.FunctionDef) and given in walk(node)]
+    own = {dotted(target) for target, value, _ in bindings(given) if value is not None and _is_named(value, setting)}
+    nodes = walk(functions[-1]) if functions else []
+    reading = (node for node in nodes if isinstance(node, ast.stmt) and node is not given)
+    return [node for node in reading if any(own & names_in(one) for one in _own(node))][1:]
 
 
 def _own(statement: ast.stmt) -> list[ast.AST]:
@@ -154,6 +172,21 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
             asked = mode in {name for one in node.args for name in names_in(one)}
             if found is not None and asked and names.is_of(owner, "self.target"):
                 return tree.broken_in(found.file, node, "this trains what is never trained")
+    return None
+
+
+def not_overridden(tree: NewtTree, role: str, called: str) -> Broken | None:
+    """No class that is derived from that of a role has a method of its own in place of one that calls `called`."""
+    found = tree.roles.get(role)
+    methods = {method.name for method, _ in tree.calls(role, called)} - {"train"}
+    for file in tree.python if methods and found is not None and found.cls else ():
+        if found is None or str(found.cls) not in tree.sources[file]:
+            continue
+        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
+            derived = any(origin(file, dotted(base), tree.sources) == (found.file, found.cls) for base in cls.bases)
+            for node in cls.body if derived else ():
+                if isinstance(node, ast.FunctionDef) and node.name in methods:
+                    return tree.broken_in(file, node, f"{cls.name} has its own {node.name}")
     return None
 
 

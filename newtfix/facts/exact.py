@@ -11,7 +11,7 @@ from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
 from newtfix.code.paths import conditions, names_in
 from newtfix.code.syntax import dotted, handed, is_call, parsed, walk
 from newtfix.newt.places import same_as
-from newtfix.newt.tree import Broken, NewtTree
+from newtfix.newt.tree import Broken, Method, NewtTree
 
 _LEAVES = (ast.Return, ast.Continue, ast.Break)
 _EXITS = ("exit", "quit", "sys.exit", "os._exit", "os.abort")
@@ -280,16 +280,57 @@ def plain(tree: NewtTree, role: str, method: str, called: str, *makers: str) -> 
         return None
     names = tree.names(role, found)
     calls = [n for n in names.nodes if isinstance(n, ast.Call) and called in names.called(n)]
-    given = [one for call in calls for one in (call.args[:1] or [k.value for k in call.keywords[:1]])]
-    known = {one for part in given for one in names.of(part)}
-    values = [(write.value if write.is_bound else None, write.node) for write in names.writes(*known)] + [
-        (one, one) for one in given
-    ]
-    for value, node in values:
-        inner = value and (same_as(value) or value)
-        made = inner is None or any(
-            isinstance(part, ast.Call) and names.called(part) & {*makers} for part in walk(inner)
-        )
-        if made and not (isinstance(inner, ast.Call) and names.called(inner) & {*makers}):
+    for given in (one for call in calls for one in (call.args[:1] or [k.value for k in call.keywords[:1]])):
+        if (node := _otherwise_made(tree, role, found, given, frozenset(makers))) is not None:
             return tree.broken(found, node, f"what {called} gets is not as {' or '.join(makers)} made it")
+    return None
+
+
+def _otherwise_made(
+    tree: NewtTree, role: str, method: Method, given: ast.expr, makers: frozenset[str], calls: int = 2
+) -> ast.AST | None:
+    """What makes a value other than one of `makers`; None: nothing does.
+
+    Args:
+        calls: how many methods that return a value are looked into.
+    """
+    names = tree.names(role, method)
+    values = [(write.value if write.is_bound else None, write.node) for write in names.writes(*names.of(given))]
+    for value, node in (*values, (given, given)):
+        part = _returned(tree, role, node, names.of(given)) if calls and value is None else None
+        if part is not None:
+            computed = isinstance(same_as(part[1]) or part[1], ast.BinOp)
+            if computed or _otherwise_made(tree, role, *part, makers, calls - 1) is not None:
+                return node
+            continue
+        inner = value and (same_as(value) or value)
+        made = inner is None or any(isinstance(one, ast.Call) and names.called(one) & makers for one in walk(inner))
+        if made and not (isinstance(inner, ast.Call) and names.called(inner) & makers):
+            return node
+    return None
+
+
+def _returned(tree: NewtTree, role: str, node: ast.AST, names: set[str]) -> tuple[Method, ast.expr] | None:
+    """The method, and the part of what it returns, that a statement unpacks into one of `names`."""
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Call() as call):
+            called = tree.called(role, call)
+            ends = [one.value for one in walk(called.node) if isinstance(one, ast.Return)] if called is not None else []
+            numbers = [number for number, part in enumerate(parts) if dotted(part) in names]
+            if called is not None and len(ends) == len(numbers) == 1 and isinstance(ends[0], ast.Tuple):
+                return called, ends[0].elts[numbers[0]]
+    return None
+
+
+def hands_on(tree: NewtTree, role: str, method: str, called: str) -> Broken | None:
+    """A method returns more than the first of what it unpacks of what `called` returns."""
+    found = tree.methods(role).get(method)
+    nodes = walk(found.node) if found is not None else []
+    returned = {name for one in nodes if isinstance(one, ast.Return) and one.value for name in names_in(one.value)}
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Call() as call) if dotted(call.func) == called:
+                beside = {dotted(part.value if isinstance(part, ast.Starred) else part) for part in parts[1:]}
+                if found is not None and not beside & returned:
+                    return tree.broken(found, node, f"{method} drops what {called} returns beside the first")
     return None

@@ -189,12 +189,17 @@ def _is_average(call: ast.Call) -> bool:
 
 
 def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
-    """What `made` returns goes through no object of `self` but `by`."""
+    """What `made` returns goes through no object of `self` but `by`, and is not divided by anything made of itself."""
     own = set(tree.methods(role))
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         known = _made_of(names, made)
+        made_of = [(dotted(target), value) for node in names.nodes for target, value, _ in bindings(node)]
+        spread = known | {name for name, value in made_of if value is not None and known & names_in(value)}
         for node in names.nodes:
+            sides = (node.left, node.right) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else ()
+            if sides and known & names_in(sides[0]) and spread & names_in(sides[1]):
+                return tree.broken(method, node, f"what {made} returns is scaled by its own spread")
             if not isinstance(node, ast.Call) or not any(_is_own_object(one, own, by) for one in names.of(node.func)):
                 continue
             given = handed(node)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from newtfix.code import arithmetic
 from newtfix.code.arithmetic import operands, quotients
 from newtfix.code.flow import Flow
-from newtfix.code.names import as_attribute, is_read
+from newtfix.code.names import Write, as_attribute, is_read
 from newtfix.code.syntax import dotted, walk
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
@@ -132,6 +132,14 @@ def _is_of_another(node: ast.AST, name: str) -> bool:
     return bool(parts) and not named and not any(dotted(one) == name for one in parts if isinstance(one, ast.Attribute))
 
 
+def _is_rest(write: Write) -> bool:
+    """Whether it is what `divmod` leaves."""
+    match write.node:
+        case ast.Assign(targets=[ast.Tuple(elts=[_, rest])], value=ast.Call(func=ast.Name(id="divmod"))):
+            return rest is write.target
+    return False
+
+
 def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
     """In methods that call something, an attribute is added to and taken from, and not set to something else."""
     for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
@@ -139,6 +147,7 @@ def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
         for write in tree.writes(role, method, name):
             sums = isinstance(write.node, ast.AugAssign) and isinstance(write.node.op, _SUMS)
             given = write.value
+            given = getattr(write.node, "value", None) if given is None and _is_rest(write) else given
             kept = isinstance(given, ast.Constant) or (given is not None and any(names.reads(name, inside=walk(given))))
             if not sums and not kept and not _is_of_another(write.node, name):
                 return tree.broken(method, write.node, f"{name} is set to something else")

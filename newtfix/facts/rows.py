@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from newtfix.code import arithmetic
 from newtfix.code.effects import computes
 from newtfix.code.names import Names, Write, bindings, writes
-from newtfix.code.syntax import dotted, handed, is_text, last_name
+from newtfix.code.paths import names_in
+from newtfix.code.syntax import dotted, handed, is_text, last_name, walk
 from newtfix.facts.calls import counted
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -192,4 +193,22 @@ def cut_from_first(tree: NewtTree, role: str, rows: str) -> Broken | None:
                 begin = begin.operand if isinstance(begin, ast.UnaryOp) else begin
                 if isinstance(begin, ast.Constant) and begin.value != 0:
                     return tree.broken(method, node, f"the first of {rows} is left out")
+    return None
+
+
+def cut_by_environment(tree: NewtTree, role: str, rows: str) -> Broken | None:
+    """Slices of one environment's `rows` end where something of this environment says."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for loop in (node for node in names.nodes if isinstance(node, (ast.For, ast.While))):
+            inside = walk(loop)
+            own = {dotted(target) for node in inside for target, *_ in bindings(node)} - {""}
+            for node in inside:
+                if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Tuple):
+                    continue
+                first, column = node.slice.elts[0], node.slice.elts[-1]
+                if not isinstance(first, ast.Slice) or first.upper is None or not names.is_(node.value, rows):
+                    continue
+                if isinstance(loop, ast.For) and names_in(column) & own and not names_in(first.upper) & own:
+                    return tree.broken(method, node, f"{rows} are cut at the same length for all")
     return None

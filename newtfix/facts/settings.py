@@ -166,10 +166,14 @@ def _augmented(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
 
 
 def read_only_in(tree: NewtTree, setting: str, *roles: str) -> Broken | None:
-    """A setting is read in the files of these roles alone."""
-    known = {tree.roles[role].file for role in roles if role in tree.roles}
+    """A setting is read in the files of these roles alone; where settings are made, no other is made of it."""
+    known = {tree.roles[role].file: role for role in roles if role in tree.roles}
     for file, nodes in _files_with(tree, setting):
-        for node in nodes if file not in known else ():
+        if known.get(file) == "config":
+            made = [value for node in nodes for target, value, _ in bindings(node) if isinstance(target, ast.Attribute)]
+            own = (one for value in made if value is not None for one in walk(value) if isinstance(one, ast.Attribute))
+            nodes = [one for one in own if isinstance(one.value, ast.Name)]
+        for node in nodes if known.get(file) in (None, "config") else ():
             if _mentions(node, setting):
                 return tree.broken_in(file, node, f"{setting} is used here as well")
     return None

@@ -23,6 +23,8 @@ def unchanged(
     Args:
         keys: where given, the entries of the value that count. what: what happens there, in words.
     """
+    if not ends:
+        return None
     others = [start.statement for start in starts if isinstance(start.statement, ast.stmt)]
     for start in (one for one in starts if not one.as_made):
         wanted = [end.expression for end in ends if end.method is start.method]

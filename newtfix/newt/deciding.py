@@ -50,7 +50,8 @@ def spends_tokens(tree: NewtTree, method: Method, call: ast.Call) -> bool:
     """Whether an update is one that update tokens pay for, or comes before any step is taken."""
     path = path_to(method.node, call)
     tokens = {"self._update_tokens"}
-    tokens |= {dotted(one) for _, targets, value in assignments(method) if names_in(value) & tokens for one in targets}
+    given = [targets for _, targets, value in assignments(method) if names_in(value) & tokens]
+    tokens |= {dotted(part) for targets in given for one in targets for part in getattr(one, "elts", (one,))} - {""}
     around = [node.iter for node in path if isinstance(node, ast.For)] + [test for test, _ in conditions(path)]
     if any(names_in(one) & tokens for one in around):
         return True

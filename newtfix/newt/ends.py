@@ -56,6 +56,11 @@ def stored(tree: NewtTree) -> Iterator[End]:
     return _arguments(tree, "trainer", "self.to_td", 1, "action")
 
 
+def stepped_with(tree: NewtTree) -> Iterator[End]:
+    """The actions that environments take."""
+    return _arguments(tree, "trainer", "self.env.step", 0, "action")
+
+
 def kept_rows(tree: NewtTree) -> Iterator[End]:
     """Rows that are kept until their episode is over; not those that an episode begins with."""
     return (end for end in _written_rows(tree) if not _starts_episodes(end.expression, end.method))
@@ -170,6 +175,16 @@ def explored(tree: NewtTree) -> Iterator[End]:
                 yield End(method, one)
 
 
+def given_beside(tree: NewtTree) -> Iterator[End]:
+    """The elite actions that the planner gives beside the action."""
+    for method, node in _inside(tree, "agent", "plan"):
+        values = [value for _, _, value in assignments(method) if call_of(value, "self.mppi", "self._mppi") is not None]
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and values:
+            elite = [targets for _, targets, value in assignments(method) if value in values]
+            names = {dotted(one.elts[0]) for targets in elite for one in targets if isinstance(one, ast.Tuple)}
+            yield from (End(method, part) for part in node.value.elts[1:] if dotted(part) in names)
+
+
 def _is_noise(node: ast.expr, drawn: set[str]) -> bool:
     return any(_draws(part) or (isinstance(part, ast.Name) and part.id in drawn) for part in walk(node))
 
@@ -248,6 +263,7 @@ def bootstrapped(tree: NewtTree) -> Iterator[End]:
 
 ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "stored": stored,
+    "taken by environments": stepped_with,
     "stored as std": _stored("std"),
     "kept": kept_rows,
     "kept first": first_rows,
@@ -259,6 +275,7 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "handed to TD targets": targeted,
     "handed to the policy": cloned,
     "explored from": explored,
+    "given beside actions": given_beside,
     "minimised": minimised,
     "put into a row": _entered("action"),
     "put into a row as mu": _entered("mu"),

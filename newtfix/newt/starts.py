@@ -80,6 +80,13 @@ def acted(tree: NewtTree) -> Iterator[Start]:
             yield start
 
 
+def acted_in_evaluations(tree: NewtTree) -> Iterator[Start]:
+    """Actions that the agent chose in evaluations."""
+    for start in made_by(tree, "trainer", 0, "self.agent", "self.agent.act", "self.agent.forward"):
+        if any(isinstance(one, ast.keyword) and one.arg == "eval_mode" for one in _given_to(start)):
+            yield start
+
+
 def made_rows(tree: NewtTree) -> Iterator[Start]:
     """Rows of what a step did, one for each environment."""
     for start in made_by(tree, "trainer", 0, "self.to_td"):
@@ -237,6 +244,7 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "random actions": drawn,
     "deviations of random actions": widest,
     "the agent's actions": acted,
+    "evaluated actions": acted_in_evaluations,
     "rows": made_rows,
     "first rows": first_made,
     "episodes": cut_out,

@@ -28,6 +28,12 @@ def test_where_everything_may_come_from_elsewhere_nothing_is_undefined() -> None
         ("with a as x:\n        y = x\n    return y", []),
         ("try:\n        x = a()\n    except ValueError:\n        raise\n    return x", []),
         ("try:\n        x = a()\n    except ValueError:\n        pass\n    return x", ["x"]),
+        ("match a:\n        case 1:\n            x = 1\n        case _:\n            x = 2\n    return x", []),
+        ("match a:\n        case 1:\n            x = 1\n        case 2:\n            x = 2\n    return x", ["x"]),
+        (
+            "match a:\n        case [x] if x:\n            y = x\n        case _:\n            return 0\n    return y",
+            [],
+        ),
         ("x += 1", ["x"]),
         ("return [x for x in a]", []),
     ],

@@ -93,8 +93,18 @@ def _attributes(cls: ast.ClassDef, own: Vocabulary) -> list[Alias]:
             names.append(Alias(cls.name, f"self.{name}", code, attribute=True))
     thresholds = [one for node in cls.body if (one := _threshold(cls.name, node, own)) is not None]
     bounds = {one.name: one.code for one in thresholds}
-    questions = (_question(cls.name, node, bounds, own) for node in cls.body)
+    questions = (_question(cls.name, node, bounds, own) or _handing_on(cls.name, node) for node in cls.body)
     return [*names, *thresholds, *(question for question in questions if question is not None)]
+
+
+def _handing_on(cls: str, node: ast.stmt) -> Alias | None:
+    """A method without arguments that does nothing but call another one, of a part, without arguments."""
+    match _answer(node):
+        case read, ast.Call(
+            func=ast.Attribute(value=ast.Attribute(value=ast.Name("self"))), args=[], keywords=[]
+        ) as call:
+            return Alias(cls, read, ast.unparse(call), attribute=True) if read.endswith("()") else None
+    return None
 
 
 def _threshold(cls: str, node: ast.stmt, own: Vocabulary) -> Alias | None:

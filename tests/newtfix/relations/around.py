@@ -6,6 +6,18 @@ from relations.table import CALLS, READS, Table, forms, method
 from relations.trees import AGENT, SCRIPT, TRAINER
 
 LOAD = "agent.load(x)"
+OVERRIDDEN = """
+=== trainer.py
+class Trainer:
+    def train(self):
+        self._learn()
+    def _learn(self):
+        self.agent.update(self.buffer)
+=== train.py
+from trainer import Trainer
+class Mine(Trainer):
+    HERE
+"""
 
 
 TABLES = {
@@ -101,6 +113,7 @@ TABLES = {
             ),
             (
                 f"if y:\n    {LOAD}",
+                f"if y and not cfg.resume:\n    {LOAD}",
                 f"while y:\n    {LOAD}",
                 f"y and {LOAD}",
                 f"y = {LOAD} if x else 1",
@@ -126,23 +139,28 @@ TABLES = {
                 "t(self.cfg.coef)",
                 "t(self.cfg.coef, self.cfg.coef)",
                 "if self.cfg.coef:\n    t()",
-                "c = self.cfg.coef\nt(c)\nt(c)",
+                "c = self.cfg.coef\nt(c, c)",
+                "c, y = self.cfg.coef, flag\nt(c)\nt(y)",
             ),
-            tuple(
-                f"t(self.cfg.coef)\n{code}"
-                for code in (
-                    "t(self.cfg.coef)",
-                    "if self.cfg.coef:\n    t()",
-                    "return self.cfg.coef",
-                    "t(getattr(self.cfg, 'coef'))",
-                    "t(self.cfg.get('coef'))",
-                    "for x in self.cfg.coef:\n    t()",
-                    "with self.cfg.coef:\n    t()",
-                    "t([self.cfg.coef for _ in t])",
-                    "while self.cfg.coef:\n    t()",
-                    "def inner():\n    return self.cfg.coef\ninner()",
-                    "y = t if flag else self.cfg.coef",
-                )
+            (
+                "c = self.cfg.coef\nt(c)\nt(c)",
+                "c, y = self.cfg.coef, flag\nt(c)\nif c:\n    t()",
+                *tuple(
+                    f"t(self.cfg.coef)\n{code}"
+                    for code in (
+                        "t(self.cfg.coef)",
+                        "if self.cfg.coef:\n    t()",
+                        "return self.cfg.coef",
+                        "t(getattr(self.cfg, 'coef'))",
+                        "t(self.cfg.get('coef'))",
+                        "for x in self.cfg.coef:\n    t()",
+                        "with self.cfg.coef:\n    t()",
+                        "t([self.cfg.coef for _ in t])",
+                        "while self.cfg.coef:\n    t()",
+                        "def inner():\n    return self.cfg.coef\ninner()",
+                        "y = t if flag else self.cfg.coef",
+                    )
+                ),
             ),
         ),
     ],
@@ -174,6 +192,24 @@ TABLES = {
                 "with mode:\n    self._Qs.train()",
                 "[q.train() for q in (self._Qs,)]",
             ),
+        ),
+    ],
+    "not_overridden": [
+        Table(
+            ("trainer", "self.agent.update"),
+            OVERRIDDEN,
+            ("pass", "def _log(self):\n    t()", "def train(self):\n    t()", "_learn = 1"),
+            (
+                "def _learn(self):\n    t()",
+                "@t\ndef _learn(self, x):\n    pass",
+                "x = 1\ndef _learn(self, *y):\n    t()",
+            ),
+        ),
+        Table(
+            ("trainer", "self.agent.update"),
+            OVERRIDDEN.replace("class Mine(Trainer)", "class Mine(Other)"),
+            ("def _learn(self):\n    t()",),
+            ("pass\nclass Yours(Trainer):\n    def _learn(self):\n        t()",),
         ),
     ],
     "updated_only_in": [

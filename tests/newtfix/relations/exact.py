@@ -295,7 +295,43 @@ TABLES = {
             ),
         ),
     ],
+    "hands_on": [
+        Table(
+            ("agent", "forward", "self.plan"),
+            AGENT,
+            method(
+                "forward(self, t, flag)",
+                "return t",
+                "a, b = self.plan(t)\nreturn a, b",
+                "a, *b = self.plan(t)\nreturn a, *b",
+                "a, b, c = self.plan(t)\nreturn a.cpu(), c.cpu()",
+                "a, b = self.other(t)\nreturn a",
+                "return self.plan(t)",
+            ),
+            method(
+                "forward(self, t, flag)",
+                "a, b = self.plan(t)\nreturn a",
+                "a, *_ = self.plan(t)\nreturn a, t",
+                "if flag:\n    a, b, c = self.plan(t)\n    return a, t\nreturn t",
+            ),
+        ),
+    ],
     "plain": [
+        Table(
+            ("world_model", "pi", "logprob", "randn_like"),
+            """
+            === common/world_model.py
+            class WorldModel:
+                def pi(self, t):
+                    y, eps = self.draw(t)
+                    return math.logprob(eps)
+                def draw(self, t):
+                    eps = torch.randn_like(t)
+                    HERE
+            """,
+            ("return t, eps", "return eps * 2, eps", "y = eps\nreturn t, y"),
+            ("return eps, eps * 2", "eps.mul_(2)\nreturn t, eps", "return (t, eps) if t else (eps, t)", "t()"),
+        ),
         Table(
             ("world_model", "pi", "logprob", "randn_like"),
             "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",

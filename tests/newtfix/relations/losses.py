@@ -149,6 +149,8 @@ TABLES = {
             ("pass", "q = self.model.Q(t)\nt(self.scale(q))", "t(self.norm(t))"),
             (
                 "q = self.model.Q(t)\nt(self.norm(q))",
+                "q = self.model.Q(t)\nq = (q - q.mean()) / q.std()",
+                "q = self.model.Q(t)\np = q.abs()\nt(q / p.max())",
                 "t(self.norm(self.model.Q(t)))",
                 "q, y = self.model.Q(t), t\nt(self.norm(q), y)",
                 "q: object = self.model.Q(t)\nt(self.norm(q))",

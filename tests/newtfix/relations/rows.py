@@ -188,6 +188,31 @@ TABLES = {
             ),
         ),
     ],
+    "cut_by_environment": [
+        Table(
+            ("trainer", "self._tds"),
+            TRAINER,
+            (
+                "pass",
+                "for i in t:\n    t(self._tds[: ep_len[i] + 1, i])",
+                "for i in t:\n    n = ep_len[i]\n    t(self._tds[:n, i])",
+                "for i, n in enumerate(ep_len):\n    t(self._tds[: n + 1, i])",
+                "for i in t:\n    t(self._tds[1:, i])",
+                "for i in t:\n    t(self.other[:5, i])",
+                "for i in t:\n    t(self._tds[:n, 0])",
+            ),
+            (
+                "for i in t:\n    t(self._tds[:n, i])",
+                "for i in t:\n    t(self._tds[: ep_len.max() + 1, i])",
+                "for i in t:\n    t(self._tds[:201, i])",
+                "for i, done in enumerate(t):\n    if done:\n        t(self._tds[: self.cfg.length + 1, i])",
+                "rows = self._tds\nfor i in t:\n    t(rows[:n, i])",
+                "for i in t:\n    t(getattr(self, '_tds')[:n, i])",
+                "for i in t:\n    for j in t:\n        t(self._tds[:n, i])",
+                "for i in t:\n    j = i\n    t(self._tds[:n, j])",
+            ),
+        ),
+    ],
     "cut_from_first": [
         Table(
             ("trainer", "self._tds"),

@@ -34,6 +34,18 @@ TABLES = {
             ),
         ),
         Table(("coef", "trainer", "agent"), TRAINER, ("t(self.cfg.coef)",), ("pass\n=== other.py\ny = cfg.coef",)),
+        Table(
+            ("coef", "config"),
+            "=== config.py\nclass Config:\n    coef: float = 1.0\ndef parse(cfg):\n    HERE\n",
+            (
+                "pass",
+                "assert cfg.coef > 0",
+                "if cfg.coef > 1:\n    raise ValueError(cfg.coef)",
+                "cfg.coef = 2",
+                "n = cfg.coef",
+            ),
+            ("cfg.other = cfg.coef * 2", "cfg.a, cfg.b = cfg.coef, 1", "if x:\n    cfg.other = max(1, cfg.coef)"),
+        ),
     ],
     "asked_alike": [
         Table(
