@@ -143,7 +143,7 @@ class Subject:
             "discounts": [DISCOUNT] * count,
             "episode_length": max(lengths),
             "episode_lengths": list(lengths),
-            "work_dir": Path(tempfile.mkdtemp(prefix="work-", dir=".")).resolve(),
+            "work_dir": Path(tempfile.mkdtemp(prefix="work-")),
         }
         there = {name: value for name, value in _IF_THERE.items() if hasattr(cfg, name)}
         for name, value in {**_SIZES, **per_env, **there, **settings}.items():
