@@ -194,6 +194,8 @@ PATCH = Patch(
     there_only_where=(Fact("unchanged", ("trainer", "deviations of random actions", "stored as std")),),
     only_where=(
         Fact("not_asserted", ("trainer", "mpc")),
+        Fact("read_only_in", ("seeding_coef", "trainer", "config")),
+        Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("is_number", ("log_std_max",)),
         Fact("bounded_below", ("agent", "std")),
         Fact("without_alternatives", ("trainer", "demo_steps")),

@@ -84,6 +84,7 @@ PATCH = Patch(
         Fact("begins_by_setting", ("interp_dist", "constraint_start_step", "constraint_final_step")),
         Fact("read_once", ("math", "interp_dist", "end")),
         Fact("ends_by_setting", ("interp_dist",)),
+        Fact("no_exponent", ("math", "interp_dist", "end")),
         Fact("bounds_keep", ("math", "interp_dist", "start", "end")),
         Fact("only_named_in", ("interp_dist", "agent", "math")),
         Fact("undecorated", ("math", "interp_dist")),

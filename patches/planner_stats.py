@@ -771,6 +771,7 @@ ROW = ("action", "mu", "std")
 # What the statistics are of, before and afterwards.
 OF_THE_PLANNER = (
     Fact("unchanged", ("agent", "elite actions", "explored from")),
+    Fact("unchanged", ("agent", "planned actions", "given away")),
     Fact("unchanged", ("trainer", "the agent's actions", "stored")),
     Fact("keeps_first", ("world_model", "squash")),
     Fact("scales_noise", ("agent", "plan", "self.mppi", "self._mppi")),

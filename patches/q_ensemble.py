@@ -294,6 +294,7 @@ PATCH = Patch(
         Fact("not_told_apart", ("parameters",)),
         Fact("unchanged", ("layers", "inputs", "evaluated")),
         Fact("draws_nothing", ("layers", "QEnsemble")),
+        Fact("not_derived", ("layers", "QEnsemble")),
         Fact("taken_together", ("_Qs", "QEnsemble")),
         Fact("made_of", ("layers", "QEnsemble", "self._Qs", "mlp", "Sequential")),
     ),

@@ -230,3 +230,47 @@ def reads_only(tree: NewtTree, role: str, methods: str, *settings: str) -> Broke
 def named(tree: NewtTree, role: str, part: str) -> list[Method]:
     """The methods of a class with this in their names."""
     return [method for method in tree.methods(role).values() if part in method.name]
+
+
+def refuses_nothing(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:
+    """A method, as its file is written, raises nothing where it is not given `parameter`."""
+    method = tree.methods(role).get(name)
+    nodes = walk(parsed(tree.sources[method.file])) if method is not None else []
+    for written in (n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == name):
+        for node in walk(written) if method is not None and written.lineno == method.node.lineno else ():
+            asked = [node.test] if isinstance(node, ast.Assert) else []
+            asked += [test for test, _ in conditions(path_to(written, node))] if isinstance(node, ast.Raise) else []
+            if any(_asks_whether_given(part, parameter) for test in asked for part in walk(test)):
+                return tree.broken_in(str(method and method.file), node, f"{name} refuses rows without {parameter}")
+    return None
+
+
+def _asks_whether_given(node: ast.AST, parameter: str) -> bool:
+    match node:
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.Is() | ast.IsNot()]):
+            return name == parameter
+    return False
+
+
+def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """No class that is derived from the one of this name, in a role's file, has its methods anew."""
+    own = {method.name for method in tree.of_class(role, name)} - {"__init__"}
+    for file in (one for one in tree.python if name in tree.sources[one]):
+        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
+            derived = any(dotted(base).rpartition(".")[2] == name for base in cls.bases)
+            again = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name in own]
+            if derived and again:
+                return tree.broken_in(file, again[0], f"{cls.name} has its own {again[0].name}")
+    return None
+
+
+def asks_beside(tree: NewtTree, role: str, setting: str, *words: str) -> Broken | None:
+    """Methods that read a setting call something with one of these words in its name, or are given its result."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        reads = [node for node in names.nodes if _is_named(node, setting)]
+        known = [last_name(node.func) for node in names.nodes if isinstance(node, ast.Call)] if reads else []
+        known += [one.arg for one in method.node.args.args]
+        if reads and not any(word in one for one in known for word in words):
+            return tree.broken(method, reads[0], f"{method.name} calls nothing named {' or '.join(words)}")
+    return None

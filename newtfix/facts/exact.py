@@ -334,3 +334,24 @@ def hands_on(tree: NewtTree, role: str, method: str, called: str) -> Broken | No
                 if found is not None and not beside & returned:
                     return tree.broken(found, node, f"{method} drops what {called} returns beside the first")
     return None
+
+
+def no_exponent(tree: NewtTree, role: str, function: str, parameter: str) -> Broken | None:
+    """Nothing that a function of a module makes of a parameter is an exponent."""
+    if (found := tree.function(role, function)) is None:
+        return None
+    file, names = found
+    given = [
+        (dotted(target), value) for node in names.nodes for target, value, _ in bindings(node) if value is not None
+    ]
+    made, before = {parameter}, set[str]()
+    while made != before:
+        before = set(made)
+        made |= {target for target, value in given if names_in(value) & made}
+    for node in names.nodes:
+        raised = [node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) else []
+        raised += handed(node) if is_call(node, "exp", "exp2") else []
+        raised += handed(node)[1:] if is_call(node, "pow") else []
+        if any(names_in(one) & made for one in raised):
+            return tree.broken_in(file, node, f"{parameter} is in an exponent")
+    return None

@@ -95,6 +95,11 @@ def _default(value: ast.expr) -> ast.expr:
     return next((one.value for one in given if one.arg in ("default", "default_factory")), value)
 
 
+def _is_sign(node: ast.Compare) -> bool:
+    """Whether it asks no more than whether something is 0."""
+    return len(node.ops) == 1 and isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value == 0
+
+
 def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str) -> Broken | None:
     """A setting weighs terms of the losses that have this word in their names, and none made of calls of `unlike`.
 
@@ -117,8 +122,9 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         stored: set[ast.AST | None] = {value for node in nodes for _, value, _ in bindings(node)}
         stored |= {node.value for node in nodes if isinstance(node, ast.keyword)}
         stored |= {part for n in nodes if isinstance(n, ast.Dict) for value in n.values for part in walk(value)}
+        signs = {part for node in nodes if isinstance(node, ast.Compare) and _is_sign(node) for part in walk(node)}
         for node in reads:
-            if node not in factors_of and node not in stored:
+            if node not in factors_of and node not in stored and node not in signs:
                 return tree.broken(method, node, f"{setting} is no weight here")
         names = tree.names(role, method)
         for node in nodes:

@@ -185,6 +185,13 @@ def given_beside(tree: NewtTree) -> Iterator[End]:
             yield from (End(method, part) for part in node.value.elts[1:] if dotted(part) in names)
 
 
+def given_away(tree: NewtTree) -> Iterator[End]:
+    """The actions that the agent gives."""
+    for method, node in _inside(tree, "agent", "forward"):
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield End(method, _taken_from(node.value.elts[0] if isinstance(node.value, ast.Tuple) else node.value))
+
+
 def _is_noise(node: ast.expr, drawn: set[str]) -> bool:
     return any(_draws(part) or (isinstance(part, ast.Name) and part.id in drawn) for part in walk(node))
 
@@ -276,6 +283,7 @@ ENDS: Mapping[str, Callable[[NewtTree], Iterator[End]]] = {
     "handed to the policy": cloned,
     "explored from": explored,
     "given beside actions": given_beside,
+    "given away": given_away,
     "minimised": minimised,
     "put into a row": _entered("action"),
     "put into a row as mu": _entered("mu"),

@@ -240,6 +240,11 @@ def rewards(tree: NewtTree) -> Iterator[Start]:
         yield Start(method, None, ("reward",))
 
 
+def planned(tree: NewtTree) -> Iterator[Start]:
+    """Actions that the planner chose, where they are given away."""
+    return (one for one in made_by(tree, "agent", 0, "self.plan") if one.method.name == "forward")
+
+
 STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "random actions": drawn,
     "deviations of random actions": widest,
@@ -256,6 +261,7 @@ STARTS: Mapping[str, Callable[[NewtTree], Iterator[Start]]] = {
     "sampled rewards": _unpacked("agent", "reward", "update"),
     "sampled actions": _sampled(1),
     "elite actions": picked,
+    "planned actions": planned,
     "the total loss": total,
     "actions": _given("action"),
     "means of actions": _given("mu"),

@@ -109,7 +109,7 @@ REFUSED = {
         "common/world_model.py",
         "        self.cfg = cfg\n",
         "        self.cfg = cfg\n        self._noise = nn.Dropout(cfg.dropout)\n",
-        "$_.dropout",
+        "dropout means something else here",
     ),
 }
 

@@ -6,6 +6,16 @@ from relations.table import CALLS, READS, Table, forms, method
 from relations.trees import AGENT, SCRIPT, TRAINER
 
 LOAD = "agent.load(x)"
+DERIVED = """
+=== common/layers.py
+class QEnsemble(nn.Module):
+    def __init__(self):
+        super().__init__()
+    def forward(self, x):
+        return x
+class Mine(QEnsemble):
+    HERE
+"""
 OVERRIDDEN = """
 === trainer.py
 class Trainer:
@@ -261,6 +271,62 @@ TABLES = {
                 "t(self.cfg.get('other'))",
                 "c, y = self.cfg, t\nt(c.other, y)",
                 "t(cfg.other)",
+            ),
+        ),
+    ],
+    "refuses_nothing": [
+        Table(
+            ("trainer", "to_td", "reward"),
+            TRAINER,
+            method(
+                "to_td(self, obs, reward=None)",
+                "return obs",
+                "if reward is None:\n    reward = 0\nreturn obs",
+                "if obs is None:\n    raise ValueError(obs)",
+                "assert reward > 0",
+                "raise ValueError(reward)",
+            ),
+            method(
+                "to_td(self, obs, reward=None)",
+                "if reward is None:\n    raise ValueError(obs)",
+                "if reward is None and self._step:\n    raise ValueError(obs)",
+                "assert reward is not None",
+                "assert obs is not None and reward is not None, obs",
+                "if reward is not None:\n    pass\nelse:\n    raise ValueError(obs)",
+                "if obs:\n    if reward is None:\n        raise ValueError(obs)",
+            ),
+        ),
+    ],
+    "not_derived": [
+        Table(
+            ("layers", "QEnsemble"),
+            DERIVED,
+            ("pass", "def __init__(self):\n    super().__init__()", "def other(self):\n    t()"),
+            ("def forward(self, x):\n    return x", "@t\ndef forward(self, *x):\n    pass"),
+        ),
+        Table(
+            ("layers", "QEnsemble"),
+            DERIVED.replace("(QEnsemble)", "(Other)"),
+            ("def forward(self, x):\n    return x",),
+            ("pass\nclass Yours(layers.QEnsemble):\n    def forward(self, x):\n        t()",),
+        ),
+    ],
+    "asks_beside": [
+        Table(
+            ("agent", "coef", "prob", "density"),
+            AGENT,
+            (
+                "pass",
+                "t(self.cfg.coef, self.log_prob(t))",
+                "x = math.density_of(t)\nt(self.cfg.get('coef') * x)",
+                *method("_loss(self, log_prob)", "t(self.cfg.coef * log_prob)"),
+            ),
+            (
+                "t(self.cfg.coef)",
+                "t(self.cfg.coef, self.loss(t))",
+                "t(getattr(self.cfg, 'coef'))",
+                "x = t if flag else self.cfg.coef",
+                "t(self.cfg.coef * prob)",
             ),
         ),
     ],

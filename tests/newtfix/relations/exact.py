@@ -295,6 +295,23 @@ TABLES = {
             ),
         ),
     ],
+    "no_exponent": [
+        Table(
+            ("math", "mix", "end"),
+            "=== common/math.py\ndef mix(x, start, end, t, flag):\n    HERE\n",
+            ("pass", "t(1 - x / end)", "t((x / end) ** 2)", "t(2**x)", "w = x / end\nt(w**3)", "t(math.exp(x))"),
+            (
+                "t(0.5 ** (x / end))",
+                "w = x / end\nt(0.5**w)",
+                "w = x / end\nv = 2 * w\nt(math.exp(-v))",
+                "t(pow(0.5, x / end))",
+                "t(torch.exp(-x / end))",
+                "w, y = x / max(1, end), t\nt(0.5**w)",
+                "t(0.5 ** (w := x / end))",
+                "if flag:\n    t(0.5 ** (x - end))",
+            ),
+        ),
+    ],
     "hands_on": [
         Table(
             ("agent", "forward", "self.plan"),
