@@ -329,8 +329,11 @@ class Running(Protocol):
     def agent(self, cfg: Any) -> Any:
         """The tree's agent around its own world model."""
 
-    def plan(self, agent: Any) -> Any:
-        """What an agent answers where the trainer asks it for actions while it explores, four environments at once."""
+    def plan(self, agent: Any, **others: Any) -> Any:
+        """What an agent answers where the trainer asks it for actions while it explores, four environments at once.
+
+        `others` are arguments to ask with instead, such as `step`.
+        """
 
     def run(self, lengths: Sequence[int], *, steps: int, settings: Mapping[str, Any] = ...) -> Any:
         """The tree's trainer and buffer after a run around an agent that never learns (`newtfix.verify.runs.Run`)."""

@@ -11,7 +11,10 @@ Evidence: newt, `interp_dist` in common/math.py, and the comments on both settin
 Leave it off: to repeat earlier runs, or where the start is 0: then nothing changes.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import product
+from typing import Any
 
 from newtfix.model import (
     Edit,
@@ -147,17 +150,40 @@ def consequence(numbers: Numbers) -> str:
 
 def probe(tree: Running) -> list[Observation]:
     """The policy's weight in the planner's start, before, in the middle of and after its annealing."""
-    import torch
-
+    start, final = 200, 1_000  # small, so that one step more or less is seen
     function = getattr(tree.module("math"), "interp_dist", None)
-    if function is None:
-        raise Unobservable("the tree's math has no interp_dist")
-    one, start, final = torch.ones(1, 1, 1), 200, 1_000  # small, so that one step more or less is seen
     found = []
     for step, expected, unpatched in ((start, 1.0, 1.0), (600, 0.5, 0.6), (final, 0.0, 0.2), (final + 100, 0.0, 0.1)):
-        mean, std = function(0 * one, 0 * one, one, one, step, start, final)
-        weights = {round(float(x.flatten()[0]), 6) for x in (mean, std)}
+        weights = _planned(tree, step, start, final) if function is None else _mixed(function, step, start, final)
         what = f"weight of the policy at step {step:,} (annealed from {start:,} to {final:,})"
         seen = " and ".join(f"{weight:g}" for weight in sorted(weights))
         found.append(judged(what, f"{expected:g}", seen, f"{unpatched:g}"))
     return found
+
+
+def _mixed(function: Callable[..., Any], step: int, start: int, final: int) -> set[float]:
+    """The weights that the tree's own function mixes means and deviations with."""
+    import torch
+
+    one = torch.ones(1, 1, 1)
+    return {round(float(x.flatten()[0]), 6) for x in function(0 * one, 0 * one, one, one, step, start, final)}
+
+
+def _planned(tree: Running, step: int, start: int, final: int) -> set[float]:
+    """The weight of the policy's mean in the one that the planner's search begins with, where nothing was planned."""
+    cfg = tree.config(constrained_planning=2, constraint_start_step=start, constraint_final_step=final)
+    agent = tree.agent(cfg)
+    begun: list[Any] = []
+
+    def mppi(z: Any, pi_actions: Any, task: Any, mean: Any, *_: Any, **__: Any) -> Any:
+        begun[:] = [pi_actions.mean(2), mean]
+        raise InterruptedError
+
+    agent.mppi = mppi
+    with suppress(InterruptedError):
+        tree.plan(agent, step=step)
+    if not begun:
+        raise Unobservable("the planner's search is not begun by self.mppi(z, pi_actions, task, mean, std)")
+    policy, mean = (one.flatten() for one in begun)
+    largest = policy.abs().argmax()
+    return {abs(round(float(mean[largest] / policy[largest]), 4))}

@@ -196,11 +196,11 @@ class Subject:
 
         return run(self, lengths, steps, settings=settings)
 
-    def plan(self, agent: Any) -> Any:
-        """What an agent answers to the trainer's own call, while it explores."""
+    def plan(self, agent: Any, **others: Any) -> Any:
+        """What an agent answers to the trainer's own call, while it explores, but for `others`."""
         from newtfix.verify.asking import ask, own_call
 
-        return ask(agent, own_call(self))
+        return ask(agent, own_call(self), **others)
 
     def buffer(self, cfg: Any, overrides: Mapping[str, Any] | None = None) -> Any:
         return make(derived(self.cls("buffer"), overrides or {}), buffer_arguments(cfg))

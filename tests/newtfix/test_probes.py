@@ -89,3 +89,11 @@ def test_a_probe_tells_a_patched_tree_from_one_that_is_not(
     assert verdict(probe, after) == AS_PATCHED
     if (patch, probe.__name__) not in ALSO_UNPATCHED:
         assert verdict(probe, before) == DISCREPANCY
+
+
+def test_the_annealing_is_seen_in_the_planner_as_in_the_function(trees: tuple[Subject, Subject]) -> None:
+    path = Path(PATCHES["plan-anneal"].probes_in)
+    own = run(path, path.read_bytes())
+    for tree, weights in zip(trees, ({0.6}, {0.5}), strict=True):
+        assert own["_planned"](tree, 600, 200, 1_000) == own["_mixed"](tree.module("math").interp_dist, 600, 200, 1_000)
+        assert own["_planned"](tree, 600, 200, 1_000) == weights
