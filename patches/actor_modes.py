@@ -282,7 +282,7 @@ SCALE_FIRST = """with torch.no_grad():
 
 # What a policy's loss is made of, in whatever way it is written down.
 LOSS_SETTINGS = tuple(
-    "entropy_coef prior_coef constrained_planning scale_threshold horizon action_dim min_std log_std_max".split()
+    "entropy_coef prior_coef constrained_planning scale_threshold horizon rho action_dim min_std log_std_max".split()
 )
 LOSS_CALLS = (
     *"pi Q scale sum mean exp log pow square abs clamp clip min max where zeros_like ones_like unsqueeze".split(),
@@ -318,6 +318,7 @@ PATCH = Patch(
         Fact("not_accumulated", ("agent", "pi_loss", "loss")),
         Fact("not_rebound", ("agent", "update_pi")),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
+        Fact("handed_as_sampled", ("agent", "mu", "std")),
         Fact("chosen_by", ("agent", "update_pi", "pi_loss", "constrained_planning")),
     ),
     edits=(

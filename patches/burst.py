@@ -64,6 +64,7 @@ BURSTS = tuple(
 )
 
 METRICS = "$metrics.update({new})"
+MERGED = "$metrics |= {new}"
 EACH = "for $key, $value in {new}.items():\n    $metrics[$key].append($value)"
 # Nothing else trains at the threshold, and nothing but updates and metrics goes with the tokens.
 SCHEDULED = tuple(
@@ -89,7 +90,7 @@ SPENDING_TOKENS = (
     *(
         (f"{test}:\n    $$before\n{indent(kept.format(new='$new'), '    ')}\n    $$after", kept)
         for test in ("if $enough", "while self._update_tokens >= $one")
-        for kept in (METRICS, EACH)
+        for kept in (METRICS, MERGED, EACH)
     ),
     (f"if $enough:\n    $$before\n{indent(IN_LOOP, '    ')}\n    $$after", METRICS),
     (IN_LOOP, METRICS),

@@ -209,6 +209,7 @@ PATCH = Patch(
         Fact("taken_as_given", ("buffer", "add"), keys=ROW),
         Fact("not_under", ("log_std_max", "log", "log2", "log10", "sqrt")),
         Fact("not_a_logarithm", ("world_model", "log_std")),
+        Fact("returns_unscaled", ("math", "log_std")),
         Fact("no_logarithm", ("agent", "forward", "plan")),
         Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
         Fact("only_replaced", ("agent", "mu", "std")),

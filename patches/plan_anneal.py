@@ -62,6 +62,9 @@ UNTIL = {
 CALLED = Where("agent", ("math.interp_dist($*_)", "interp_dist($*_)"))
 UNCALLED = Where("agent", CALLED.pattern, absent=True)
 IN_PLACE = Where("agent", FINAL, "TDMPC2")
+# The weight is a function of its own, which `interp_dist` alone calls.
+WEIGHED_ELSEWHERE = Where("math", "$_ = $weight(step, start, end)", "interp_dist")
+WEIGHED_IN_PLACE = Where("math", WEIGHED_ELSEWHERE.pattern, "interp_dist", absent=True)
 NOT_IN_PLACE = Where("agent", FINAL, "TDMPC2", absent=True)
 
 
@@ -117,6 +120,25 @@ PATCH = Patch(
             ),
             present=("end - start", "max($_, end) - start"),
             unless=(UNCALLED, IN_PLACE),
+            or_unless=((WEIGHED_ELSEWHERE,),),
+        ),
+        Edit(
+            "duration-of-a-weight",
+            "math",
+            "",
+            (
+                rewrite(
+                    """
+                      $num = max($none, $step - $start)
+                      $$gap
+                    - $den = max($least, $end)
+                    + $den = max($least, $end - $start)
+                    """,
+                    where=(WEIGHED_ELSEWHERE, Where("math", "def $weight($step, $start, $end):\n    $$_", "")),
+                ),
+            ),
+            present=("$_ = max($_, $_ - $start)\n$$_\n$_ = max($_, $_ - $start)",),
+            unless=(WEIGHED_IN_PLACE,),
         ),
         Edit(
             "in-place",

@@ -145,6 +145,18 @@ PATCH = Patch(
                     )
                     for factor, more in (("", ""), ("", " + $more"), ("$factor * ", ""))
                 ),
+                rewrite(
+                    f"""
+                    - return self.$mean(-$log_prior)
+                    + prior_norm = {DIMS.format(", keepdim=True")}
+                    + return self.$mean(-$log_prior * prior_norm)
+                    """,
+                    where=(
+                        Where("agent", "self.cfg.prior_coef * self.$loss($*_)", "TDMPC2"),
+                        Where("agent", "def $loss(self, $_, $_, $_, task):\n    $$_", "TDMPC2"),
+                        UNSCALED,
+                    ),
+                ),
                 *(
                     rewrite(
                         f"""

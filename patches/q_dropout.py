@@ -27,6 +27,9 @@ AS_NUMBER = (Where("layers", "self.dropout = $_", "NormedLinear.__init__", absen
 NETWORKS: dict[str, tuple[Where, ...]] = {
     "self._Qs = nn.ModuleList([mlp($*layers) for $each in $all])": (),
     "self._Qs = nn.ModuleList()\nfor $each in $all:\n    self._Qs.append(mlp($*layers))": (),
+    "self._Qs = nn.ModuleList([$network($*layers) for $each in $all])": (
+        Where("layers", "def $network($*_):\n    $$_\n    return mlp($*_)", ""),
+    ),
     "self._Qs = nn.ModuleList($variable)": (
         Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
     ),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from newtfix.code.arithmetic import called
 from newtfix.code.names import bindings
-from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, last_name, reads_any, walk
+from newtfix.code.paths import names_in, path_to
+from newtfix.code.syntax import dotted, handed, last_name, reads_any, walk
 from newtfix.facts.around import named
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -64,7 +64,34 @@ def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
             for test in tests:
                 if reads_any(test, *_SHAPES):
                     return tree.broken_in(file, test, f"{what} are told apart by their dimensions")
+            each = _each_of(node, what, tree.module(file))
+            for call in (one for one in walk(node) if isinstance(one, ast.Call)) if each else ():
+                if "norm" in last_name(call.func) and any(names_in(one) & each for one in handed(call)):
+                    return tree.broken_in(file, call, f"each of the {what} has a norm of its own here")
     return None
+
+
+def _each_of(node: ast.AST, what: str, module: ast.Module) -> set[str]:
+    """The names that a loop or comprehension gives to each of these, or of a list of them."""
+    match node:
+        case ast.For(target=target, iter=them):
+            loops = [(target, them)]
+        case ast.ListComp(generators=each) | ast.GeneratorExp(generators=each):
+            loops = [(one.target, one.iter) for one in each]
+        case _:
+            return set()
+    lists = {
+        dotted(target)
+        for one in walk(module)
+        for target, value, _ in bindings(one)
+        if isinstance(value, (ast.ListComp, ast.Call)) and reads_any(value, what, f"named_{what}")
+    }
+    return {
+        name
+        for target, them in loops
+        if reads_any(them, what, f"named_{what}") or dotted(them) in lists - {""}
+        for name in names_in(target)
+    }
 
 
 def ranges_by(tree: NewtTree, role: str, methods: str, *settings: str) -> Broken | None:

@@ -15,6 +15,8 @@ _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search
 _SHORT = 3  # letters that say nothing of a metric
 _LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretrained".split())
 _LEARNED = ("agent", "model")
+_FILLS = frozenset("isnan nan_to_num isfinite".split())
+_MOVES = frozenset("to float cpu cuda contiguous clone detach half".split())
 
 
 def not_asked_before(tree: NewtTree, role: str, tokens: str, owner: str) -> Broken | None:
@@ -273,4 +275,52 @@ def asks_beside(tree: NewtTree, role: str, setting: str, *words: str) -> Broken 
         known += [one.arg for one in method.node.args.args]
         if reads and not any(word in one for one in known for word in words):
             return tree.broken(method, reads[0], f"{method.name} calls nothing named {' or '.join(words)}")
+    return None
+
+
+def handed_as_sampled(tree: NewtTree, role: str, *names: str) -> Broken | None:
+    """Methods that draw a batch fill in what is missing in these parts of it, and change them in no other way."""
+    for method in tree.methods(role).values():
+        nodes = walk(method.node)
+        if not any(isinstance(node, ast.Call) and last_name(node.func) == "sample" for node in nodes):
+            continue
+        for node in nodes:
+            for target, value, whole in bindings(node):
+                if dotted(target) not in names or value is None or not whole or not isinstance(value, ast.Call):
+                    continue
+                known = {last_name(one.func) for one in walk(value) if isinstance(one, ast.Call)}
+                if not known & _FILLS and known - _MOVES:
+                    return tree.broken(method, node, f"{dotted(target)} is changed before the policy gets it")
+    return None
+
+
+def begins_rows(tree: NewtTree, role: str, reset: str, rows: str) -> Broken | None:
+    """Where all environments are reset, and rows are kept, their first ones are written next."""
+    for method, call in tree.calls(role, reset):
+        names = tree.names(role, method)
+        if not any(names.writes(rows)):
+            continue
+        path = path_to(method.node, call)
+        block = [getattr(node, part, None) for node in path[-3:] for part in ("body", "orelse")]
+        behind = [one for part in block if isinstance(part, list) for one in part if _is_behind(one, path, part)]
+        if not any(names.is_of(target, rows) for one in behind for node in walk(one) for target, *_ in bindings(node)):
+            return tree.broken(method, call, f"{reset} is called, and no first rows are written")
+    return None
+
+
+def _is_behind(statement: ast.AST, path: list[ast.AST], block: list[ast.AST]) -> bool:
+    here = [number for number, one in enumerate(block) if any(one is node for node in path)]
+    return bool(here) and block.index(statement) >= here[0]
+
+
+def returns_unscaled(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """A function of a module does not end by scaling a variable by a number."""
+    found = tree.function(role, name)
+    for node in found[1].nodes if found is not None else ():
+        match node:
+            case (
+                ast.Return(value=ast.BinOp(left=ast.Name(), op=ast.Div() | ast.Mult(), right=ast.Constant()))
+                | ast.Return(value=ast.BinOp(left=ast.Constant(), op=ast.Mult(), right=ast.Name()))
+            ) if found is not None:
+                return tree.broken_in(found[0], node, f"{name} is bounded in another way")
     return None

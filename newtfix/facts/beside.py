@@ -152,13 +152,19 @@ def made_by_library(tree: NewtTree, role: str, name: str) -> Broken | None:
 
 
 def leaves_no_trace(tree: NewtTree, role: str, method: str) -> Broken | None:
-    """A method changes no attribute: it can be called once more."""
-    found = tree.methods(role).get(method)
-    for node in walk(found.node) if found is not None else ():
-        for target in targets(node):
-            name = dotted(target.value) if isinstance(target, ast.Subscript) else dotted(target)
-            if found is not None and name.startswith("self."):
-                return tree.broken(found, node, f"{method} changes {name} each time")
+    """A method, with those of its class that it calls, changes no attribute: it can be called once more."""
+    pending, seen = [method], {method}
+    while pending:
+        found = tree.methods(role).get(pending.pop())
+        for node in walk(found.node) if found is not None else ():
+            for target in targets(node):
+                name = dotted(target.value) if isinstance(target, ast.Subscript) else dotted(target)
+                if found is not None and name.startswith("self."):
+                    return tree.broken(found, node, f"{method} changes {name} each time")
+            called = tree.called(role, node) if isinstance(node, ast.Call) else None
+            if called is not None and called.name not in seen:
+                seen.add(called.name)
+                pending.append(called.name)
     return None
 
 
@@ -327,14 +333,16 @@ def drops_first(tree: NewtTree, role: str) -> Broken | None:
 
 
 def made_of(tree: NewtTree, role: str, cls: str, name: str, *makers: str) -> Broken | None:
-    """What a list of a class holds is made by these functions, perhaps by way of a method of the class."""
+    """What a list of a class holds is made by these functions, perhaps by way of another function or method."""
     methods = {method.name: method for method in tree.of_class(role, cls)}
     for method in methods.values():
         for _, given, value in assignments(method):
             lists = [one.elt for one in walk(value) if isinstance(one, (ast.ListComp, ast.GeneratorExp))]
             for part in lists if name in map(dotted, given) else ():
-                helper = methods.get(last_name(part.func)) if isinstance(part, ast.Call) else None
-                returned = [one.value for one in walk(helper.node) if isinstance(one, ast.Return)] if helper else [part]
+                maker = last_name(part.func) if isinstance(part, ast.Call) else ""
+                helper, other = methods.get(maker), tree.function(role, maker) if maker not in makers else None
+                inner = walk(helper.node) if helper else other[1].nodes if other is not None else ()
+                returned = [one.value for one in inner if isinstance(one, ast.Return)] or [part]
                 made = {last_name(one.func) for one in returned if isinstance(one, ast.Call)}
                 if made - set(makers):
                     return tree.broken(method, part, f"{name} are no plain networks")

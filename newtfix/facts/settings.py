@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from newtfix.code.arithmetic import product, terms
+from newtfix.code.effects import ABOUT
 from newtfix.code.names import Names, as_attribute, bindings, targets, writes
 from newtfix.code.syntax import dotted, is_text, reads_any, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
@@ -152,7 +153,9 @@ def _made_of(value: ast.expr, called: str, names: Names) -> bool:
     """Whether an expression, by way of the variables of its method, is made of what a method of that name returns."""
     pending, seen = [value], set[str]()
     while pending:
-        for part in walk(pending.pop()):
+        whole = walk(pending.pop())
+        sizes = {inner for part in whole if _is_size(part) for inner in walk(part)}
+        for part in (one for one in whole if one not in sizes):
             if isinstance(part, ast.Call) and called in names.lasts(part.func):
                 return True
             if isinstance(part, ast.Name) and part.id not in seen:
@@ -163,6 +166,16 @@ def _made_of(value: ast.expr, called: str, names: Names) -> bool:
                     for target, given, _ in (*bindings(node), *_augmented(node))
                     if given is not None and dotted(target) == part.id
                 ]
+    return False
+
+
+def _is_size(node: ast.AST) -> bool:
+    """Whether it says something about a value that is not made of its numbers."""
+    match node:
+        case ast.Call(func=ast.Name(id="len")):
+            return True
+        case ast.Attribute(attr=name) | ast.Call(func=ast.Attribute(attr=name)):
+            return name in ABOUT
     return False
 
 
@@ -178,11 +191,17 @@ def read_only_in(tree: NewtTree, setting: str, *roles: str) -> Broken | None:
         if known.get(file) == "config":
             made = [value for node in nodes for target, value, _ in bindings(node) if isinstance(target, ast.Attribute)]
             own = (one for value in made if value is not None for one in walk(value) if isinstance(one, ast.Attribute))
-            nodes = [one for one in own if isinstance(one.value, ast.Name)]
+            bounds = [node for node in nodes if isinstance(node, ast.Compare) and not _with_a_number(node)]
+            asked = (one for node in bounds for one in walk(node) if isinstance(one, ast.Attribute))
+            nodes = [one for one in (*own, *asked) if isinstance(one.value, ast.Name)]
         for node in nodes if known.get(file) in (None, "config") else ():
             if _mentions(node, setting):
                 return tree.broken_in(file, node, f"{setting} is used here as well")
     return None
+
+
+def _with_a_number(node: ast.Compare) -> bool:
+    return all(isinstance(one, ast.Constant) for one in node.comparators)
 
 
 def _mentions(node: ast.AST, setting: str) -> bool:

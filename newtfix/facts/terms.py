@@ -149,6 +149,15 @@ def no_number_scales(tree: NewtTree, role: str, methods: str, word: str) -> Brok
             numbers = [one.value for one in (value.left, value.right) if isinstance(one, ast.Constant)]
             if isinstance(value.op, (ast.Mult, ast.Div)) and any(one not in (1, -1, 61) for one in numbers):
                 return tree.broken(method, value, f"{word} is scaled by a number here")
+    for method in (one for name, one in tree.methods(role).items() if word in name):
+        for node in (one for one in walk(method.node) if isinstance(one, ast.Return)):
+            match node.value:
+                case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
+                    sides = [one for one in (left, right) if isinstance(one, ast.Attribute)]
+                case _:
+                    sides = []
+            if any("cfg" in dotted(one).split(".") for one in sides):
+                return tree.broken(method, node, f"what {method.name} returns is scaled by a setting")
     return None
 
 

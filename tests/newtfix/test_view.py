@@ -58,6 +58,7 @@ TRIED = """class T:
 
             except ValueError as problem:
                 print(problem)
+                self.x = 1
 
                 raise
             except OSError:
@@ -65,7 +66,8 @@ TRIED = """class T:
         try:
             self.z()
         except KeyError:
-            self.x = 1
+            if self.x:
+                return 1
             raise
         return self.y
 """

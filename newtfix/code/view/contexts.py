@@ -1,4 +1,4 @@
-"""Blocks in a context that only reports or times, or whose errors are only reported: shown as if they stood outside.
+"""Blocks in a context that only reports or times, or whose errors go on: shown as if they stood outside.
 
 The header becomes a comment, the block moves to its indentation, and a comment stands at its end, or the handlers do as
 comments. All is put back as it was.
@@ -27,6 +27,7 @@ _TAKES_GRADIENTS = re.compile(r"\bnn\b|\bbackward\b|\bautograd\.grad\b")
 
 
 _Block = ast.With | ast.Try
+_ENDS = (ast.Return, ast.Continue, ast.Break)
 
 
 @lru_cache(maxsize=512)
@@ -110,12 +111,17 @@ def _only_reports(node: _Block, gradients: bool) -> bool:
     """Whether what stands in the block means the same outside of it."""
     if isinstance(node, ast.Try):
         raised = [handler.body for handler in node.handlers]
-        again = all(isinstance(body[0], ast.Raise) for body in raised)
+        again = all(isinstance(body[-1], ast.Raise) and not _leaves_early(body) for body in raised)
         return bool(raised) and again and not node.orelse and not node.finalbody
     return all(
         reports(item) or (not gradients and _is_bare(item, _WITHOUT_GRADIENTS) and item.optional_vars is None)
         for item in node.items
     )
+
+
+def _leaves_early(body: list[ast.stmt]) -> bool:
+    """Whether a handler may end in another way than with its last statement."""
+    return any(isinstance(part, _ENDS) for statement in body[:-1] for part in walk(statement))
 
 
 def reports(item: ast.withitem) -> bool:

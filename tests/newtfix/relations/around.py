@@ -330,4 +330,54 @@ TABLES = {
             ),
         ),
     ],
+    "handed_as_sampled": [
+        Table(
+            ("agent", "mu", "std"),
+            AGENT,
+            (
+                "pass",
+                "mu = t.tanh()",
+                "a, mu, std = buffer.sample()\nt(mu, std)",
+                "a, mu, std = buffer.sample()\nmu = torch.where(mu.isnan(), a, mu)",
+                "a, mu, std = buffer.sample()\nmu, std = mu.to(t), std.float()",
+                "a, mu, std = buffer.sample()\nx = mu.tanh()",
+                "b = buffer.sample()\nmu = b[1]",
+            ),
+            (
+                "a, mu, std = buffer.sample()\nmu = mu.tanh()",
+                "a, mu, std = buffer.sample()\nmu, std = mu, std.clamp(0.1).log()",
+                "a, mu, std = buffer.sample()\nstd: object = std.exp()",
+                "a, mu, std = buffer.sample()\nif flag:\n    std = torch.ones_like(std)",
+                "a, mu, std = buffer.sample()\nt(mu := mu.atanh())",
+            ),
+        ),
+    ],
+    "begins_rows": [
+        Table(
+            ("trainer", "self.env.reset", "self._tds"),
+            TRAINER,
+            (
+                "pass",
+                "obs = self.env.reset()",
+                "obs = self.env.reset()\nself._tds[t] = self.to_td(obs)",
+                "self._tds[t] = flag",
+                "if flag:\n    obs, _ = self.env.reset()\n    done = t\n    if done:\n        self._tds[t] = obs",
+            ),
+            (
+                "self._tds[t] = flag\nobs = self.env.reset()",
+                "if flag:\n    obs = self.env.reset()\nself._tds[t] = obs",
+                "while t:\n    self._tds[t] = flag\n    if flag:\n        obs, _ = self.env.reset(seed=1)",
+                "reset = self.env.reset\nself._tds[t] = flag\nobs = reset()",
+                "self._tds[t] = flag\nwith t:\n    obs = self.env.reset()",
+            ),
+        ),
+    ],
+    "returns_unscaled": [
+        Table(
+            ("math", "bound"),
+            "=== common/math.py\ndef bound(x, low, dif):\n    HERE\n",
+            ("return low + dif * (x.tanh() + 1) / 2", "y = x / 2\nreturn y", "return x", "return x * low"),
+            ("y = low + x\nreturn y / 2", "return 0.5 * x", "return x * 0.5", "if low:\n    return x / 2\nreturn x"),
+        ),
+    ],
 }

@@ -156,6 +156,7 @@ TABLES = {
                 "def to_td(self, obs):\n    self.n += 1\n    return obs",
                 "def to_td(self, obs):\n    self.seen[0] = obs\n    return obs",
                 "def to_td(self, obs):\n    self.seen.index_add_(0, obs, obs)\n    return obs",
+                "def to_td(self, obs):\n    return self.b(obs)\ndef b(self, x):\n    self.n += 1\n    return x",
             ),
         ),
     ],
@@ -314,6 +315,13 @@ TABLES = {
                 "def b(self):\n    self._Qs = nn.ModuleList([self.one() for _ in t])\ndef one(self):\n    return mlp()",
             ),
             ("self._Qs = nn.ModuleList([WithPrior(t) for _ in flag])",),
+        ),
+        Table(
+            ("layers", "QEnsemble", "self._Qs", "mlp"),
+            LAYERS + "def one(t):\n    HERE\nclass QEnsemble:\n"
+            "    def __init__(self, t):\n        self._Qs = nn.ModuleList([one(t) for _ in t])\n",
+            ("return mlp(t)",),
+            ("return WithPrior(mlp(t))",),
         ),
     ],
     "only_compared": [

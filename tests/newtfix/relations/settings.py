@@ -44,7 +44,13 @@ TABLES = {
                 "cfg.coef = 2",
                 "n = cfg.coef",
             ),
-            ("cfg.other = cfg.coef * 2", "cfg.a, cfg.b = cfg.coef, 1", "if x:\n    cfg.other = max(1, cfg.coef)"),
+            (
+                "cfg.other = cfg.coef * 2",
+                "cfg.a, cfg.b = cfg.coef, 1",
+                "if x:\n    cfg.other = max(1, cfg.coef)",
+                "if cfg.steps <= cfg.coef * 2:\n    raise ValueError",
+                "if 0 < cfg.steps < (n := cfg.coef * x):\n    raise ValueError(n)",
+            ),
         ),
     ],
     "asked_alike": [

@@ -117,6 +117,7 @@ TABLES = {
             (
                 "def _pi_loss(self, log_prior):\n    log_prior = log_prior / 10",
                 "def _pi_loss(self, t):\n    prior = 3 * t",
+                "def _log_prior(self, t):\n    return t / self.cfg.temperature",
             ),
         ),
     ],
