@@ -161,6 +161,43 @@ def test_names_stand_there_again_where_a_patch_leaves_the_statement(old: str, ne
     assert there in text and "#~" not in text
 
 
+LEAVING = """class T:
+    def f(self):
+        if self.x:
+            self.y()
+            return
+        self.z()
+        for i in self.k:
+            if i:
+                continue
+            self.e(i)
+
+    def g(self):
+        pass
+"""
+
+
+def test_what_a_guard_does_before_it_leaves_has_the_rest_as_its_opposite() -> None:
+    seen = view(LEAVING, SPELLED_OUT).code
+    assert "            self.y()\n        else:  #" in seen and "\n            self.z()\n" in seen
+    changed = restored(libcst.parse_module(seen.replace("self.z()", "self.w()")), LEAVING, SPELLED_OUT)
+    assert changed == LEAVING.replace("self.z()", "self.w()")
+
+
+@pytest.mark.parametrize(
+    ("behind", "added", "there"),
+    [
+        ("                    self.e(i)\n", "        self.b()\n", "        else:\n            self.z()\n"),
+        ("                    self.e(i)\n", "                self.b()\n", "            if not i:\n"),
+    ],
+)
+def test_guards_do_not_keep_the_flow_from_what_a_patch_adds_behind_them(behind: str, added: str, there: str) -> None:
+    seen = view(LEAVING, SPELLED_OUT).code
+    assert behind in seen
+    text = restored(libcst.parse_module(seen.replace(behind, behind + added)), LEAVING, SPELLED_OUT)
+    assert there in text and added.strip() in text and "#~" not in text
+
+
 def test_a_block_that_a_patch_tears_apart_is_refused() -> None:
     torn = (
         view(TIMED, SPELLED_OUT).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
@@ -194,7 +231,8 @@ def test_trees_come_back_with_guards_and_timers_put_anywhere(name: str) -> None:
             elif simple and len(indent) > 4 and _stands_alone(line) and dice.random() < 0.2:
                 unit = "\t" if "\t" in indent else "    "
                 out += [line, f"{indent}for _ in range(1):\n", f"{indent}{unit}if self.x == 1:\n"]
-                out += [f"{indent}{unit * 2}continue\n", f"{indent}{unit}self.y()\n"]
+                before = dice.choice([[], [f"{indent}{unit * 2}self.z()\n"]])
+                out += [*before, f"{indent}{unit * 2}continue\n", f"{indent}{unit}self.y()\n"]
             else:
                 out.append(line)
         changed = "".join(out)

@@ -178,10 +178,11 @@ def _indent(line: str) -> str:
 
 
 def _has_own_tail(node: ast.Try, lines: list[str]) -> bool:
-    """Whether the handlers are lines at the indentation of the header, or further in."""
+    """Whether the handlers are lines at the indentation of the header, or further in, with no marks among them."""
     outer, first = _indent(lines[node.lineno - 1]), node.handlers[0].lineno
     tail = lines[first - 1 : node.end_lineno]
     own = all(line.startswith(outer) for line in tail if line.strip()) and _indent(tail[0]) == outer
+    own = own and not any(_MARK.match(line) for line in tail)
     return own and lines[node.lineno - 1].strip() == "try:" and not any(line.endswith("\\") for line in tail)
 
 

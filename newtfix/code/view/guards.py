@@ -1,6 +1,7 @@
 """Guards (`if T: continue` in a loop, `if T: return` in a function): shown to patterns as `if not T:` around the rest.
 
-Where a patch leaves the condition as it is, the guard stands there again afterwards.
+Where more is done before the guard leaves, the rest is shown as an `else`. Where a patch leaves the condition as it is,
+and adds nothing behind the rest, the guard stands there again afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from newtfix.code.syntax import walk
 from newtfix.code.view.contexts import runs_on
 from newtfix.code.view.inert import readable
 
-_GUARD = "#~guard~"
+_GUARD, _ELSE = "#~guard~", "#~else~"
+_OTHERWISE = re.compile(rf"^([ \t]*)else:  {_ELSE}(continue|return)(\r?)$")
 _MARK = re.compile(rf"^([ \t]*){_GUARD}(continue|return)~(.*)$")
 _MAYBE = re.compile(r"^[ \t]+(continue|return)[ \t]*\r?$", re.MULTILINE)
 _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -36,7 +38,7 @@ _Guarded = ast.For | ast.While | ast.FunctionDef
 @lru_cache(maxsize=512)
 def nested(text: str) -> str:
     """`text` with the rest of such a block under the condition; it has the same lines."""
-    if not _MAYBE.search(text) or _GUARD in text:
+    if not _MAYBE.search(text) or _GUARD in text or _ELSE in text:
         return text
     while True:
         if (module := readable(text)) is None:
@@ -54,32 +56,63 @@ def nested(text: str) -> str:
 
 def flat(text: str) -> str:
     """The text with the guards whose conditions are unchanged."""
-    if _GUARD not in text:
+    if _GUARD not in text and _ELSE not in text:
         return text
     lines = text.split("\n")
     for number in range(len(lines) - 1, -1, -1):
+        if (otherwise := _OTHERWISE.match(lines[number])) is not None:
+            _put_behind(number, otherwise, lines)
+            continue
         mark = _MARK.match(lines[number])
         if mark is None:
             continue
         inner, leaves, header = mark[1], mark[2], mark[3].rstrip("\r")
         outer = _indent(lines[number - 1])
-        unit = inner[len(outer) :]
         end = "\r" if lines[number].endswith("\r") else ""
         if not inner.startswith(outer) or lines[number - 1] != f"{outer}if {_opposite(header)}:{end}":
             del lines[number]
             continue
+        if _goes_on_behind(number, outer, inner, lines):
+            del lines[number]
+            continue
         lines[number - 1], lines[number] = f"{outer}{header}{end}", f"{inner}{leaves}{end}"
-        for below in range(number + 1, len(lines)):
-            if lines[below].strip():
-                if not lines[below].startswith(inner):
-                    break
-                lines[below] = outer + lines[below][len(outer) + len(unit) :]
+        _move_out(number, outer, inner, lines)
     return "\n".join(lines)
+
+
+def _put_behind(number: int, mark: re.Match[str], lines: list[str]) -> None:
+    """What stands under an `else` again behind what leaves before it."""
+    outer, leaves, end = mark[1], mark[2], mark[3]
+    first = next((line for line in lines[number + 1 :] if _is_code(line)), "")
+    inner = _indent(first)
+    if len(inner) <= len(outer) or _goes_on_behind(number, outer, inner, lines):
+        lines[number] = f"{outer}else:{end}"
+        return
+    lines[number] = f"{inner}{leaves}{end}"
+    _move_out(number, outer, inner, lines)
+
+
+def _goes_on_behind(number: int, outer: str, inner: str, lines: list[str]) -> bool:
+    """Whether something that is not under the condition follows in the block that the guard would leave."""
+    behind = (line for line in lines[number + 1 :] if _is_code(line) and not line.startswith(inner))
+    return next(behind, "").startswith(outer) and bool(outer)
+
+
+def _move_out(number: int, outer: str, inner: str, lines: list[str]) -> None:
+    for below in range(number + 1, len(lines)):
+        if lines[below].strip():
+            if not lines[below].startswith(inner):
+                break
+            lines[below] = outer + lines[below][len(inner) :]
+
+
+def _is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
 def is_mark(comment: str) -> bool:
     """Whether a comment stands for a guard."""
-    return comment.startswith(_GUARD)
+    return comment.startswith((_GUARD, _ELSE))
 
 
 def _opposite(header: str) -> str:
@@ -97,7 +130,7 @@ def _opposite(header: str) -> str:
 def _last_guard(block: _Guarded, lines: list[str]) -> ast.If | None:
     """The last guard in a loop or a function, with something behind it, in lines of its own."""
     for statement in reversed(block.body[:-1]):
-        if isinstance(statement, ast.If) and not statement.orelse and _leaves(statement.body[0], block):
+        if isinstance(statement, ast.If) and not statement.orelse and _leaves(statement.body[-1], block):
             return statement if _has_own_lines(statement, block, lines) else None
     return None
 
@@ -109,13 +142,14 @@ def _leaves(statement: ast.stmt, block: _Guarded) -> bool:
 
 
 def _has_own_lines(guard: ast.If, loop: _Guarded, lines: list[str]) -> bool:
-    header, leaves = lines[guard.lineno - 1], lines[guard.lineno]
-    outer = _indent(header)
-    rest = lines[guard.lineno + 1 : _end(loop, outer, lines)]
+    header, last = lines[guard.lineno - 1], guard.body[-1].lineno
+    leaves, outer = lines[last - 1], _indent(header)
+    rest = lines[last : _end(loop, outer, lines)]
     return (
         header.strip().startswith("if ")
         and header.rstrip().endswith(":")
-        and "#" not in header
+        and ("#" not in header or len(guard.body) > 1)
+        and guard.body[0].lineno > guard.lineno
         and leaves.strip() in ("continue", "return")
         and all(line.startswith(outer) or not line.strip() for line in rest)
         and not any(line.rstrip().endswith("\\") for line in rest)
@@ -139,11 +173,15 @@ def _indent(line: str) -> str:
 
 
 def _put_under(guard: ast.If, loop: _Guarded, lines: list[str]) -> None:
-    header, leaves = lines[guard.lineno - 1], lines[guard.lineno]
+    header, last = lines[guard.lineno - 1], guard.body[-1].lineno
+    leaves = lines[last - 1]
     outer, inner = _indent(header), _indent(leaves)
     end = "\r" if header.endswith("\r") else ""
-    lines[guard.lineno - 1] = f"{outer}if {_opposite(header)}:{end}"
-    lines[guard.lineno] = f"{inner}{_GUARD}{leaves.strip()}~{header.strip()}{end}"
-    for number in range(guard.lineno + 1, _end(loop, outer, lines)):
+    if len(guard.body) > 1:
+        lines[last - 1] = f"{outer}else:  {_ELSE}{leaves.strip()}{end}"
+    else:
+        lines[guard.lineno - 1] = f"{outer}if {_opposite(header)}:{end}"
+        lines[last - 1] = f"{inner}{_GUARD}{leaves.strip()}~{header.strip()}{end}"
+    for number in range(last, _end(loop, outer, lines)):
         if lines[number].strip():
             lines[number] = inner + lines[number][len(outer) :]
