@@ -99,13 +99,28 @@ FINISHED = tuple(
 )
 
 
+# The same by name.
+LISTED = Where(
+    "trainer",
+    (
+        "$ended = [$_ for $_, $over in enumerate($done.tolist()) if $over]",
+        "$ended = [$_ for $_ in $_ if $done[$_]]",
+    ),
+    "Trainer",
+)
+
+
 def _behind_loop(
-    body: str, environments: str = "$environments", each: str = "$i", fallback: bool = False
+    body: str,
+    environments: str = "$environments",
+    each: str = "$i",
+    fallback: bool = False,
+    where: tuple[Where, ...] = (),
 ) -> tuple[Shape, ...]:
     """A loop over the environments, with the body given, that no `if done.any()` stands around."""
     loop = f"for {each} in {environments}:\n    {body}"
     alone = Where("trainer", ADDING, "Trainer", absent=True)
-    return _places(loop, f"{loop}\nif $done.any():\n    {WRITE}", alone, fallback=fallback)
+    return _places(loop, f"{loop}\nif $done.any():\n    {WRITE}", alone, *where, fallback=fallback)
 
 
 PATCH = Patch(
@@ -139,6 +154,7 @@ PATCH = Patch(
                 *_behind_loop("if $done[$i]:\n        $$finished"),
                 *_behind_loop("if $over:\n        $$finished", "enumerate($done.tolist())", "$i, $over"),
                 *_behind_loop("if not $done[$i]:\n        continue\n    $$finished"),
+                *_behind_loop("$$finished", "$ended", where=(LISTED,), fallback=True),
                 *(
                     shape
                     for environments in FINISHED

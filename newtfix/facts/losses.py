@@ -58,10 +58,29 @@ def divided_only_by(tree: NewtTree, role: str, names: tuple[str, ...], *allowed:
             given = {dotted(part) for one in targets(node) for part in _inside(one)} & set(names)
             values = [node] if given else []
             values += [node] if any(own.is_of(one, *names) for one, _ in quotients(node)) else []
-            for _, divisor in (pair for one in values for part in walk(one) for pair in quotients(part)):
-                if divisor is not None and not any(one in ast.unparse(divisor) for one in allowed):
+            for divided, divisor in (pair for one in values for part in walk(one) for pair in quotients(part)):
+                if divisor is None or _over_sums(tree, role, own, divided, divisor):
+                    continue
+                if not any(one in ast.unparse(divisor) for one in allowed):
                     return tree.broken(method, node, f"{', '.join(sorted(given) or names)} is averaged already")
     return None
+
+
+def _over_sums(tree: NewtTree, role: str, names: Names, divided: ast.expr, divisor: ast.expr) -> bool:
+    """Whether it is the mean of a list of what a method of the class has added up over time, weighed by its rho."""
+    match divided, divisor:
+        case ast.Call(func=ast.Name(id="sum"), args=[ast.Name(id=name)]), ast.Call(args=[ast.Name(id=other)]):
+            lists = [value for node in names.nodes for target, value, _ in bindings(node) if dotted(target) == name]
+            made = [one.elt for one in lists if isinstance(one, ast.ListComp)]
+            called = [tree.called(role, one) if isinstance(one, ast.Call) else None for one in made]
+            bodies = [walk(one.node) if one is not None else [] for one in called]
+            return name == other and bool(lists) and len(made) == len(lists) and all(map(_adds_up, bodies))
+    return False
+
+
+def _adds_up(nodes: list[ast.AST]) -> bool:
+    sums = any(isinstance(one, ast.Call) and last_name(one.func) == "sum" for one in nodes)
+    return sums and any(isinstance(one, ast.Attribute) and dotted(one) == "self.rho" for one in nodes)
 
 
 def normalised_last(tree: NewtTree, role: str, attribute: str) -> Broken | None:

@@ -22,7 +22,7 @@ ALONE = [frozenset([name]) for name in PATCHES]
 PAIRS = [frozenset(pair) for pair in itertools.combinations(PATCHES, 2)]
 DRAW = random.Random(16)
 THOROUGH = os.environ.get("NEWTFIX_THOROUGH") == "1"
-RANDOM = [frozenset(name for name in PATCHES if DRAW.random() < 0.5) for _ in range(500 if THOROUGH else 16)]
+RANDOM = [frozenset(name for name in PATCHES if DRAW.random() < 0.5) for _ in range(500 if THOROUGH else 8)]
 SUBSETS = list(dict.fromkeys([NONE, *ALONE, *(PAIRS if THOROUGH else PAIRS[::2]), *RANDOM, ALL]))
 IMPORTED: set[tuple[str, str]] = set(sources().items())
 SAMPLE = list(dict.fromkeys([NONE, *ALONE, *RANDOM[:8], ALL]))

@@ -8,6 +8,13 @@ from relations.trees import AGENT
 Q = "q = self.model.Q(t, return_type='avg')"
 
 
+OVER_TIME = """
+    def over_time(self, x):
+        return (self.rho[: len(x)] * x).sum(0)
+    def at_once(self, x):
+        return self.rho[0] * x
+"""
+
 TABLES = {
     "summed_only": [
         Table(
@@ -48,6 +55,16 @@ TABLES = {
         ),
     ],
     "divided_only_by": [
+        Table(
+            ("agent", "loss", "y_loss", "z_loss", "horizon"),
+            AGENT + OVER_TIME,
+            ("x = [self.over_time(y) for y in t]\nloss = sum(x) / len(x)",),
+            (
+                "x = [self.at_once(y) for y in t]\nloss = sum(x) / len(x)",
+                "x = [self.over_time(y) for y in t]\nloss = sum(x) / len(t)",
+                "x = [y.mean() for y in t]\nloss = sum(x) / len(x)",
+            ),
+        ),
         Table(
             ("agent", "loss", "y_loss", "z_loss", "horizon"),
             AGENT,
