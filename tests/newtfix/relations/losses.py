@@ -58,11 +58,11 @@ TABLES = {
         Table(
             ("agent", "loss", "y_loss", "z_loss", "horizon"),
             AGENT + OVER_TIME,
-            ("x = [self.over_time(y) for y in t]\nloss = sum(x) / len(x)",),
+            ("x = [self.over_time(y) for y in t]\nloss = sum(x) / len(x)\nreturn loss",),
             (
-                "x = [self.at_once(y) for y in t]\nloss = sum(x) / len(x)",
-                "x = [self.over_time(y) for y in t]\nloss = sum(x) / len(t)",
-                "x = [y.mean() for y in t]\nloss = sum(x) / len(x)",
+                "x = [self.at_once(y) for y in t]\nloss = sum(x) / len(x)\nreturn loss",
+                "x = [self.over_time(y) for y in t]\nloss = sum(x) / len(t)\nreturn loss",
+                "x = [y.mean() for y in t]\nloss = sum(x) / len(x)\nreturn loss",
             ),
         ),
         Table(
