@@ -71,6 +71,7 @@ PATCH = Patch(
         Fact("summed_only", ("agent", "gaussian_logprob")),
         Fact("names_no_number", ("agent", "61")),
         Fact("never_none", ("agent", "update_pi", "task")),
+        Fact("called_only_in", ("agent", "self._log_prior", "_loss")),
         Fact("asks_beside", ("agent", "scale_threshold", "log_prior", "logprob", "log_prob")),
         Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
         Fact("calls_no", ("math", "gaussian_logprob", "mean", "nanmean")),

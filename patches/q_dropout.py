@@ -30,6 +30,9 @@ NETWORKS: dict[str, tuple[Where, ...]] = {
     "self._Qs = nn.ModuleList([$network($*layers) for $each in $all])": (
         Where("layers", "def $network($*_):\n    $$_\n    return mlp($*_)", ""),
     ),
+    "self._Qs = nn.ModuleList([self.$network($*layers) for $each in $all])": (
+        Where("layers", "def $network($*_):\n    $$_\n    return mlp($*_)", "QEnsemble"),
+    ),
     "self._Qs = nn.ModuleList($variable)": (
         Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
     ),

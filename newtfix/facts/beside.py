@@ -363,6 +363,8 @@ def only_compared(tree: NewtTree, role: str, setting: str) -> Broken | None:
     for method in methods:
         compared = {part for node in walk(method.node) if isinstance(node, ast.Compare) for part in walk(node)}
         for node in walk(method.node):
+            if isinstance(node, ast.AugAssign) and dotted(node.target) in made:
+                return tree.broken(method, node, f"what {setting} makes is used for something else as well")
             if not isinstance(node, ast.BinOp) or node in compared:
                 continue
             used = [side for side in (node.left, node.right) if dotted(side) in made]

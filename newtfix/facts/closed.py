@@ -130,8 +130,17 @@ def is_logarithm(node: ast.expr) -> bool:
 
 def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
     """Nothing but its default gives a setting a number other than `but`: no preset, no argument, no second default."""
+    usual, default = _usual_choices(tree), _number_of(tree, setting)
     for file in tree.python:
-        for node in walk(tree.module(file)) if setting in tree.sources[file] else ():
+        nodes = walk(tree.module(file)) if setting in tree.sources[file] else []
+        choices = {
+            value
+            for one in nodes
+            if isinstance(one, ast.Dict)
+            for key, value in zip(one.keys, one.values, strict=True)
+            if isinstance(key, ast.Constant) and key.value not in usual and not _repeats(value, setting, default)
+        }
+        for node in (one for one in nodes if one not in choices):
             match node:
                 case ast.ClassDef(body=body) if len(again := _defaults(body, setting)) > 1:
                     return tree.broken_in(file, again[-1], f"{setting} is set here as well")
@@ -160,6 +169,26 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
 
 
 _DEFAULT = (ast.Assign, ast.AnnAssign)
+
+
+def _number_of(tree: NewtTree, setting: str) -> object:
+    found = tree.roles.get("config")
+    nodes = walk(tree.module(found.file)) if found is not None else []
+    given = [one.value for one in nodes if isinstance(one, ast.AnnAssign) and dotted(one.target) == setting]
+    return next((one.value for one in given if isinstance(one, ast.Constant)), None)
+
+
+def _repeats(value: ast.expr, setting: str, default: object) -> bool:
+    """Whether an entry of a table gives a setting the number that it has by default."""
+    pairs = zip(value.keys, value.values, strict=True) if isinstance(value, ast.Dict) else ()
+    return any(getattr(key, "value", None) == setting and getattr(one, "value", None) == default for key, one in pairs)
+
+
+def _usual_choices(tree: NewtTree) -> set[object]:
+    """The texts that settings are by default: what stands under another name in a table has to be asked for."""
+    found = tree.roles.get("config")
+    nodes = walk(tree.module(found.file)) if found is not None else []
+    return {one.value.value for one in nodes if isinstance(one, _DEFAULT) and isinstance(one.value, ast.Constant)}
 
 
 def _derives(tree: NewtTree, cls: ast.ClassDef) -> bool:

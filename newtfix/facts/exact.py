@@ -10,6 +10,7 @@ from newtfix.code.arithmetic import operands
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets
 from newtfix.code.paths import conditions, names_in
 from newtfix.code.syntax import dotted, handed, is_call, parsed, walk
+from newtfix.facts.settings import within
 from newtfix.newt.places import same_as
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -74,7 +75,7 @@ def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broke
 def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
     """Something is called in methods with such a word in their names, and in no others of the class."""
     for method, call in tree.calls(role, name):
-        if not any(word in method.name for word in words):
+        if not within(tree, role, method, *words):
             return tree.broken(method, call, f"{method.name} uses {name} as well")
     return None
 

@@ -116,7 +116,7 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
     for method in tree.methods(role).values():
         nodes = walk(method.node)
         reads = [n for n in nodes if _is_setting(n, setting) and isinstance(getattr(n, "ctx", ast.Load()), ast.Load)]
-        others = word not in method.name or any(tree.names(role, method).calls("self.model.reward"))
+        others = not within(tree, role, method, word) or any(tree.names(role, method).calls("self.model.reward"))
         if reads and others and not elsewhere and not _is_pretraining(method):
             return tree.broken(method, reads[0], f"{setting} weighs something in {method.name} as well")
         factors_of = {one for node in nodes for one in product(node)}
@@ -124,16 +124,26 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         stored |= {node.value for node in nodes if isinstance(node, ast.keyword)}
         stored |= {part for n in nodes if isinstance(n, ast.Dict) for value in n.values for part in walk(value)}
         signs = {part for node in nodes if isinstance(node, ast.Compare) and _is_sign(node) for part in walk(node)}
+        signs |= {node.test for node in nodes if isinstance(node, (ast.If, ast.IfExp))}
+        signs |= {node.operand for node in nodes if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)}
         for node in reads:
             if node not in factors_of and node not in stored and node not in signs:
                 return tree.broken(method, node, f"{setting} is no weight here")
         names = tree.names(role, method)
-        for node in nodes:
+        for node in (one for one in nodes if one not in stored or isinstance(one, ast.stmt)):
             factors = product(node)
             weighed = [one for one in factors if not any(_weighs(names, part, setting) for part in walk(one))]
             if len(weighed) < len(factors) and any(_made_of(one, unlike, names) for one in weighed):
                 return tree.broken(method, node, f"{setting} weighs another term here")
     return None
+
+
+def within(tree: NewtTree, role: str, method: Method, *words: str) -> bool:
+    """Whether a method has such a word in its name, or only policy losses call it."""
+    callers = [caller for caller, _ in tree.calls(role, f"self.{method.name}") if caller is not method]
+    return any(word in method.name for word in words) or (
+        bool(callers) and all("pi_loss" in caller.name for caller in callers)
+    )
 
 
 def _weighs(names: Names, node: ast.AST, setting: str) -> bool:
@@ -191,17 +201,28 @@ def read_only_in(tree: NewtTree, setting: str, *roles: str) -> Broken | None:
         if known.get(file) == "config":
             made = [value for node in nodes for target, value, _ in bindings(node) if isinstance(target, ast.Attribute)]
             own = (one for value in made if value is not None for one in walk(value) if isinstance(one, ast.Attribute))
-            bounds = [node for node in nodes if isinstance(node, ast.Compare) and not _with_a_number(node)]
+            bounds = [node for node in nodes if isinstance(node, ast.Compare) and not _with_itself(node, setting)]
             asked = (one for node in bounds for one in walk(node) if isinstance(one, ast.Attribute))
             nodes = [one for one in (*own, *asked) if isinstance(one.value, ast.Name)]
+        told = {one for node in nodes if _is_told(node) for one in walk(node)}
         for node in nodes if known.get(file) in (None, "config") else ():
-            if _mentions(node, setting):
+            if _mentions(node, setting) and node not in told:
                 return tree.broken_in(file, node, f"{setting} is used here as well")
     return None
 
 
-def _with_a_number(node: ast.Compare) -> bool:
-    return all(isinstance(one, ast.Constant) for one in node.comparators)
+def _is_told(node: ast.AST) -> bool:
+    """Whether it is a text that a statement hands to something and nothing else."""
+    match node:
+        case ast.Expr(value=ast.Call(args=[ast.JoinedStr()], keywords=[])):
+            return True
+    return False
+
+
+def _with_itself(node: ast.Compare, setting: str) -> bool:
+    """Whether it compares a setting with numbers, or with its own default."""
+    others = [one for one in node.comparators if not isinstance(one, ast.Constant)]
+    return all(isinstance(one, ast.Attribute) and one.attr == setting for one in others)
 
 
 def _mentions(node: ast.AST, setting: str) -> bool:

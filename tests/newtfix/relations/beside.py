@@ -332,7 +332,7 @@ TABLES = {
                 "self.n = self.cfg.seeding_coef * t\nif self._step >= self.n:\n    t()",
                 "self.n = self.cfg.other\nreturn t / self.n",
             ),
-            ("self.n = self.cfg.seeding_coef * t\nreturn flag / self.n",),
+            ("self.n = self.cfg.seeding_coef * t\nreturn flag / self.n", "self.n = self.cfg.seeding_coef\nself.n += t"),
         ),
     ],
     "function_calls": [

@@ -133,7 +133,15 @@ TABLES = {
         Table(
             ("coef", "1"),
             "=== config.py\nclass Config:\n    coef: float = 0.5\n=== other.py\nHERE\n",
-            ("pass", "x = {'coef': 1}", "f(coef=1.0)", "f(coef=x)", "cfg.coef = 1", "other = 0.5"),
+            (
+                "pass",
+                "x = {'coef': 1}",
+                "f(coef=1.0)",
+                "f(coef=x)",
+                "cfg.coef = 1",
+                "other = 0.5",
+                "x = {'b': {'coef': 2.0}}",
+            ),
             (
                 "x = {'coef': 0.5}",
                 "f(coef=0.5)",
@@ -148,6 +156,12 @@ TABLES = {
                 "x = {'a': {'coef': 0.5}}",
                 "class Other:\n    coef: float = 1\n    x = 1\n    coef: float = 1",
             ),
+        ),
+        Table(
+            ("coef", "1"),
+            "=== config.py\nclass Config:\n    coef: float = 0.5\n    size: str = 'a'\n=== other.py\nHERE\n",
+            ("x = {'b': {'coef': 2.0}, 'a': {'coef': 1}}",),
+            ("x = {'a': {'coef': 2.0}}", "x = {'b': {'coef': 0.5}}"),
         ),
         Table(
             ("coef", "1"),

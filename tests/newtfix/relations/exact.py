@@ -102,10 +102,14 @@ TABLES = {
                 "pass",
                 "def my_pi_loss(self, t):\n    return self.scale(t)",
                 "def my_pi_loss(self, t):\n    s = self.scale\n    return s(t)",
+                "def soft(self, t):\n    return self.scale(t)\ndef my_pi_loss(self, t):\n    return self.soft(t)",
                 "t(self.other(t))",
                 "t(self.scale.value)",
             ),
-            forms(CALLS, "self.scale"),
+            (
+                *forms(CALLS, "self.scale"),
+                "def soft(self, t):\n    return self.scale(t)\ndef update_pi(self, t):\n    return self.soft(t)",
+            ),
         ),
     ],
     "reached": [

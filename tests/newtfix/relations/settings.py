@@ -19,7 +19,7 @@ TABLES = {
         Table(
             ("coef", "trainer"),
             TRAINER + "=== other.py\nHERE\n",
-            ("pass", "coef = 1", "x.coef = 1"),
+            ("pass", "coef = 1", "x.coef = 1", "write(f'{cfg.coef}')"),
             (
                 "y = cfg.coef",
                 "y = getattr(cfg, 'coef')",
@@ -192,6 +192,7 @@ TABLES = {
                     "q = self.model.Q(t)\nreturn q + self.cfg.coef * t",
                     "return torch.mul(self.cfg.coef, t)",
                     "if self.cfg.coef > 0:\n    return t",
+                    "if not self.cfg.coef:\n    return t",
                     "return {'coef': self.cfg.coef}",
                 ),
             ),
