@@ -28,8 +28,8 @@ ALONE = [[name] for name in PATCHES]
 PAIRS = [list(pair) for pair in itertools.combinations(PATCHES, 2)]
 SUBSETS = [
     *ALONE,
-    *DRAW.sample(PAIRS, 30),
-    *([n for n in PATCHES if DRAW.random() < 0.5] for _ in range(30)),
+    *DRAW.sample(PAIRS, 15),
+    *([n for n in PATCHES if DRAW.random() < 0.5] for _ in range(15)),
     [*PATCHES],
 ]
 
