@@ -133,8 +133,14 @@ PATCH = Patch(
                       $$gap
                     - $den = max($least, $end)
                     + $den = max($least, $end - $start)
+                      $$between
+                      return max($nothing, $whole - $num / $den)
                     """,
-                    where=(WEIGHED_ELSEWHERE, Where("math", "def $weight($step, $start, $end):\n    $$_", "")),
+                    where=(
+                        WEIGHED_ELSEWHERE,
+                        Where("math", "def $weight($step, $start, $end):\n    $$_", ""),
+                        Where("agent", ("math.$weight($*_)", "$weight($*_)"), absent=True),
+                    ),
                 ),
             ),
             present=("$_ = max($_, $_ - $start)\n$$_\n$_ = max($_, $_ - $start)",),

@@ -30,7 +30,7 @@ from newtfix.model import (
 
 KNOWN = tuple(f"prior_coef: $type = {value}" for value in ("10.0", "10", "1.0", "1"))
 # More is said of the field than its default.
-FIELDS = ("$made(default={}, $*about)", "Field({}, $*about)", "Field(default={}, $*about)")
+FIELDS = ("$made(default={}, $*about)", "Field({}, $*about)")
 UNANNOTATED = "prior_coef = 10.0"
 
 

@@ -148,15 +148,13 @@ PATCH = Patch(
                 ),
                 rewrite(
                     f"""
-                    - return self.$mean(-$log_prior)
-                    + prior_norm = {DIMS.format(", keepdim=True")}
-                    + return self.$mean(-$log_prior * prior_norm)
+                      def $loss(self, $pi_action, $mu, $std, task):
+                          $$head
+                    -     return self.$mean(-$log_prior)
+                    +     prior_norm = {DIMS.format(", keepdim=True")}
+                    +     return self.$mean(-$log_prior * prior_norm)
                     """,
-                    where=(
-                        Where("agent", "self.cfg.prior_coef * self.$loss($*_)", "TDMPC2"),
-                        Where("agent", "def $loss(self, $_, $_, $_, task):\n    $$_", "TDMPC2"),
-                        UNSCALED,
-                    ),
+                    where=(Where("agent", "self.cfg.prior_coef * self.$loss($*_)", "TDMPC2"), UNSCALED),
                 ),
                 *(
                     rewrite(

@@ -71,7 +71,7 @@ def read_tree(root: Path) -> Tree:
     ):
         left[name] = f"its code is nested more than {DEEPEST} deep"
         del sources[name]
-    _must_hold_the_tree_itself(root, sources)
+    _must_hold_the_tree_itself(root, raw, sources)
     return Tree(root, sources, raw, modes, foreign, left)
 
 
@@ -201,9 +201,9 @@ def must_be_folder(root: Path) -> None:
         raise TreeError(f"{root} is a file, not a folder", hint=f"Give the folder that holds it: --tree {root.parent}")
 
 
-def _must_hold_the_tree_itself(root: Path, sources: Mapping[str, str]) -> None:
+def _must_hold_the_tree_itself(root: Path, raw: Mapping[str, bytes], sources: Mapping[str, str]) -> None:
     """Raise TreeError where a folder further down is the tree: the entry files are there, with all that they import."""
-    found = Counter(folder for folder, _, name in (path.rpartition("/") for path in sources) if name in _ENTRY_FILES)
+    found = Counter(folder for folder, _, name in (path.rpartition("/") for path in raw) if name in _ENTRY_FILES)
     if not found or found[""]:
         return
     nearest = min(folder.count("/") for folder in found)

@@ -139,6 +139,11 @@ def test_a_folder_two_levels_up_names_the_tree(tmp_path: Path) -> None:
         read_tree(tmp_path)
 
 
+def test_an_entry_file_that_cannot_be_read_is_there_all_the_same(tmp_path: Path) -> None:
+    make(tmp_path, {"trainer.py": "x = 1".encode("utf-16"), "old/trainer.py": b""})
+    assert "old/trainer.py" in read_tree(tmp_path).sources
+
+
 @pytest.mark.parametrize("line", ["from ..common import math", "from common.math import two", "from common import x"])
 def test_entry_files_that_import_from_folders_beside_theirs_are_in_their_tree(tmp_path: Path, line: str) -> None:
     files = {"agents/tdmpc2.py": line.encode(), "trainers/trainer.py": b"", "common/math.py": b""}
