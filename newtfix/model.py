@@ -139,6 +139,29 @@ class Add:
     unless: tuple[Where, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Carry:
+    """New values beside one that a function takes out of a batch: what is done to it is done to them, up to the return.
+
+    `scope` is a function. `taken` are expressions that give a batch in it; element `at` is the value, called `value`;
+    the new ones, called `names`, come behind it. A function that hands on whole batches needs nothing, nor does a tree
+    without such a function, or one where an `unless` condition holds.
+    """
+
+    id: str
+    role: str
+    scope: str
+    taken: tuple[str, ...]
+    value: str
+    names: tuple[str, ...]
+    at: int
+    optional: bool = False
+    unless: tuple[Where, ...] = ()
+
+
+AnyEdit = Edit | Add | Carry
+
+
 @dataclass(frozen=True)
 class Fact:
     """Something that a patch relies on in a tree: a relation, and what it is about (docs/patches.md lists both).
@@ -161,7 +184,7 @@ class Patch:
 
     title: str
     severity: Severity
-    edits: tuple[Edit | Add, ...]
+    edits: tuple[AnyEdit, ...]
     requires: tuple[str, ...] = ()
     after: tuple[str, ...] = ()  # patches that come first when both are wanted
     goes_with: tuple[str, ...] = ()  # patches without which this one does harm: --fitting leaves it out with them

@@ -17,7 +17,7 @@ statistics, and replay is smaller without them. `mu-std` and `actor-modes` canno
 
 from textwrap import indent
 
-from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
+from newtfix.model import Carry, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
 from newtfix.newt.conditions import ACTS_AT_RANDOM, WITHOUT_PLANNER
 
 NAN = 'float("nan")'
@@ -513,149 +513,11 @@ def _slices(action: str, own: str) -> Shape:
     )
 
 
-BOTH = "EnsembleBuffer.sample"
-HALVES = ("self.$offline.sample($*arguments)", "super().sample($*online)")
-NO_HALVES = (
-    Where("buffer", tuple(f"$_, $_, $*_ = {half}" for half in HALVES), BOTH, absent=True),
-    Where("buffer", ("$variable[$number]", "$_, $_, $_, $_ = $_"), BOTH, absent=True),
-)  # it hands the batches on as they are
+def _carried(edit: str, scope: str, *taken: str) -> Carry:
+    """What becomes of the actions of a batch becomes of their statistics."""
+    return Carry(edit, "buffer", scope, taken, value="action", names=("mu", "std"), at=1)
 
 
-# Each half is joined with the other as it was drawn.
-AS_DRAWN = (
-    Where(
-        "buffer",
-        ("$_, $_, $*_ = $_", "$action0 = $_", "$action1 = $_"),
-        BOTH,
-        absent=True,
-        outside=(*(f"$_, $_, $*_ = {half}" for half in HALVES), "$_[:, :$_], $_[:, $_:] = $_, $_"),
-    ),
-)
-
-
-def _half(edit: str, call: str, number: int) -> Edit:
-    return Edit(
-        edit,
-        "buffer",
-        BOTH,
-        (
-            rewrite(f"""
-            - $obs, $action, $*rest = {call}
-            + $obs, $action, mu{number}, std{number}, $*rest = {call}
-            """),
-        ),
-        present=(
-            f"$_, $_, $like_mu, $like_std, $*_ = {call}",
-            f"$_, $_, $_, $_, $like_mu, $like_std = {call}",
-        ),
-        unless=NO_HALVES,
-    )
-
-
-def _joined(way: str, dim: str = "$dim") -> Shape:
-    """Statistics are joined as actions are."""
-    mu, std = (f"torch.cat([{name}0, {name}1], dim={dim})" for name in ("mu", "std"))
-    return rewrite(
-        f"""
-        - return $obs, $whole, $*rest
-        + return $obs, $whole, {mu}, {std}, $*rest
-        """,
-        where=(
-            Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
-            Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
-            *AS_DRAWN,
-            Where("buffer", way, BOTH),
-        ),
-    )
-
-
-def _joined_at_once(way: str) -> Shape:
-    """The same where they are joined as they are returned."""
-    mu, std = (way.replace("$action", name) for name in ("mu", "std"))
-    halves = (Where("buffer", f"$_, $action{n}, $*_ = {half}", BOTH) for n, half in enumerate(HALVES))
-    return rewrite(
-        f"""
-        - return $obs, {way}, $*rest
-        + return $obs, {way}, {mu}, {std}, $*rest
-        """,
-        where=(*halves, *AS_DRAWN),
-    )
-
-
-PAIRS = "(($obs0, $obs1), ($action0, $action1), {}$*others)"
-JOINING = (
-    "[torch.cat($pair, dim=$dim) for $pair in {pairs}]",
-    "[torch.cat($pair, $dim) for $pair in {pairs}]",
-    "tuple(torch.cat($pair, dim=$dim) for $pair in {pairs})",
-    "tuple(torch.cat($pair, $dim) for $pair in {pairs})",
-)
-
-
-def _in_pairs(joining: str) -> Shape:
-    """The halves of everything are joined in one comprehension."""
-    return Shape(
-        joining.format(pairs=PAIRS.format("")),
-        joining.format(pairs=PAIRS.format("(mu0, mu1), (std0, std1), ")),
-        present=joining.format(pairs="($_, $_, ($like_mu, $_), ($like_std, $_), $*_)"),
-        where=(
-            Where("buffer", f"$_, $action0, $*_ = {HALVES[0]}", BOTH),
-            Where("buffer", f"$_, $action1, $*_ = {HALVES[1]}", BOTH),
-            *AS_DRAWN,
-        ),
-    )
-
-
-DEMOS = (
-    _half("demo-half", HALVES[0], 0),
-    _half("online-half", HALVES[1], 1),
-    Edit(
-        "both-halves",
-        "buffer",
-        BOTH,
-        (
-            *map(_in_pairs, JOINING),
-            *map(
-                _joined_at_once, ("torch.cat([$action0, $action1], dim=$dim)", "torch.cat([$action0, $action1], $dim)")
-            ),
-            _joined("$whole = torch.cat([$action0, $action1], dim=$dim)"),
-            _joined("$whole = torch.cat([$action0, $action1], $dim)"),
-            _joined("$whole = torch.cat(($action0, $action1), dim=$dim)"),
-            _joined("$_[:, :$_] = $action0\n$$_\n$_[:, $_:] = $action1", dim="1"),
-            _joined("$_[:, :$_], $_[:, $_:] = $action0, $action1", dim="1"),
-        ),
-        present=(
-            "return $_, $_, $any_mu, $any_std, $*_",
-            "return $_, $_, $_, $_, $any_mu, $any_std",
-            "return $_, $_, torch.cat([$like_mu, $_], $*_), torch.cat([$like_std, $_], $*_), $*_",
-        ),
-        unless=NO_HALVES,
-    ),
-)
-
-
-# A batch that is handed on as it is, however many parts it has.
-HANDED_ON = (
-    Where(
-        "buffer",
-        "self._buffer.sample($*_)",
-        "Buffer.sample",
-        absent=True,
-        outside=(
-            "return self._buffer.sample($*_)",
-            *(f"return {kind}($_ for $_ in self._buffer.sample($*_))" for kind in ("tuple", "list")),
-            "return [$_ for $_ in self._buffer.sample($*_)]",
-            *(
-                f"$batch = self._buffer.sample($*_)\n$$_\nreturn {parts}"
-                for parts in ("tuple($_ for $_ in $batch)", "[$_ for $_ in $batch]", "$batch")
-            ),
-            *(
-                f"$batch = self._buffer.sample($*_){shaped}\n$$_\nreturn self.$parts($batch, $*_)"
-                for shaped in ("", ".$_($*_)", ".$_($*_).$_($*_)")
-            ),
-        ),
-    ),
-    Where("buffer", "$_, $_, $_, $_ = $_", "Buffer.sample", absent=True),
-)
 ACTION_KEY, STATS_KEYS = '"action"', '"action", "mu", "std"'
 SELECTED = ("$_.select(*$keys, $*_)", "$_.select(*$keys)")
 BUFFER = (
@@ -718,53 +580,8 @@ BUFFER = (
         optional=True,
         supplement=True,
     ),
-    Edit(
-        "sample-device",
-        "buffer",
-        "Buffer.sample",
-        (
-            rewrite(
-                """
-                - $obs, $action, $*rest = self._buffer.sample()
-                + $obs, $action, mu, std, $*rest = self._buffer.sample()
-                  $$before
-                  if $obs.device != $device:
-                +     mu = mu.to($device, non_blocking=True)
-                +     std = std.to($device, non_blocking=True)
-                      $$move
-                  $$after
-                - return $obs, $action, $*tail
-                + return $obs, $action, mu, std, $*tail
-                """,
-                present="return $obs, $action, mu, std, $*tail",
-                untouched=("before:action", "move:action", "after:action"),
-            ),
-            rewrite(
-                """
-                - $obs, $action, $*rest = self._buffer.sample()
-                + $obs, $action, mu, std, $*rest = self._buffer.sample()
-                  $$moved
-                - return $obs, $action, $*tail
-                + return $obs, $action, mu.to($action.device), std.to($action.device), $*tail
-                """,
-                fallback=True,
-                untouched=("moved:action",),
-            ),
-            rewrite(
-                """
-                - $obs, $action, $*rest = self._buffer.sample()
-                + $obs, $action, mu, std, $*rest = self._buffer.sample()
-                  $$moved
-                - return $obs.to($*how), $action.to($*how), $*tail
-                + return $obs.to($*how), $action.to($*how), mu.to($*how), std.to($*how), $*tail
-                """,
-                untouched=("moved:action",),
-            ),
-        ),
-        present=("return $_, $_, $like_mu, $like_std, $*_", "return $_, $_, $_, $_, $like_mu, $like_std"),
-        unless=HANDED_ON,
-    ),
-    *DEMOS,
+    _carried("batch", "Buffer.sample", "self._buffer.sample($*_)"),
+    _carried("both-halves", "EnsembleBuffer.sample", "self.$offline.sample($*_)", "super().sample($*_)"),
 )
 
 ROW = ("action", "mu", "std")

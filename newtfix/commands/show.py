@@ -14,7 +14,7 @@ from typing import Any
 from newtfix import report
 from newtfix.errors import NewtfixError
 from newtfix.files.tree import read_tree
-from newtfix.model import Add, Edit, Patch
+from newtfix.model import Add, AnyEdit, Carry, Patch
 from newtfix.patch.sections import sections, settings
 from newtfix.work.page import Block, Change, change, markdown, page
 from newtfix.work.places import base_tree
@@ -99,9 +99,11 @@ def _as_json(patch: Patch, result: Change) -> dict[str, Any]:
     }
 
 
-def _edit_as_json(edit: Edit | Add) -> dict[str, Any]:
+def _edit_as_json(edit: AnyEdit) -> dict[str, Any]:
     common: dict[str, Any] = {"id": edit.id, "role": edit.role, "scope": edit.scope}
     if isinstance(edit, Add):
         return common | {"add": edit.code, "after": edit.after}
+    if isinstance(edit, Carry):
+        return common | {"taken": edit.taken, "value": edit.value, "names": edit.names}
     shapes = [{"before": shape.before, "after": shape.after, "count": shape.count} for shape in edit.shapes]
     return common | {"optional": edit.optional, "shapes": shapes}

@@ -169,17 +169,17 @@ def _with_layout(new: cst.Call, old: cst.Call) -> cst.Call:
         new = new.with_changes(
             args=[new.args[0].with_changes(value=_with_elements(new.args[0].value, old.args[0].value))]
         )
-    return new.with_changes(args=_own_elements(new.args, old.args), whitespace_before_args=old.whitespace_before_args)
+    return new.with_changes(args=own_elements(new.args, old.args), whitespace_before_args=old.whitespace_before_args)
 
 
 def _with_elements(new: Any, old: Any) -> Any:
     """A dict whose elements stand as they did."""
     if not (isinstance(new, cst.Dict) and isinstance(old, cst.Dict)):
         return new
-    return new.with_changes(elements=_own_elements(new.elements, old.elements), lbrace=old.lbrace, rbrace=old.rbrace)
+    return new.with_changes(elements=own_elements(new.elements, old.elements), lbrace=old.lbrace, rbrace=old.rbrace)
 
 
-def _own_elements(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+def own_elements(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
     """Arguments or elements, those that were there as they stood; those that are new as the one in front of them."""
     out: list[Any] = []
     for element in new:
@@ -250,7 +250,7 @@ def _with_own_parentheses(new: Any, old: Any) -> Any:
     values: list[Any] = [getattr(statement, "value", None) for statement in (a, b)]
     if not (isinstance(a, cst.Return) and all(isinstance(value, cst.Tuple) for value in values)):
         return new
-    elements = _own_elements(values[0].elements, values[1].elements)
+    elements = own_elements(values[0].elements, values[1].elements)
     value = values[0].with_changes(elements=elements, lpar=values[1].lpar, rpar=values[1].rpar)
     return new.with_changes(
         body=[a.with_changes(value=value, whitespace_after_return=b.whitespace_after_return), *new.body[1:]]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from newtfix.errors import PatchError
-from newtfix.model import Add, Edit, Patch
+from newtfix.model import Add, AnyEdit, Edit, Patch
 
 REQUIRED = ("Claim", "Code", "Change", "Effect", "Evidence", "Leave it off")
 SECTIONS = (*REQUIRED, "Corrections")
@@ -73,9 +73,16 @@ def settings(patch: Patch, there: Mapping[str, Field]) -> tuple[Setting, ...]:
     found: dict[str, Setting] = {}
     for edit in patch.edits:
         if edit.role == "config":
-            for setting in _added(edit) if isinstance(edit, Add) else _changed(edit, there):
+            for setting in _settings_of(edit, there):
                 found.setdefault(setting.name, replace(setting, old=said.get(setting.name, setting.old)))
     return tuple(found.values())
+
+
+def _settings_of(edit: AnyEdit, there: Mapping[str, Field]) -> Iterator[Setting]:
+    if isinstance(edit, Add):
+        yield from _added(edit)
+    elif isinstance(edit, Edit):
+        yield from _changed(edit, there)
 
 
 def _added(edit: Add) -> Iterator[Setting]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from newtfix.facts.relations import broken
 from newtfix.match import pattern as pat
 from newtfix.match.lines import line_of
-from newtfix.model import Add, Edit, EditReport, Patch, PatchReport, Place, State
+from newtfix.model import Add, AnyEdit, EditReport, Patch, PatchReport, Place, State
 from newtfix.newt.tree import Broken
 from newtfix.plan.look import Look, look_at, look_by_hand
 from newtfix.plan.unmet import place_of
@@ -72,7 +72,7 @@ def _alike(line: str, want: str) -> float:
     return difflib.SequenceMatcher(None, want, line).ratio()
 
 
-def _report(tree: WorkingTree, patch: Patch, edit: Edit | Add, look: Look, places: bool) -> EditReport:
+def _report(tree: WorkingTree, patch: Patch, edit: AnyEdit, look: Look, places: bool) -> EditReport:
     lines: tuple[Place, ...] = ()
     if places and look.file and (look.matches or look.present):
         lines = _lines(tree, look.file, look.present or look.matches)
@@ -127,7 +127,7 @@ def _patch_state(patch: Patch, looks: Sequence[Look]) -> State:
     told = list(zip(patch.edits, looks, strict=True))
     telling = [one for e, one in told if not (isinstance(e, Add) and e.optional and one.state is not State.DRIFTED)]
     needed = [one for e, one in told if not e.optional and not getattr(e, "supplement", False)]
-    missing = [e for e, one in told if isinstance(e, Edit) and one.state is State.AVAILABLE]
-    if missing and all(e.supplement for e in missing) and _state(needed) is State.APPLIED:
+    missing = [e for e, one in told if not isinstance(e, Add) and one.state is State.AVAILABLE]
+    if missing and all(getattr(e, "supplement", False) for e in missing) and _state(needed) is State.APPLIED:
         return State.AVAILABLE
     return _state(telling)

@@ -46,13 +46,17 @@ def check(shape: Shape, patch: str, file: str, module: cst.Module, pristine: cst
     own = _function(pristine, *function[1])
     if own is None or _gets_another_body(shape):
         return
-    taken = sorted(
-        (names & set(_bound(own))) - (_of_loops(own) & _of_loops(*pat.parse_pattern(shape.after, True).statements))
-    )
+    loops = _of_loops(own) & _of_loops(*pat.parse_pattern(shape.after, True).statements)
+    must_be_free(names - loops, patch, f"{file}, {'.'.join(name for name in function[1] if name)}", own)
+
+
+def must_be_free(names: frozenset[str], patch: str, place: str, function: cst.FunctionDef) -> None:
+    """Raise Refused where a function sets one of these names itself."""
+    taken = sorted(names.intersection(_bound(function)))
     if taken:
         raise Refused(
             f"patch {patch!r} needs the name {taken[0]!r}, which the tree uses there for something else",
-            where=f"in {file}, {'.'.join(name for name in function[1] if name)}",
+            where=f"in {place}",
             hint=f"rename the tree's own {taken[0]}, and run the command again; nothing was written",
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from newtfix.errors import Refused
-from newtfix.model import Add, Patch, PatchReport, Plan, State
+from newtfix.model import Add, Carry, Patch, PatchReport, Plan, State
 from newtfix.newt import usual
 from newtfix.newt.effects import without_effect
 from newtfix.newt.losses import left_unused
@@ -18,7 +18,7 @@ from newtfix.plan.account import examine, state_of
 from newtfix.plan.look import look_at
 from newtfix.plan.proof import named, prove
 from newtfix.plan.refusal import must_fit
-from newtfix.plan.rewrite import apply_add, apply_edit
+from newtfix.plan.rewrite import apply_add, apply_carry, apply_edit
 from newtfix.plan.working import WorkingTree
 
 
@@ -101,6 +101,8 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
                 continue
             if isinstance(edit, Add):
                 apply_add(tree, edit, look.file)
+            elif isinstance(edit, Carry):
+                apply_carry(tree, edit, name)
             else:
                 apply_edit(tree, look, name)
     after = {file: tree.text(file) for file in sorted(tree.changed)}

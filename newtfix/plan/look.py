@@ -10,10 +10,12 @@ import libcst as cst
 
 from newtfix.match import pattern as pat
 from newtfix.match import render
+from newtfix.match.carried import carry
 from newtfix.match.deviation import deviation
+from newtfix.match.held import Stopped
 from newtfix.match.matching import Bindings, matched
 from newtfix.match.touched import breaks
-from newtfix.model import Add, Edit, Shape, State, Where
+from newtfix.model import Add, AnyEdit, Carry, Edit, Shape, State, Where
 from newtfix.newt.roles import ROLES
 from newtfix.plan.conditions import bind_where, body_of, has_any, methods_of
 from newtfix.plan.unmet import Unmet, first, place_of, readable
@@ -51,14 +53,14 @@ def look_by_hand(tree: WorkingTree, conditions: tuple[Where, ...]) -> Look | Non
     return Look(State.APPLIED, file, first.scope, present=tuple(found))
 
 
-def look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
+def look_at(tree: WorkingTree, edit: AnyEdit) -> Look:
     if edit not in tree.seen:
         tree.seen[edit] = _look_at(tree, edit)
     look: Look = tree.seen[edit]
     return look
 
 
-def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
+def _look_at(tree: WorkingTree, edit: AnyEdit) -> Look:
     place = enclosing(tree, edit.role, edit.scope)
     role = ROLES[edit.role]
     found = tree.roles.get(edit.role)
@@ -66,7 +68,7 @@ def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
         return Look(State.ABSENT, found.file, edit.scope)
     if place is None:
         file = found.file if found else ""
-        if isinstance(edit, Edit) and edit.optional:
+        if isinstance(edit, Carry) or (isinstance(edit, Edit) and edit.optional):
             return Look(State.ABSENT, file, edit.scope)
         members = f"{'a class with ' if role.cls else ''}{', '.join(sorted(role.members))}"
         thing = edit.scope if found else f"a file with the {edit.role} (usually {role.usual}): {members}"
@@ -74,6 +76,8 @@ def _look_at(tree: WorkingTree, edit: Edit | Add) -> Look:
     file, path = place
     if isinstance(edit, Add):
         return _look_add(tree, edit, file, path)
+    if isinstance(edit, Carry):
+        return _look_carry(tree, edit, file, path)
     return _look_edit(tree, edit, file, path)
 
 
@@ -94,6 +98,29 @@ def _look_add(tree: WorkingTree, edit: Add, file: str, path: pat.Path) -> Look:
         return Look(State.DRIFTED, file, edit.scope, expected=expected, found=unmet.words, unmet=unmet)
     state = State.APPLIED if not missing else State.AVAILABLE if len(missing) == len(wanted) else State.PARTIAL
     return Look(state, file, edit.scope, expected=f"{', '.join(wanted)} defined", found=f"no {', '.join(missing)}")
+
+
+def _look_carry(tree: WorkingTree, edit: Carry, file: str, path: pat.Path) -> Look:
+    function = render.at(tree.module(file), path)
+    words = f"{edit.value}, and nothing but moves up to where it is returned"
+    try:
+        carried = carry(function, edit.taken, edit.value, edit.names, edit.at)
+        there = {len(names) for names in carried.there}
+        if there == {len(edit.names)}:
+            for name, at in carried.there[0]:
+                words = f"{name} up to where it is returned"
+                carry(function, edit.taken, name, edit.names, at)
+    except Stopped as stopped:
+        inside = pat.path_to(function, stopped.statement)
+        found = Unmet("the patch cannot tell what this does to it", edit.taken[0], file, (*path, *(inside or ())))
+        return Look(State.DRIFTED, file, edit.scope, expected=words, found=found.words, unmet=found)
+    places = tuple(pat.Match((*path, *(pat.path_to(function, one) or ())), {}) for one in carried.taken)
+    if not places:
+        return Look(State.ABSENT, file, edit.scope)
+    if len(there) > 1 or not there <= {0, len(edit.names)}:
+        return Look(State.DRIFTED, file, edit.scope, expected=words, found="some of it is there, and some is not")
+    state = State.APPLIED if there == {len(edit.names)} else State.AVAILABLE
+    return Look(state, file, edit.scope, matches=places, present=places if state is State.APPLIED else ())
 
 
 def _own_function(edit: Add, body: Sequence[Any]) -> str:

@@ -12,8 +12,9 @@ from newtfix.code.syntax import words
 from newtfix.code.view import is_mark
 from newtfix.match import pattern as pat
 from newtfix.match import render
+from newtfix.match.carried import carry
 from newtfix.match.matching import SEQUENCES
-from newtfix.model import Add
+from newtfix.model import Add, Carry
 from newtfix.plan import clash
 from newtfix.plan.conditions import bind_where
 from newtfix.plan.look import Look, defined
@@ -110,6 +111,17 @@ def _is_replaced(old: Any, new: Sequence[Any]) -> bool:
     statements = set(old.body.body) if isinstance(old, cst.FunctionDef) else set()
     kept = statements.intersection(node for one in new for node in pat.walk(one)) if statements else statements
     return 2 * len(kept) < len(statements)
+
+
+def apply_carry(tree: WorkingTree, edit: Carry, patch: str) -> None:
+    """Carry new values through a function. Raises Refused where it uses their names for something else."""
+    place = enclosing(tree, edit.role, edit.scope)
+    assert place is not None
+    file, path = place
+    function = render.at(tree.module(file), path)
+    carried = carry(function, edit.taken, edit.value, edit.names, edit.at)
+    clash.must_be_free(carried.names, patch, f"{file}, {edit.scope}", function)
+    tree.update(file, render.replace_at(tree.module(file), path, carried.function))
 
 
 def apply_add(tree: WorkingTree, edit: Add, file: str) -> None:

@@ -10,7 +10,7 @@ import libcst as cst
 
 from newtfix.code.view import restored, view
 from newtfix.match import pattern as pat
-from newtfix.model import Add, Edit, Where
+from newtfix.model import AnyEdit, Edit, Where
 from newtfix.newt.roles import ROLES, Found, find_roles
 from newtfix.newt.tree import NewtTree
 from newtfix.newt.usual import SPELLED_OUT
@@ -28,7 +28,7 @@ class WorkingTree:
         self.changed: set[str] = set()
         # What conditions bind, and what edits see, as the tree stands.
         self.known: dict[tuple[Where, ...], Any] = {}
-        self.seen: dict[Edit | Add, Any] = {}
+        self.seen: dict[AnyEdit, Any] = {}
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
@@ -56,14 +56,14 @@ def _roles(conditions: tuple[Where, ...]) -> frozenset[str]:
     return frozenset(where.role for where in conditions)
 
 
-def not_meant(edit: Edit | Add) -> Iterator[tuple[Where, ...]]:
+def not_meant(edit: AnyEdit) -> Iterator[tuple[Where, ...]]:
     """Sets of conditions: where one holds, the tree has no code that the edit is about."""
     yield from (one for one in (edit.unless, *(edit.or_unless if isinstance(edit, Edit) else ())) if one)
 
 
-def _roles_of(edit: Edit | Add) -> frozenset[str]:
+def _roles_of(edit: AnyEdit) -> frozenset[str]:
     """The roles of the files that decide what an edit sees."""
-    conditions = (edit.where,) if isinstance(edit, Add) else [shape.where for shape in edit.shapes]
+    conditions = [shape.where for shape in edit.shapes] if isinstance(edit, Edit) else [getattr(edit, "where", ())]
     return frozenset({edit.role}).union(*map(_roles, (*not_meant(edit), *conditions)))
 
 

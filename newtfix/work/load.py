@@ -21,7 +21,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from newtfix.errors import PatchError
 from newtfix.files import inside, kept
 from newtfix.match.holes import HOLE, dedented, encoded, kind_of
-from newtfix.model import Add, Edit, Patch, Shape, Where
+from newtfix.model import Add, Carry, Edit, Patch, Shape, Where
 from newtfix.newt.roles import ROLES
 from newtfix.patch.file import CONSEQUENCE, beside, is_patch, probes, run
 from newtfix.patch.order import in_order
@@ -153,7 +153,7 @@ def _problems(patch: Patch) -> Iterator[Problem]:
         seen.add(edit.id)
         yield from _wrong_types(name, edit)
         yield from _unknown_role(name, edit.role)
-        yield from _in_edit(name, edit) if isinstance(edit, Edit) else _in_add(name, edit)
+        yield from _IN[type(edit)](name, edit)
 
 
 def _wrong_types(name: str, record: Any) -> Iterator[Problem]:
@@ -220,6 +220,15 @@ def _in_add(name: str, edit: Add) -> Iterator[Problem]:
     yield from _no_pattern(f"{name}, code", edit.code)
     yield from _in_conditions(f"{name}, where", edit.where)
     yield from _unbound(f"{name}, code", edit.code, _bound(edit.where), "where")
+
+
+def _in_carry(name: str, edit: Carry) -> Iterator[Problem]:
+    for pattern in edit.taken:
+        yield from _no_pattern(f"{name}, taken", pattern)
+    yield from _in_conditions(f"{name}, unless", edit.unless)
+
+
+_IN: Mapping[type, Callable[[str, Any], Iterator[Problem]]] = {Edit: _in_edit, Add: _in_add, Carry: _in_carry}
 
 
 def _in_conditions(name: str, conditions: Sequence[Where]) -> Iterator[Problem]:
