@@ -58,6 +58,7 @@ class _Way(Values):
         self.taken: list[cst.CSTNode] = []
         self.there: list[tuple[tuple[str, int], ...]] = []
         self.made: set[str] = set()
+        self.foreign: dict[str, cst.CSTNode] = {}  # variables taken out of something else, and where
 
     def block(self, body: Sequence[Any]) -> list[Any]:
         return [new for statement in body for new in self.statement(statement)]
@@ -116,10 +117,19 @@ class _Way(Values):
         found = self.inserted(value)
         if found is None and not self.taken and not self.reads(value):
             self.must_leave(value, line)
+            if (unknown := self.from_elsewhere(value)) is not None:
+                raise Stopped(unknown)
             return value
         if found is None:
             raise Stopped(line)
         return found[0]
+
+    def from_elsewhere(self, returned: Any) -> cst.CSTNode | None:
+        """The statement that took the value that is returned out of something that is not known to be a batch."""
+        values = returned.elements if isinstance(returned, (cst.Tuple, cst.List)) else ()
+        names = [variable(one.value) for one in values]
+        there = all(any(LIKE[f"like_{new}"].search(name) for name in names) for new in self.names)
+        return self.foreign.get(names[self.at]) if len(names) > self.at and not there else None
 
     def assigned(self, line: Any, small: Any, target: Any, value: Any) -> list[Any]:
         if isinstance(target, (cst.Tuple, cst.List)):
@@ -158,6 +168,7 @@ class _Way(Values):
             self.must_leave(value, line)
             for element in target.elements:
                 self.forget(element.value, line)
+                self.foreign[variable(element.value)] = line
             return [line]
         new = self.take(target, place, line)
         changes = {} if found is None else {"value": found[0]}
@@ -183,6 +194,7 @@ class _Way(Values):
             if not self.holds(right.value):
                 if place is None:
                     self.must_leave(right.value, line)
+                    self.forget(left.value, line)
                 continue
             before, targets = self.targets(left.value, line)
             first += before

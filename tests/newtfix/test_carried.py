@@ -114,6 +114,8 @@ STOPPED = {
     "written over": ("obs, action, r = self.draw()\ntorch.neg(obs, out=action)\nreturn obs, action, r", 1),
     "clipped alone": ("obs, action, r = self.draw()\naction = clip(action)\nreturn obs, action, r", 1),
     "set anew": ("obs, action, r = self.draw()\naction = self.other()\nreturn obs, action, r", 1),
+    "scaled beside others": ("obs, action, r = self.draw()\nobs, action = obs, 2 * action\nreturn obs, action, r", 1),
+    "from elsewhere": ("obs, action, r = self.ahead()\nobs = obs.to(device)\nreturn obs, action, r", 0),
     "not returned": ("obs, action, r = self.draw()\nreturn obs, r", 1),
     "returned twice": ("obs, action, r = self.draw()\nreturn obs, action, action, r", 1),
     "returned in a dict": ('obs, action, r = self.draw()\nreturn {"action": action}', 1),

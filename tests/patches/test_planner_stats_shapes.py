@@ -211,20 +211,20 @@ REFUSED_IN_PLAIN = {
     "halves that are shuffled": (
         "common/buffer.py",
         HALVES,
-        f"\t\torder = torch.randperm(4)\n\t\tobs1, action1 = obs1[:, order], action1[:, order]\n{HALVES}",
-        "the patch does not go with this code of EnsembleBuffer.sample: ",
+        f"\t\tobs1, action1 = shuffled(obs1, action1)\n{HALVES}",
+        "the patch cannot tell what this does to it: obs1, action1 = shuffled",
     ),
     "batches with weights": (
         "common/buffer.py",
         BATCH,
         "\t\t(obs, action, reward, task), info = self._buffer.sample(return_info=True)\n",
-        "edit 'sample-device'",
+        "edit 'batch'",
     ),
     "batches that are fetched ahead": (
         "common/buffer.py",
         BATCH,
         "\t\tobs, action, reward, task = self._ahead()\n",
-        "edit 'sample-device'",
+        "edit 'batch'",
     ),
     "actions that are mirrored": (
         "trainer.py",
@@ -262,11 +262,11 @@ GUARDED_IN_PLAIN = {
         "\t\taction = action * self.cfg.max_std\n\t\treturn action.cpu()\n",
         "'return'",
     ),
-    "samples that are filtered": (
+    "samples that are scaled": (
         "common/buffer.py",
         BUFFER,
-        BUFFER + "\t\tobs, action = obs[:, ::2], action[:, ::2]\n",
-        "'sample-device'",
+        BUFFER + "\t\tobs, action = obs, 2 * action\n",
+        "'batch'",
     ),
     "a batch that is mirrored": (
         "tdmpc2.py",
