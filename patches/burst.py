@@ -84,16 +84,15 @@ ONCE = (
     ),
 )
 
-IN_LOOP = "for $each in $updates:\n    $metrics.update(self.agent.update($*batch))"
+AT_ONCE = f"for $each in $updates:\n    {METRICS.format(new='self.agent.update($*batch)')}"
 # How the tokens of an iteration are spent, and how the metrics of its updates are kept.
 SPENDING_TOKENS = (
     *(
         (f"{test}:\n    $$before\n{indent(kept.format(new='$new'), '    ')}\n    $$after", kept)
-        for test in ("if $enough", "while self._update_tokens >= $one")
+        for test in ("if $enough", "while self._update_tokens >= $one", "for $each in $updates")
         for kept in (METRICS, MERGED, EACH)
     ),
-    (f"if $enough:\n    $$before\n{indent(IN_LOOP, '    ')}\n    $$after", METRICS),
-    (IN_LOOP, METRICS),
+    (f"if $enough:\n    $$before\n{indent(AT_ONCE, '    ')}\n    $$after", METRICS),
 )
 
 
@@ -121,6 +120,7 @@ PATCH = Patch(
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
         Fact("not_overridden", ("trainer", "self.agent.update")),
         Fact("once", ("agent", "update", "backward")),
+        Fact("ends_after", ("agent", "update", "backward")),
         Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
         Fact("alone_in_loop", ("trainer", "self.agent.update", "self.agent")),
         Fact("independent", ("agent", "update")),

@@ -142,6 +142,8 @@ PATCH = Patch(
         Fact("refuses_nothing", ("trainer", "to_td", "reward")),
         Fact("stepped_at_one_place", ("trainer", "self.env.step", "eval")),
         Fact("cut_from_first", ("trainer", "self._tds")),
+        Fact("counts_rows", ("trainer", "self._tds")),
+        Fact("taken_as_given", ("buffer", "add"), keys=("obs",)),
     ),
     edits=(
         Edit(

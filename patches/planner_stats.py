@@ -25,6 +25,18 @@ ROW_STATS = tuple(
     f"torch.full_like($action, {NAN}) if {name} is None else {name}" for name in ("mu", "std")
 )  # what `to_td` stores
 
+# Rows have no entries of these names for something else.
+NO_OTHERS = (
+    Where(
+        "trainer",
+        tuple(f"$_({own}=$_, $*_)" for own in ("mu", "std"))
+        + tuple(f'{{*$*_, "{own}": $_, *$*_}}' for own in ("mu", "std")),
+        "Trainer.to_td",
+        absent=True,
+    ),
+)
+GIVEN_STD = ("$any_std", "$any_std if $_ else $_", "$_ if $_ else $any_std")  # what it may be in trees that have it
+
 
 def _takes_statistics(edit: str, method: str, unless: tuple[Where, ...] = ()) -> Edit:
     """The method of the agent takes mu and std behind the action."""
@@ -433,18 +445,20 @@ TRAINER = (
                 - $made(obs=$obs, action=$action, $*rest)
                 + $made(obs=$obs, action=$action, mu={ROW_STATS[0]}, std={ROW_STATS[1]}, $*rest)
                 """,
+                where=NO_OTHERS,
             ),
             rewrite(
                 f"""
                 - {{"obs": $obs, "action": $action, *$*rest}}
                 + {{"obs": $obs, "action": $action, "mu": {ROW_STATS[0]}, "std": {ROW_STATS[1]}, *$*rest}}
                 """,
+                where=NO_OTHERS,
             ),
         ),
         present=(
             "$unknown if std is None else std",
-            "TensorDict($*_, std=$_, $*_)",
-            'TensorDict({*$*_, "std": $_, *$*_}, $*_)',
+            *(f"TensorDict($*_, std={std}, $*_)" for std in GIVEN_STD),
+            *(f'TensorDict({{*$*_, "std": {std}, *$*_}}, $*_)' for std in GIVEN_STD),
             "$_['std'] = $_",
             '("std", $_)',
         ),
@@ -496,14 +510,14 @@ TRAINER = (
 )
 
 
-def _slices(action: str, own: str) -> Shape:
-    """How the rows of slices become actions, and the statistics that go with them."""
+def _slices(action: str, own: str, cut: str) -> Shape:
+    """How the rows of slices, which may be cut already, become actions, and the statistics that go with them."""
     return rewrite(
         f"""
-          $action = $@given[{action}[1:]]
+          $action = $@given[{action}{cut}]
         + mu, std = {own.format("mu")}, {own.format("std")}
-        + mu = torch.full_like($action, float("nan")) if mu is None else $@given[mu[1:]]
-        + std = torch.full_like($action, float("nan")) if std is None else $@given[std[1:]]
+        + mu = torch.full_like($action, float("nan")) if mu is None else $@given[mu{cut}]
+        + std = torch.full_like($action, float("nan")) if std is None else $@given[std{cut}]
           $$rest
         - return $obs, $action, $*more
         + return $obs, $action, mu, std, $*more
@@ -552,9 +566,13 @@ BUFFER = (
         "slices",
         "buffer",
         "",
-        (
-            _slices('$td.get("action")', '$td.get("{}", None)'),
-            _slices('$td["action"]', '$td["{0}"] if "{0}" in $td.keys() else None'),
+        tuple(
+            _slices(*entry, cut)
+            for entry in (
+                ('$td.get("action")', '$td.get("{}", None)'),
+                ('$td["action"]', '$td["{0}"] if "{0}" in $td.keys() else None'),
+            )
+            for cut in ("[1:]", "")
         ),
         present=(
             '$_ = ("obs", "action", "mu", "std", "reward", "task")',

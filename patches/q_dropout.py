@@ -34,7 +34,11 @@ NETWORKS: dict[str, tuple[Where, ...]] = {
         Where("layers", "def $network($*_):\n    $$_\n    return mlp($*_)", "QEnsemble"),
     ),
     "self._Qs = nn.ModuleList($variable)": (
-        Where("layers", ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]"), "QEnsemble.__init__"),
+        Where(
+            "layers",
+            ("$variable = [mlp($*_) for $_ in $_]", "$variable = [mlp($*_)]", "$variable.append(mlp($*_))"),
+            "QEnsemble.__init__",
+        ),
     ),
 }
 # Its hidden layers are of that kind, too.

@@ -172,12 +172,12 @@ PATCH = Patch(
             "agent",
             "TDMPC2.update_pi",
             tuple(
-                Shape(
-                    f"{VALUES}\n$$using\n{update.format(values)}",
-                    f"{VALUES}\n{update.format(values)}\n$$using",
-                    present=f"{VALUES}\n{update.format(values)}",
+                Shape(f"{VALUES}\n$$using\n{update}", f"{VALUES}\n{update}\n$$using", present=f"{VALUES}\n{update}")
+                for follows in UPDATES
+                for update in (
+                    follows.format("$@first[$qs[0]]"),
+                    f"$values = $@first[$qs[0]]\n{follows.format('$values')}",
                 )
-                for update, values in product(UPDATES, ("$@first[$qs[0]]",))
             ),
             unless=INLINE,
         ),

@@ -6,10 +6,11 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
-from newtfix.code.names import own_attributes_changed
+from newtfix.code.names import bindings, own_attributes_changed
 from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import (
     Change,
@@ -104,6 +105,9 @@ class Expressions(ABC):
         self._changed(self._read(target, state), node, state)
 
     def _is_other_key(self, index: ast.expr) -> bool:
+        if isinstance(index, ast.Name) and self.keys is not None:
+            named = _named_by_loops(self.function).get(index.id)
+            return named is not None and named.isdisjoint(self.keys)
         return isinstance(index, ast.Constant) and isinstance(index.value, str) and not self._is_key(index, True)
 
     def _is_key(self, index: ast.expr, without_keys: bool = False) -> bool:
@@ -286,3 +290,25 @@ class Expressions(ABC):
 def _named(target: ast.expr) -> set[str]:
     """The variables of a target."""
     return {node.id for node in walk(target) if isinstance(node, ast.Name)}
+
+
+@lru_cache(maxsize=4096)
+def _named_by_loops(function: Function) -> dict[str, frozenset[str]]:
+    """The variables of loops over texts that are written there, less some of them perhaps: which texts."""
+    found: dict[str, frozenset[str]] = {}
+    for node in walk(function):
+        if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
+            most = (
+                node.iter.left if isinstance(node.iter, ast.BinOp) and isinstance(node.iter.op, ast.Sub) else node.iter
+            )
+            texts = most.elts if isinstance(most, (ast.Set, ast.Tuple, ast.List)) else [most]
+            known = [one.value for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            if len(known) == len(texts):
+                found[node.target.id] = found.get(node.target.id, frozenset()) | frozenset(known)
+    bound_otherwise = {
+        dotted(target)
+        for node in walk(function)
+        if not (isinstance(node, ast.For) and isinstance(node.target, ast.Name) and node.target.id in found)
+        for target, *_ in bindings(node)
+    }
+    return {name: texts for name, texts in found.items() if name not in bound_otherwise}

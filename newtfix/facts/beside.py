@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from newtfix.code.names import Names, bindings, targets
 from newtfix.code.paths import names_in, path_to
-from newtfix.code.syntax import dotted, is_call, last_name, walk
+from newtfix.code.syntax import dotted, is_call, walk
 from newtfix.facts.closed import is_logarithm
 from newtfix.newt.places import assignments
 from newtfix.newt.roles import outline
@@ -329,23 +329,6 @@ def drops_first(tree: NewtTree, role: str) -> Broken | None:
             inner = [one for given in node.args for one in walk(given) if isinstance(one, ast.Call)]
             if any(dotted(one.func).startswith(("self.ln", "self.act", "self.norm", "torch.", "F.")) for one in inner):
                 return tree.broken_in(found.file, node, "units are dropped behind the activation")
-    return None
-
-
-def made_of(tree: NewtTree, role: str, cls: str, name: str, *makers: str) -> Broken | None:
-    """What a list of a class holds is made by these functions, perhaps by way of another function or method."""
-    methods = {method.name: method for method in tree.of_class(role, cls)}
-    for method in methods.values():
-        for _, given, value in assignments(method):
-            lists = [one.elt for one in walk(value) if isinstance(one, (ast.ListComp, ast.GeneratorExp))]
-            for part in lists if name in map(dotted, given) else ():
-                maker = last_name(part.func) if isinstance(part, ast.Call) else ""
-                helper, other = methods.get(maker), tree.function(role, maker) if maker not in makers else None
-                inner = walk(helper.node) if helper else other[1].nodes if other is not None else ()
-                returned = [one.value for one in inner if isinstance(one, ast.Return)] or [part]
-                made = {last_name(one.func) for one in returned if isinstance(one, ast.Call)}
-                if made - set(makers):
-                    return tree.broken(method, part, f"{name} are no plain networks")
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from newtfix.code.names import Write, as_attribute, bindings, is_read
 from newtfix.code.paths import conditions, names_in, path_to, skipped_by
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 from newtfix.newt.places import End
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -40,6 +40,30 @@ def once(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
     return None
 
 
+def ends_after(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
+    """A method that calls something by these names, by whatever way, does not return before it."""
+    begin = tree.methods(role).get(method)
+    if begin is None:
+        return None
+    names = tree.names(role, begin)
+    does = [node for node in names.nodes if isinstance(node, ast.Call) and _leads(tree, role, begin, node, called)]
+    own = (one for one in names.nodes if isinstance(one, ast.Return))
+    for end in (
+        one for one in own if not any(isinstance(node, ast.FunctionDef) for node in path_to(begin.node, one)[1:])
+    ):
+        if does and all(_position(end) < _position(one) and one not in walk(end) for one in does):
+            return tree.broken(begin, end, f"{method} may end before {called[0]} is called")
+    return None
+
+
+def _leads(tree: NewtTree, role: str, method: Method, call: ast.Call, called: tuple[str, ...]) -> bool:
+    """Whether a call in a method is one by such a name, or one of a method that makes one."""
+    if last_name(call.func) in called:
+        return True
+    helper = tree.called(role, call, tree.names(role, method))
+    return helper is not None and any(_times(tree, role, helper, called, (method.name,), False))
+
+
 def called_before(tree: NewtTree, role: str, first: str, second: str) -> Broken | None:
     """Methods that call both, the second perhaps by way of another method, call the first before the second."""
     methods = tree.methods(role)
@@ -60,8 +84,8 @@ def called_before(tree: NewtTree, role: str, first: str, second: str) -> Broken 
     return None
 
 
-def _position(call: ast.Call) -> tuple[int, int]:
-    return call.lineno, call.col_offset
+def _position(call: ast.AST) -> tuple[int, int]:
+    return getattr(call, "lineno", 0), getattr(call, "col_offset", 0)
 
 
 def _times(

@@ -240,7 +240,8 @@ def not_compared(tree: NewtTree, setting: str) -> Broken | None:
 def weighs_plainly(tree: NewtTree, role: str, setting: str) -> Broken | None:
     """What a setting is multiplied by is not computed from a count, a choice or a bound."""
     nodes = [node for method in tree.methods(role).values() for node in walk(method.node)]
-    counts = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)} - {""}
+    counts = {dotted(node.target) for node in nodes if isinstance(node, ast.AugAssign)}
+    counts |= {_changed_in_place(node) for node in nodes} - {""}
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         for node in names.nodes:
@@ -249,6 +250,15 @@ def weighs_plainly(tree: NewtTree, role: str, setting: str) -> Broken | None:
             if own and any(_is_schedule(one) or _reads_any(one, counts) for one in factors if one not in own):
                 return tree.broken(method, node, f"{setting} changes in the course of a run")
     return None
+
+
+def _changed_in_place(node: ast.AST) -> str:
+    """What a method whose name says so changes, or others after it."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
+        node = node.func.value
+        if name := dotted(node) if isinstance(node, ast.Attribute) else "":
+            return name
+    return ""
 
 
 def _reads_any(node: ast.expr, names: set[str]) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import names_in
-from newtfix.code.syntax import dotted, handed, is_call, walk
-from newtfix.newt.tree import Broken, NewtTree
+from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
+from newtfix.newt.places import assignments
+from newtfix.newt.tree import Broken, Method, NewtTree
 
 _OF_NETWORKS = frozenset(
     "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
@@ -163,12 +165,17 @@ def _is_own_name(names: Names, node: ast.AST) -> bool:
 
 
 def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
-    """The methods of a class call no dropout of their own, but with a rate that is an attribute or a parameter."""
+    """The methods of a class call no dropout of their own, but with a rate that is an attribute or a parameter.
+
+    Nor do they hook anything into what they consist of.
+    """
     for method in tree.of_class(role, cls):
         names = tree.names(role, method)
         for node in names.nodes:
             if not isinstance(node, ast.Call):
                 continue
+            if last_name(node.func).startswith("register_") and last_name(node.func).endswith("_hook"):
+                return tree.broken(method, node, f"{cls} computes what a hook makes of it")
             given = " ".join(map(ast.unparse, handed(node)))
             own = isinstance(node.func, ast.Attribute) and dotted(node.func.value) == "self"
             if any("dropout" in one.lower() for one in names.called(node)) and "dropout" not in given and not own:
@@ -226,3 +233,34 @@ def _is_one_of(names: Names, node: ast.expr, name: str) -> bool:
 def _makes_list(node: ast.AST, name: str) -> bool:
     """Whether an object makes networks of that name for itself."""
     return any(dotted(target) == f"self.{name}" and is_call(value, "ModuleList") for target, value, _ in bindings(node))
+
+
+def made_of(tree: NewtTree, role: str, cls: str, name: str, *makers: str) -> Broken | None:
+    """What a list of a class holds is made by these functions, perhaps by way of another function or method."""
+    methods = {method.name: method for method in tree.of_class(role, cls)}
+    for method in methods.values():
+        for _, given, value in assignments(method):
+            lists = [one.elt for one in walk(value) if isinstance(one, (ast.ListComp, ast.GeneratorExp))]
+            lists += [one.args[0] for one in walk(method.node) if _appends(one, name, *names_in(value))]
+            for part in lists if name in map(dotted, given) else ():
+                maker = _maker(method, part) if isinstance(part, ast.Call) else ""
+                helper, other = methods.get(maker), tree.function(role, maker) if maker not in makers else None
+                inner = walk(helper.node) if helper else other[1].nodes if other is not None else ()
+                returned = [one.value for one in inner if isinstance(one, ast.Return)] or [part]
+                made = {_maker(method, one) for one in returned if isinstance(one, ast.Call)}
+                if made - set(makers):
+                    return tree.broken(method, part, f"{name} are no plain networks")
+    return None
+
+
+def _appends(node: ast.AST, *lists: str) -> TypeGuard[ast.Call]:
+    return is_call(node, "append") and isinstance(node.func, ast.Attribute) and dotted(node.func.value) in lists
+
+
+def _maker(method: Method, call: ast.Call) -> str:
+    """What a call calls, also by way of a variable that is a part of it."""
+    name = last_name(call.func)
+    for _, given, value in assignments(method):
+        if name in map(dotted, given) and is_call(value, "partial") and value.args:
+            return last_name(value.args[0])
+    return name

@@ -126,6 +126,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
         tree, f.about[0], f.about[1], _known(f.about[2], CALLERS, "place"), f.about[2]
     ),
     "once": _about(calls.once),
+    "ends_after": _about(calls.ends_after),
     "set_once": _about(there.set_once),
     "draws_nothing": _about(apart.draws_nothing),
     "computed_nowhere": _about(apart.computed_nowhere),
@@ -249,7 +250,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_a_logarithm": _about(beside.not_a_logarithm),
     "alone_in_loop": _about(beside.alone_in_loop),
     "drops_first": _about(beside.drops_first),
-    "made_of": _about(beside.made_of),
+    "made_of": _about(parts.made_of),
     "only_compared": _about(beside.only_compared),
     "function_calls": _about(beside.function_calls),
     "not_accumulated": _about(terms.not_accumulated),

@@ -164,11 +164,13 @@ def _gone_through(node: ast.AST) -> list[ast.expr]:
 
 
 def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
-    """What `rows` are cut up to, environment by environment, counts them: it goes up by one, and is made of nothing."""
+    """What `rows` are cut up to counts them, environment by environment, from none on, one by one."""
     counters = counted(tree, role, rows)
     for method in tree.methods(role).values():
         for write in tree.names(role, method).writes(*counters):
             node, value = write.node, write.value
+            if _first_number(tree.module(method.file), value):
+                return tree.broken(method, node, f"{rows} do not begin with the first one")
             added = node.value if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else None
             if isinstance(value, ast.BinOp):
                 if isinstance(value.op, (ast.FloorDiv, ast.Div)):
@@ -180,6 +182,18 @@ def counts_rows(tree: NewtTree, role: str, rows: str) -> Broken | None:
             if added is not None and not is_one and "one" not in ast.unparse(added):
                 return tree.broken(method, node, f"this counts something else than {rows}")
     return None
+
+
+def _first_number(module: ast.Module, value: ast.expr | None) -> float:
+    """What a count is set to, as far as it is a number of the module; 0: it is not."""
+    if isinstance(value, ast.Call):
+        filled = [*value.args[1:2], *(one.value for one in value.keywords if one.arg == "fill_value")]
+        made: dict[str, list[ast.expr]] = {"ones": [ast.Constant(1)], "full": filled}
+        value = next(iter(made.get(last_name(value.func), [])), None)
+    if isinstance(value, ast.Name):
+        own = (one for one in module.body if isinstance(one, ast.Assign) and value.id in map(dotted, one.targets))
+        value = next((one.value for one in own), None)
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, (int, float)) else 0
 
 
 def cut_from_first(tree: NewtTree, role: str, rows: str) -> Broken | None:

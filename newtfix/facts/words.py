@@ -18,6 +18,7 @@ SENTENCES = {
     "asked_alike": "`{1}` is compared with one bound everywhere, and by size",
     "not_under": "nothing takes {either} of `{0}`",
     "only_calls": "`{1}` is called only {2}",
+    "ends_after": "`{1}` does not return before it calls {all}",
     "once": "`{1}` calls {all} once",
     "reads_attributes": "methods named `{1}` go by no attributes but {all}",
     "names_no_number": "the {0} has {1} in no other number",

@@ -236,7 +236,17 @@ def _taken_from(node: ast.expr) -> ast.expr:
 def followed_by_scale(tree: NewtTree) -> Iterator[End]:
     """The values that the running scale follows."""
     for end in _arguments(tree, "agent", "self.scale.update", 0):
-        yield End(end.method, _taken_from(end.expression))
+        name = dotted(end.expression)
+        made = [value for _, given, value in assignments(end.method) if name and name in map(dotted, given)]
+        cut = len(made) == 1 and _is_cut(made[0])
+        yield End(end.method, _taken_from(made[0] if cut else end.expression))
+
+
+def _is_cut(node: ast.expr) -> bool:
+    """Whether it is a part of something else, perhaps moved."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        node = node.func.value
+    return isinstance(node, ast.Subscript)
 
 
 def asked(tree: NewtTree) -> Iterator[End]:

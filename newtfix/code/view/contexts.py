@@ -1,4 +1,4 @@
-"""Blocks in a context that only reports or times, or whose errors go on: shown as if they stood outside.
+"""Blocks in a context that only reports, times or keeps random numbers, or whose errors go on: shown as if outside.
 
 The header becomes a comment, the block moves to its indentation, and a comment stands at its end, or the handlers do as
 comments. All is put back as it was.
@@ -18,7 +18,7 @@ _WITH, _END, _TAIL, _MORE = "#~with~", "#~end~", "#~tail~", "#~more~"
 _MARK = re.compile(rf"^([ \t]*)(?:{_WITH}([ \t]+)~(.*)|({_END})\r?|({_TAIL}|{_MORE})(.*))$")
 _MAYBE = re.compile(r"^[ \t]+(with|try)\b", re.MULTILINE)
 _REPORTS = re.compile(
-    r"([\w.]+\.)?(record_function|nullcontext|set_detect_anomaly|detect_anomaly|nvtx\.(range|annotate)|emit_nvtx|profile"
+    r"([\w.]+\.)?(record_function|nullcontext|fork_rng|set_detect_anomaly|detect_anomaly|nvtx\.(range|annotate)|emit_nvtx|profile"
     r"|\w*(timer|timing|timed|stopwatch|profiler|profiled|time_block))",
     re.IGNORECASE,
 )

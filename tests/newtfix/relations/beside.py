@@ -312,9 +312,15 @@ TABLES = {
             (
                 "self._Qs = nn.ModuleList([mlp(t) for _ in flag])",
                 "self._Qs = nn.ModuleList(layers.mlp(t) for _ in t)",
+                "make = partial(mlp, t)\nself._Qs = nn.ModuleList([make() for _ in flag])",
+                "networks = []\nfor _ in t:\n    networks.append(mlp(t))\nself._Qs = nn.ModuleList(networks)",
                 "def b(self):\n    self._Qs = nn.ModuleList([self.one() for _ in t])\ndef one(self):\n    return mlp()",
             ),
-            ("self._Qs = nn.ModuleList([WithPrior(t) for _ in flag])",),
+            (
+                "self._Qs = nn.ModuleList([WithPrior(t) for _ in flag])",
+                "make = partial(WithPrior, t)\nself._Qs = nn.ModuleList([make() for _ in flag])",
+                "networks = []\nfor _ in t:\n    networks.append(WithPrior(t))\nself._Qs = nn.ModuleList(networks)",
+            ),
         ),
         Table(
             ("layers", "QEnsemble", "self._Qs", "mlp"),

@@ -57,6 +57,28 @@ TABLES = {
             ),
         ),
     ],
+    "ends_after": [
+        Table(
+            ("agent", "update", "backward"),
+            AGENT,
+            (
+                "def update(self, t):\n    t.backward()\n    return t",
+                "def update(self, t):\n    if t:\n        t.backward()\n    return t",
+                "def update(self, t):\n    def size(x):\n        return x.sum()\n    size(t).backward()\n    return t",
+                "def update(self, t):\n    return self.step(t)\ndef step(self, t):\n    t.backward()",
+                "def update(self, t):\n    return t",
+            ),
+            tuple(
+                "def update(self, t):\n" + indent(code, "    ") + "\ndef step(self, t):\n    t.backward()"
+                for code in (
+                    "if self.n < 3:\n    return {}\nt.backward()",
+                    "if self.n < 3:\n    return {}\nreturn self.step(t)",
+                    "for x in t:\n    if x is None:\n        return None\nself.step(t)",
+                    "try:\n    t.check()\nexcept ValueError:\n    return None\nt.backward()",
+                )
+            ),
+        ),
+    ],
     "once": [
         Table(
             ("agent", "update", "backward"),

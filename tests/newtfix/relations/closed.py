@@ -205,6 +205,7 @@ TABLES = {
             ),
             (
                 "t(self.cfg.coef * min(t, 1))",
+                "t(self.cfg.coef * self.decay * t)\nself.decay.mul_(0.9).clamp_(min=0.1)",
                 "t(min(t, 1) * self.cfg.coef)",
                 "t(self.cfg.coef * (1 if flag else 0))",
                 "t(self.cfg.coef * math.exp(t))",

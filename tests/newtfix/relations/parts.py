@@ -214,6 +214,7 @@ TABLES = {
                 "t = F.dropout(t, 0.1)",
                 "t = torch.nn.functional.dropout(t, p=0.1)",
                 "t = drop(t, 0.1)",
+                "self.ln.register_forward_pre_hook(thin_out)",
                 "self.drop = nn.Dropout(0.1)",
                 "self.drop = nn.AlphaDropout(0.1)",
                 "f = F.dropout\nt(f(t, 0.1))",

@@ -172,6 +172,9 @@ TABLES = {
                     CUT + code
                     for code in (
                         "ep_len += 2",
+                        "ep_len = torch.full((3,), 2)",
+                        "ep_len = torch.ones(3)",
+                        "ep_len[t] = 1",
                         "ep_len = ep_len + 2",
                         "ep_len: object = ep_len + 2",
                         "ep_len, y = ep_len + 2, t",
