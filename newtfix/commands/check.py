@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from newtfix import report
-from newtfix.model import State, show
+from newtfix.model import State, Value, show
 from newtfix.scan.survey import survey
 from newtfix.work.session import Session, choose, find_target, lost, open_session, reports, unseen
 
@@ -19,9 +19,7 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
     found = reports(session, chosen)
     hidden = {name: files for name, one in found.items() if (files := unseen(session, one))}
     gone = lost(session)
-    own = _of_the_tree(
-        session, [name for name, one in found.items() if one.state is State.ABSENT and name not in hidden]
-    )
+    own = _of_the_tree(session, [name for name, one in found.items() if one.state in _GOOD and name not in hidden])
     words = {name: own.get(name) or _word(one.state, hidden.get(name, ())) for name, one in found.items()}
     missing = [n for n, one in found.items() if one.state not in _GOOD or n in hidden or n in gone or n in own]
     if as_json:
@@ -49,15 +47,20 @@ def run(ids: Sequence[str], everything: bool, tree: Path | None, named: Sequence
 
 
 def _of_the_tree(session: Session, names: Sequence[str]) -> dict[str, str]:
-    """Patches that found nothing to change, though the tree's own number is another than the reference's."""
+    """Patches that are there, or not needed, though the tree's own number is another than the reference's."""
     measured = {name: patch.measured for name in names if (patch := session.patches[name]).measured}
     numbers = survey(session, ()).numbers if measured else {}
     others = {name: numbers[key] for name, key in measured.items() if key in numbers}
     return {
-        name: f"the tree's own number, {show(one.here)}; in the reference {show(one.reference)}"
+        name: f"the tree's own number, {_exactly(one.here, one.reference)}; in the reference {show(one.reference)}"
         for name, one in others.items()
         if one.ratio not in (None, 1)
     }
+
+
+def _exactly(here: Value, reference: Value) -> str:
+    """A number, to as many digits as it takes to tell it from another."""
+    return show(here) if show(here) != show(reference) else str(here)
 
 
 def _word(state: State, unreadable: Sequence[str]) -> str:

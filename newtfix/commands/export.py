@@ -14,7 +14,7 @@ from newtfix.files.export import series, write_series
 from newtfix.files.git import Repository, find_repository, with_carriage_returns
 from newtfix.model import Plan
 from newtfix.work.outcome import plan_for, pristine_sources
-from newtfix.work.session import Session, applied_by, choose, find_target, open_session
+from newtfix.work.session import DEFAULT_TREE, Session, applied_by, choose, find_target, open_session
 from newtfix.work.steps import fitting, steps
 
 
@@ -59,6 +59,10 @@ def run(
     command = _git_command(session, repository, {path for _, texts in way for path in texts})
     left_out = [line for name, one in refused.items() for line in refusal(name, one)]
     top = repository.top if repository and prefix else session.target.root
+    if session.target.new:
+        report.say(
+            f"{DEFAULT_TREE} is not there yet; copy newt_base, which others are copied from, before you use this."
+        )
     words = _words(session, folder, top, exported, command if repository else "")
     for line in (*session.notes, *done.notes, *left_out, *words):
         report.say(line)
@@ -81,7 +85,7 @@ def _git_command(session: Session, repository: Repository | None, changed: Colle
         changed: the files that the series changes.
     """
     before = {**session.tree.raw, **session.pristine}
-    here = {path for path in changed if b"\r\n" in before.get(path, b"")}
+    here = {path for path in changed if b"\r" in before.get(path, b"")}
     kept = with_carriage_returns(repository, here) if repository else here
     if kept and kept != here:
         return "git apply"
@@ -104,12 +108,16 @@ def _way(session: Session, plan: Plan) -> list[tuple[str, dict[str, str]]]:
     return list(zip(new, steps(pristine, {}, (), new, session.patches, plan.after), strict=True))
 
 
+def _not_an_option(path: str) -> str:
+    return f"./{path}" if path.startswith("-") else path
+
+
 def _words(session: Session, folder: Path, top: Path, exported: Sequence[str], command: str) -> list[str]:
     """What was written, and each way to use it from the working folder: paths in the series begin at `top`."""
     edited = f"; your edits in {', '.join(session.edited)} are not part of it" if session.edited else ""
-    there = os.path.relpath(top)
-    go = "" if there == "." else f"cd {shlex.quote(there)} && "
-    series = shlex.quote(os.path.relpath(folder, top))
+    there = os.path.relpath(os.path.realpath(top))
+    go = "" if there == "." else f"cd -P {shlex.quote(_not_an_option(there))} && "
+    series = shlex.quote(_not_an_option(os.path.relpath(os.path.realpath(folder), os.path.realpath(top))))
     return [
         f"{folder}: {len(exported)} {'patch' if len(exported) == 1 else 'patches'}: {', '.join(exported)}.",
         f"Paths begin at {os.path.realpath(top)}{edited}. Use it on the unpatched files, in one of these ways:",

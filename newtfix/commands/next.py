@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from newtfix import report
+from newtfix.files import inside
+from newtfix.files.tree import SOURCE_LIMIT
 from newtfix.work.session import DEFAULT_TREE
 
-_TRAINERS = ("trainer.py", "trainer/online_trainer.py", "online_trainer.py")
 _OWN = "newt_base"  # which is patched as a copy
 _AGENT = "tdmpc2.py"
 
 
 def run() -> int:
+    os.getcwd()  # a folder that is not there any more looks empty
     steps = list(_steps(Path()))
     width = max(len(command) for command, _ in steps)
     for command, what in steps:
@@ -24,7 +29,7 @@ def run() -> int:
 def _steps(here: Path) -> Iterator[tuple[str, str]]:
     tree = _tree_near(here)
     if tree is not None:
-        option = f" --tree {tree}"
+        option = f" --tree {shlex.quote(tree)}"
         patched = (here / tree / ".newtfix").is_dir()
         where = "This folder" if tree == "." else f"The folder {tree}"
         yield "", f"{where} holds a newt-style tree{', which newtfix has patched' if patched else ''}. Next:"
@@ -58,11 +63,18 @@ def _acts(agent: Path) -> bool:
     return "def act(" in text and "def forward(" not in text
 
 
+def _stores(file: Path) -> bool:
+    """Whether a file has a trainer's method that makes rows."""
+    with suppress(OSError):
+        return file.is_file() and b"def to_td(" in inside.read_named(file, SOURCE_LIMIT)
+    return False
+
+
 def _tree_near(here: Path) -> str | None:
     """The folder of a tree: this one, or one right below."""
     below = sorted(path for path in here.iterdir() if path.is_dir() and not path.name.startswith("."))
     for folder in (here, *below):
-        trains = (folder / _AGENT).is_file() and any((folder / name).is_file() for name in _TRAINERS)
+        trains = (folder / _AGENT).is_file() and any(map(_stores, (*folder.glob("*.py"), *folder.glob("trainer/*.py"))))
         if trains and folder.name not in (DEFAULT_TREE.name, _OWN):
             return folder.as_posix()
     return None

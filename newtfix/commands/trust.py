@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from newtfix.errors import UsageError
 from newtfix.files import state
 from newtfix.patch.file import is_patch
 from newtfix.work.settings import configured_patches
+
+_DEFINES = re.compile(rb"^PATCH\b", re.MULTILINE)
 
 
 def run(directories: Sequence[Path], forget: bool, as_json: bool) -> int:
@@ -52,7 +55,7 @@ def _files(directory: Path) -> dict[str, bytes]:
             where=str(problem.filename or ""),
             hint="Name a folder of patches that has files in it, and no links.",
         ) from problem
-    if not any(is_patch(name, files) for name in files):
+    if not any(is_patch(name, files) and _DEFINES.search(text) for name, text in files.items()):
         meant = [str(path) for path in configured_patches(directory) if path.is_dir()]
         hint = f"Its pyproject.toml names {', '.join(meant)}." if meant else "Patches are files like my_patch.py."
         raise UsageError(f"there are no patches in {directory}", hint=hint)

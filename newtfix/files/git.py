@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ def find_repository(root: Path) -> Repository | None:
 
 def _opened(root: Path, above: Path, home: Path) -> Repository | None:
     """The repository whose `.git` is in `above`; None where it does not hold `home`."""
+    _must_be_plain(above, home)
     places = ("index", "objects", "info/attributes", "info/exclude")
     asked = [part for place in places for part in ("--git-path", place)]
     said = _ask(above, "rev-parse", "--show-toplevel", "--show-object-format", *asked).split("\n")
@@ -71,6 +73,21 @@ def _opened(root: Path, above: Path, home: Path) -> Repository | None:
     index, objects, *infos = (above / place for place in said[2 : 2 + len(places)])
     hashes = said[1] if said[1].isalnum() else "sha1"
     return Repository(root, top, "" if path == "." else f"{path}/", index, objects, tuple(infos), hashes)
+
+
+def _must_be_plain(above: Path, home: Path) -> None:
+    """Raise GitFailed where git would open something that is no file, as a pipe that nobody writes to."""
+    for path in (above / ".git" / name for name in _OPENED):
+        _must_be_file(path)
+    for folder in (above, *(one for one in (home, *home.parents) if one.is_relative_to(above))):
+        for name in (".gitignore", ".gitattributes"):
+            _must_be_file(folder / name)
+
+
+def _must_be_file(path: Path) -> None:
+    with suppress(OSError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise GitFailed(f"{path} is no file")
 
 
 def uncommitted(repository: Repository, paths: Collection[str]) -> dict[str, str]:
@@ -291,7 +308,10 @@ def _git(folder: Path, *arguments: str, text: str = "", variables: Mapping[str, 
             env={**surroundings, **(variables or {})},
             input=text.encode("utf-8", "surrogateescape"),
             capture_output=True,
+            timeout=_PATIENCE if variables is not None else None,
         )
+    except subprocess.TimeoutExpired as problem:
+        raise GitFailed(f"git does not answer within {_PATIENCE} seconds") from problem
     except OSError as problem:
         raise GitFailed(f"git: {problem.strerror or problem}") from problem
     out, said = (part.decode("utf-8", "surrogateescape") for part in (done.stdout, done.stderr))
@@ -301,6 +321,8 @@ def _git(folder: Path, *arguments: str, text: str = "", variables: Mapping[str, 
 
 
 _RULES_LIMIT = inside.MEBIBYTE
+_PATIENCE = 60  # seconds for a question; commits may take as long as their hooks do
+_OPENED = "HEAD config commondir index packed-refs info/exclude info/attributes objects/info/alternates".split()
 _COMPARING = (
     "core.autocrlf core.eol core.filemode core.ignorecase core.symlinks core.precomposeunicode core.trustctime "
     "core.checkstat"

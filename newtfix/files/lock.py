@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -31,7 +32,9 @@ def locked(root: Path) -> Iterator[None]:
         raise TreeError(
             f"cannot write in {root}: {error.strerror or error}",
             where=str(error.filename or ""),
-            hint="Check the permissions of the folder, or work on a copy.",
+            hint="Make room on the disk."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "Check the permissions of the folder, or work on a copy.",
         ) from error
     try:
         yield

@@ -1,9 +1,12 @@
-"""How deep the code of a file may be nested, found without parsing it: parsers call themselves once for each level."""
+"""How deep the code of a file may be nested: parsers and what walks over their trees call themselves for each level."""
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+
+from newtfix.code.syntax import parse, parts
 
 DEEPEST = 400  # levels; LibCST takes some five calls for each
 _CALLS = 4_000
@@ -27,7 +30,28 @@ def make_room() -> None:
 
 
 def is_too_deep(text: str) -> bool:
-    """Whether expressions, or a chain of `elif`, may be nested more than `DEEPEST` deep."""
+    """Whether expressions, or a chain of `elif`, may be nested more than `DEEPEST` deep.
+
+    Python's parser tells, which never goes too deep itself; what it has flat, or cannot read, is judged by its tokens.
+    """
+    return _is_deep_for_python(text) or _is_deep_by_tokens(text)
+
+
+def _is_deep_for_python(text: str) -> bool:
+    try:
+        level: list[ast.AST] = [parse(text)]
+    except (SyntaxError, ValueError):
+        return False
+    except (RecursionError, MemoryError):
+        return True
+    for _ in range(DEEPEST):
+        level = [part for node in level for part in parts(node)]
+        if not level:
+            return False
+    return True
+
+
+def _is_deep_by_tokens(text: str) -> bool:
     links, outer, depth = 0, [], 0  # in the innermost bracket, in those around it, and around it in all
     branches: dict[int, int] = {}
     for token in _TOKEN.finditer(text):

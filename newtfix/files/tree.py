@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -198,7 +199,10 @@ def must_be_folder(root: Path) -> None:
     except OSError as error:
         raise _unreadable(root, error) from error
     if not stat.S_ISDIR(mode):
-        raise TreeError(f"{root} is a file, not a folder", hint=f"Give the folder that holds it: --tree {root.parent}")
+        raise TreeError(
+            f"{root} is a file, not a folder",
+            hint=f"Give the folder that holds it: --tree {shlex.quote(str(root.parent))}",
+        )
 
 
 def _must_hold_the_tree_itself(root: Path, raw: Mapping[str, bytes], sources: Mapping[str, str]) -> None:
@@ -214,7 +218,7 @@ def _must_hold_the_tree_itself(root: Path, raw: Mapping[str, bytes], sources: Ma
         return
     raise TreeError(
         f"no newt-style tree directly in {root}, but further down in {', '.join(below)}",
-        hint=f"Give that folder: --tree {root / below[0]}",
+        hint=f"Give that folder: --tree {shlex.quote(str(root / below[0]))}",
     )
 
 

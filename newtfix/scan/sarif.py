@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from newtfix import __version__
-from newtfix.model import Patch, Place, Severity, State
+from newtfix.model import Place, Severity, State
 from newtfix.patch.sections import headline, sections
 from newtfix.scan.survey import FOUND, Finding, Survey
 from newtfix.scan.text import can_be_fixed, command, first_line, missing
@@ -26,7 +26,7 @@ _LEVELS = {
 
 def sarif(survey: Survey) -> dict[str, Any]:
     """The log: results for what the tree has, and to be reviewed, what was not recognised."""
-    rules = [_rule(finding.patch) for finding in survey.findings]
+    rules = [_rule(survey, finding) for finding in survey.findings]
     results = [result for number, finding in enumerate(survey.findings) for result in _results(survey, number, finding)]
     run = {
         "tool": {"driver": {"name": "newtfix", "version": __version__, "rules": rules}},
@@ -38,12 +38,13 @@ def sarif(survey: Survey) -> dict[str, Any]:
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(patch: Patch) -> dict[str, Any]:
+def _rule(survey: Survey, finding: Finding) -> dict[str, Any]:
+    patch = finding.patch
     told = sections(patch.doc)
     parts = [
         f"{name}: {' '.join(told[name].split())}" for name in ("Claim", "Code", "Change", "Effect") if name in told
     ]
-    text = "\n\n".join([*parts, f"newtfix show {patch.id} explains it; newtfix apply {patch.id} fixes it."])
+    text = "\n\n".join([*parts, f"newtfix show {patch.id} explains it; {command(survey, finding)} fixes it."])
     return {
         "id": patch.id,
         "shortDescription": {"text": patch.title},

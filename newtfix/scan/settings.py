@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ PRESET = ", preset "
 _COUNTS = ("num_envs", "world_size", "episode_length", "action_dim")
 DERIVED = ("task", *_COUNTS)
 _TELLING = frozenset({"horizon", "seeding_coef", "prior_coef", "batch_size", "rho", "num_envs", "num_samples", "tau"})
+_DIGITS = 4_000  # of a number; Python reads no more as one
 _INTEGER = re.compile(r"[+-]?\d[\d_]*")
 _FLOAT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?")
 _DEEPEST = 4  # groups in a YAML file
@@ -95,7 +97,7 @@ def parse_value(text: str) -> Any:
         return None
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if _INTEGER.fullmatch(text):
+    if _INTEGER.fullmatch(text) and len(text) <= _DIGITS:
         return int(text.replace("_", ""))
     if _FLOAT.fullmatch(text):
         return float(text.replace("_", ""))
@@ -243,7 +245,7 @@ def _split(arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
         if not equals:
             raise UsageError(
                 f"'{argument}' is not of the form name=value",
-                hint=f"To mean a tree, say --tree {argument}."
+                hint=f"To mean a tree, say --tree {shlex.quote(argument)}."
                 if Path(argument).is_dir()
                 else "newtfix scan reports on all patches; what may follow are settings, such as num_envs=20.",
             )

@@ -107,8 +107,7 @@ class Session:
 def find_target(tree: Path | None) -> Target:
     """`--tree`, else ./newt_patched, else what that would be copied from."""
     if tree is not None:
-        if tree.is_file():
-            must_be_folder(tree)
+        must_be_folder(tree)
         return Target(tree, tree)
     if os.path.lexists(DEFAULT_TREE):
         return Target(DEFAULT_TREE, DEFAULT_TREE)
@@ -128,7 +127,9 @@ def open_session(target: Target, named: Sequence[Path] = (), *, held: bool = Fal
     except FileNotFoundError:  # as where the working folder is gone
         raise
     except OSError as problem:
-        raise unusable_folder(target.root, problem) from problem
+        if OWN_FOLDER in Path(str(problem.filename or OWN_FOLDER)).parts:
+            raise unusable_folder(target.root, problem) from problem
+        raise TreeError(f"{problem.filename} cannot be read: {problem.strerror}") from problem
 
 
 def _open(target: Target, named: Sequence[Path], held: bool) -> Session:

@@ -107,7 +107,7 @@ def test_every_printed_command_works_where_it_is_printed(
 def test_a_series_gives_what_apply_gives(newtfix: Run, tmp_path: Path) -> None:
     assert newtfix("apply", *IDS, "--tree", "plain")[0] == 0
     code, _, err = newtfix("export", "series", *IDS, "--tree", "up/tdmpc2")
-    assert code == 0 and "cd up && git am --keep-cr ../series/*.patch" in err
+    assert code == 0 and "cd -P up && git am --keep-cr ../series/*.patch" in err
     names = (tmp_path / "series/series").read_text().split()
     assert names == ["0001-seeding.patch", "0002-prior-coef.patch", "0003-target-q.patch"]
     wanted, before = files(tmp_path / "plain"), files(tmp_path / "up/tdmpc2")

@@ -65,6 +65,9 @@ def test_the_base_tree_is_not_changed_in_place() -> None:
 
 def test_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(TreeError, match="there is no folder x"):
+        find_target(Path("x"))
+    Path("x").mkdir()
     assert find_target(Path("x")) == Target(Path("x"), Path("x"))
     Path("file.py").touch()
     with pytest.raises(TreeError, match=r"file\.py is a file, not a folder"):
