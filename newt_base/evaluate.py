@@ -24,12 +24,13 @@ from scipy import stats
 
 from .acting import agent_of, of_the_run, settings
 from .common import env_tasks, set_seed
+from .common.files import words
 from .common.video import check_path
 from .config import Config, ConfigError
-from .envs import VecEnv, make_env, task_names
+from .envs import EnvironmentFailed, VecEnv, make_env, task_names
 from .tdmpc2 import TDMPC2
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 MOST_AT_ONCE = 10  # environments per task
 RESAMPLES = 2_000
 DEFAULTS = {"episodes": "10", "seeds": "1", "policy": "false", "json": "false", "video": ""}
@@ -75,12 +76,13 @@ def main(argv: Optional[list[str]] = None) -> int:
     try:
         wish, cfg = read(argv)
         record = evaluate(cfg, wish)
-    except ValueError as error:
+    except (ValueError, EnvironmentFailed, OSError) as error:
+        status = EXIT_USAGE if isinstance(error, ValueError) else EXIT_FAILED
         if as_json:
-            print(json.dumps({"schema": 1, "error": str(error), "exit_code": EXIT_USAGE}))
+            print(json.dumps({"schema": 1, "error": words(error), "exit_code": status}))
         else:
-            sys.stderr.write(f"error: {error}\n")
-        return EXIT_USAGE
+            sys.stderr.write(f"error: {words(error)}\n")
+        return status
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         return EXIT_INTERRUPTED
@@ -129,10 +131,13 @@ def _wish(given: dict[str, str]) -> Wish:
     if not given["episodes"].isdecimal() or int(given["episodes"]) < 1:
         problem = f"episodes={given['episodes']} is not available"
         raise ConfigError("episodes", given["episodes"], problem, "a whole number, at least 1")
-    seeds = given["seeds"].split(",")
-    if not all(seed.strip().isdecimal() for seed in seeds):
+    seeds = [seed.strip() for seed in given["seeds"].split(",")]
+    if not all(seed.isdecimal() for seed in seeds):
         problem = f"seeds={given['seeds']} is not available"
         raise ConfigError("seeds", given["seeds"], problem, "whole numbers with commas between")
+    if twice := [int(seed) for seed in set(seeds) if seeds.count(seed) > 1]:
+        problem = f"seeds={given['seeds']} has {twice[0]} twice, which would count the same episodes twice"
+        raise ConfigError("seeds", given["seeds"], problem, "each seed once")
     video = Path(given["video"]) if given["video"] else None
     return Wish(
         int(given["episodes"]), list(map(int, seeds)), given["policy"] == "true", given["json"] == "true", video
@@ -172,7 +177,7 @@ def run(
     tasks = env_tasks(cfg)
     left = torch.tensor(_shares(tasks, wish.episodes))
     index = torch.tensor(tasks, dtype=torch.int32)
-    obs, _ = env.reset(seed=seed)
+    obs, _ = env.reset(seed=[_own_seed(seed, i) for i in range(cfg.num_envs)])
     total, length = torch.zeros(2, cfg.num_envs)
     while (left > 0).any():
         torch.compiler.cudagraph_mark_step_begin()
@@ -190,6 +195,11 @@ def run(
             episodes.success.append(info["final_info"]["success"][i].item())
         left -= done.int()
         total[done] = length[done] = 0.0
+
+
+def _own_seed(seed: int, number: int) -> int:
+    """The seed of one environment: no two of any seeds have the same."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
 def _shares(tasks: list[int], episodes: int) -> list[int]:

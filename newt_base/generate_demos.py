@@ -18,12 +18,13 @@ from tensordict import TensorDict
 from .acting import agent_of, settings
 from .common import env_tasks, padded_widths, set_seed
 from .common.demos import demo_path, save_demos
+from .common.files import words
 from .common.progress import Progress
 from .config import Config, ConfigError
-from .envs import VecEnv, make_env
+from .envs import EnvironmentFailed, VecEnv, make_env
 from .tdmpc2 import TDMPC2
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 NUM_DEMOS = 20  # episodes per task unless given
 
 
@@ -44,6 +45,9 @@ def main(argv: Optional[list[str]] = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return EXIT_USAGE
+    except (EnvironmentFailed, OSError) as error:
+        sys.stderr.write(f"Nothing was written: {words(error)}\n")
+        return EXIT_FAILED
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted; nothing was written.\n")
         return EXIT_INTERRUPTED
@@ -62,9 +66,9 @@ def _take_num_demos(argv: list[str]) -> tuple[int, list[str]]:
 def generate_demos(cfg: Config, num_demos: int) -> list[Path]:
     """Record `num_demos` episodes of each task of `cfg` and write them. Returns the files."""
     set_seed(cfg.seed)
-    agent, _ = agent_of(cfg)
+    agent, progress = agent_of(cfg)
     with make_env(cfg) as env:
-        episodes = record(cfg, env, agent, num_demos)
+        episodes = record(cfg, env, agent, num_demos, progress.get("step"))
     paths = []
     for task, recorded in episodes.items():
         name = cfg.global_tasks[task]
@@ -76,8 +80,10 @@ def generate_demos(cfg: Config, num_demos: int) -> list[Path]:
 
 
 @torch.no_grad()
-def record(cfg: Config, env: VecEnv, agent: TDMPC2, num_demos: int) -> dict[int, list[TensorDict]]:
-    """`num_demos` episodes [T+1] for each task number, the first that end."""
+def record(
+    cfg: Config, env: VecEnv, agent: TDMPC2, num_demos: int, step: Optional[int] = None
+) -> dict[int, list[TensorDict]]:
+    """`num_demos` episodes [T+1] for each task number, the first that end, as the agent plans at `step`."""
     tasks = env_tasks(cfg)
     episodes: dict[int, list[TensorDict]] = {task: [] for task in tasks}
     index = torch.tensor(tasks, dtype=torch.int32)
@@ -87,7 +93,7 @@ def record(cfg: Config, env: VecEnv, agent: TDMPC2, num_demos: int) -> dict[int,
     with Progress(num_demos * len(episodes), rank=cfg.rank) as progress:
         while any(len(recorded) < num_demos for recorded in episodes.values()):
             torch.compiler.cudagraph_mark_step_begin()
-            action, mu, std = agent(obs, t0=done, eval_mode=True, task=index, mpc=cfg.mpc)
+            action, mu, std = agent(obs, t0=done, step=step, eval_mode=True, task=index, mpc=cfg.mpc)
             obs, reward, terminated, truncated, info = env.step(action)
             done = terminated | truncated
             reached = obs.clone()

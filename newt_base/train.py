@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from . import config
 from .common import barrier, distributed, resolve_device, resume, set_matmul_precision, set_seed
+from .common.buffer import NothingToSample
 from .common.files import words
 from .common.folder import held
 from .common.interrupt import Interrupted, Requests
@@ -51,6 +52,9 @@ def main(argv: Optional[list[str]] = None) -> int:
         if local_rank == 0:
             sys.stderr.write(f"error: {error}\n")
         return EXIT_USAGE
+    except OSError as error:
+        sys.stderr.write(f"error: {words(error)}\n")
+        return EXIT_FAILED
     except Interrupted as error:
         sys.stderr.write("\nInterrupted before training began.\n")
         return error.status
@@ -95,6 +99,11 @@ def run(cfg: Config, requests: Optional[Requests] = None) -> int:
         return _ended(
             cfg, f"Training ended at step {trainer._step:,}: {error}.{_checkpoint_words(cfg, logger)}", logger
         )
+    except NothingToSample as error:
+        problem = f"{error}; give seeding more steps, or a smaller horizon"
+        return _ended(
+            cfg, f"Training ended at step {trainer._step:,}: {problem}.{_checkpoint_words(cfg, logger)}", logger
+        )
     except OSError as error:
         return _ended(cfg, f"Training ended at step {trainer._step:,}: {words(error)}.{_checkpoint_words(cfg, logger)}")
     finally:
@@ -102,7 +111,10 @@ def run(cfg: Config, requests: Optional[Requests] = None) -> int:
     if cfg.rank == 0:
         if trainer.agent.optim.state:
             keep_compiled(cfg)
-        report(cfg, logger, time.monotonic() - started)
+        try:
+            report(cfg, logger, time.monotonic() - started)
+        except OSError as error:
+            return _ended(cfg, f"Training is over; what it achieved cannot be written: {words(error)}.")
         if cfg.steps and not trainer.agent.optim.state:
             sys.stderr.write(f"Nothing was learnt: seeding takes longer than steps={cfg.steps:,}. Give more steps.\n")
     return 0

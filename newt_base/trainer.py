@@ -74,7 +74,7 @@ class Trainer:
         episode_len = torch.zeros(self.cfg.num_envs)
         episodes_completed = torch.zeros(self.cfg.num_envs, dtype=torch.int32)
         while (episodes_completed < self.cfg.eval_episodes).any():
-            use_mpc = self._step > 0 or self.cfg.checkpoint is not None
+            use_mpc = self._step > 0 or (self.cfg.checkpoint is not None and not self.cfg.resume)
             torch.compiler.cudagraph_mark_step_begin()
             action, _, _ = self.agent(
                 obs, t0=episode_len == 0, step=self._step, eval_mode=True, task=self._tasks, mpc=use_mpc
@@ -141,14 +141,17 @@ class Trainer:
                 "resume", problem, "the tree that wrote it; or start from it with checkpoint= alone"
             ) from error
 
+    def _progress(self):
+        """How far the run is, as checkpoints say."""
+        progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
+        return progress | {"world_size": self.cfg.world_size}
+
     def _save_checkpoint(self):
         """Rank 0 writes the agent; before that, with save_buffer, every rank its replay and all else to go on from."""
         if not self.cfg.save_agent:
             return
         self._saved_at = self._step
-        progress = {"step": self._step, "episode": self._ep_idx, "update_tokens": self._update_tokens}
-        progress["world_size"] = self.cfg.world_size
-        name = f"{self._step:_}"
+        progress, name = self._progress(), f"{self._step:_}"
         if self.cfg.save_buffer:
             path, own = replay_file(self.logger.model_dir / f"{name}.pt", self.cfg.rank), own_progress(self)
             progress["replays"] = gather(write_whole(path, lambda file: self.buffer.save(file, **own)))
@@ -307,4 +310,5 @@ class Trainer:
                 self._running = obs, done, ep_len, ep_reward, train_metrics
         if self.cfg.save_buffer and self._step != self._saved_at:
             self._save_checkpoint()
-        self.logger.finish(self.agent)
+        self.logger.save_agent(self.agent, **self._progress())
+        self.logger.finish()

@@ -13,6 +13,10 @@ def row_of(cfg):
     return row | ({"terminated": ((), torch.bool)} if cfg.episodic else {})
 
 
+class NothingToSample(RuntimeError):
+    """There is no slice of an episode to learn from yet."""
+
+
 class Buffer:
     """Ring buffer of episode rows.
 
@@ -129,7 +133,7 @@ class Buffer:
         for the buffer's own B.
         """
         if self.num_slices == 0:
-            raise RuntimeError(
+            raise NothingToSample(
                 f"the replay buffer has {self._num_eps} episodes and no slice of {self._horizon + 1} rows to sample: "
                 "nothing has been stored yet, or all episodes are shorter than the horizon"
             )

@@ -4,8 +4,10 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 GRACE = 10.0  # seconds that training gets to reach such a place, which a long burst or evaluation may not
+PAUSE = 0.5  # seconds within which a second signal counts as the first one: it went to a whole group
 ENDING = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -33,6 +35,7 @@ class Requests:
         self._active = active
         self._number = None
         self._timer = None
+        self._since = 0.0  # when the first signal was heard
         self._before = {}
 
     def __enter__(self):
@@ -48,6 +51,10 @@ class Requests:
 
     def _heard(self, number, _):
         first, self._number = self._number is None, self._number or number
+        again = not first and time.monotonic() - self._since > PAUSE
+        self._since = time.monotonic() if first else self._since
+        if self.training and not first and not again:
+            return
         if not (self.training and first):
             raise Interrupted(self._number)
         self._timer = threading.Timer(GRACE, os.kill, (os.getpid(), number))

@@ -126,7 +126,8 @@ class Logger:
         saved = [
             row for row in self.rows if row["category"] == "eval" and row["step"] % (self._cfg.save_freq or 1) == 0
         ]
-        self._best = max((row["episode_reward"] for row in saved if "episode_reward" in row), default=-math.inf)
+        if (self.model_dir / "best.pt").exists():  # not in another folder than the earlier run's
+            self._best = max((row["episode_reward"] for row in saved if "episode_reward" in row), default=-math.inf)
 
     def _resumed_at(self) -> Optional[int]:
         return None if self.last_checkpoint is None else step_of(self.last_checkpoint)

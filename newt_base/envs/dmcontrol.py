@@ -77,13 +77,13 @@ class DMControl(gym.Env):
         return _flatten(task.get_observation(physics)), float(reward), False, False, self._info()
 
     @property
-    def random_state(self) -> list:
+    def random_stream(self) -> list:
         """Where the suite's random stream is, in plain values."""
         kind, keys, *rest = self._env.task.random.get_state()
         return [kind, keys.tolist(), *rest]
 
-    @random_state.setter
-    def random_state(self, state: list) -> None:
+    @random_stream.setter
+    def random_stream(self, state: list) -> None:
         kind, keys, *rest = state
         self._env.task.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
 

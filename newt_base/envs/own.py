@@ -54,9 +54,10 @@ def _import(task: str, module: str) -> None:
         sys.path.append(here)
     try:
         importlib.import_module(module)
-    except ImportError as error:
+    except Exception as error:
         valid = f"a module that is installed, or that lies in {here}"
-        raise ConfigError("task", task, f"task={task}: importing {module} failed: {error}", valid) from error
+        said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ConfigError("task", task, f"task={task}: importing {module} failed: {said}", valid) from error
 
 
 def make_env(
@@ -77,6 +78,9 @@ def make_env(
         problem = f"task={task} {'draws no frames' if render else 'cannot be made'}: {error}"
         valid = "an environment that takes render_mode='rgb_array'" if render else "one that needs no arguments"
         raise ConfigError("task", task, problem, valid) from error
+    except Exception as error:
+        problem = f"task={task} cannot be made: {type(error).__name__}: {error}"
+        raise ConfigError("task", task, problem, "an environment that is made without arguments") from error
     try:
         return Own(env, task, repeat, episodic), length
     except ConfigError:

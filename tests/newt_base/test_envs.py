@@ -282,5 +282,5 @@ def test_workers_are_ended_after_a_step_that_was_cut_off_right_after_it_was_sent
     with pytest.raises(KeyboardInterrupt):
         env.step(env.rand_act())
     env.close()
-    assert {process.exitcode for process in vec.processes} == {-signal.SIGTERM}
+    assert {process.exitcode for process in vec.processes} == {-signal.SIGKILL}
     assert "Traceback" not in capfd.readouterr().err

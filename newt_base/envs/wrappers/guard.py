@@ -46,7 +46,9 @@ class Guard(gym.Wrapper):
         self._actions.append(np.array(action, dtype=np.float32))
         obs, reward, terminated, truncated, info = self._tried(self.env.step, action)
         self._check_obs(obs)
-        if np.ndim(reward) > 0 or not np.isfinite(reward):
+        with np.errstate(over="ignore"):
+            is_number = np.ndim(reward) == 0 and np.isfinite(np.float32(reward))
+        if not is_number:
             what = f"a reward of shape {np.shape(reward)}" if np.ndim(reward) > 0 else f"the reward {reward}"
             raise self._failure(f"gave {what}")
         return obs, reward, terminated, truncated, info
@@ -60,7 +62,7 @@ class Guard(gym.Wrapper):
         except _Late as error:
             problem = f"{self._name} did not answer within env_timeout={self._timeout:g} seconds"
             raise EnvironmentFailed(problem) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(place.filename).name}:{place.lineno}"
             raise self._failure(f"raised {type(error).__name__}: {error} ({where})") from error
@@ -69,8 +71,10 @@ class Guard(gym.Wrapper):
         shape = self.observation_space.shape
         if np.shape(obs) != shape:
             raise self._failure(f"gave an observation of shape {np.shape(obs)}, not {shape}")
-        if not np.isfinite(obs).all():
-            entry = int(np.flatnonzero(~np.isfinite(obs))[0])
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.asarray(obs, dtype=np.float32))
+        if not finite.all():
+            entry = int(np.flatnonzero(~finite)[0])
             raise self._failure(f"gave an observation that is {obs.flat[entry]} in entry {entry}")
 
     def _failure(self, what):
@@ -98,10 +102,10 @@ class Guard(gym.Wrapper):
         return {"own": _own_random(self.unwrapped), "numpy": [kind, keys.tolist(), *rest], "python": random.getstate()}
 
     def _set_random(self, state: dict) -> None:
-        if hasattr(self.unwrapped, "random_state"):
-            self.unwrapped.random_state = state["own"]
+        if hasattr(self.unwrapped, "random_stream"):
+            self.unwrapped.random_stream = state["own"]
         elif state["own"] is not None:
-            self.unwrapped.np_random.bit_generator.state = state["own"]
+            self.unwrapped.np_random.bit_generator.state = _with_arrays(state["own"])
         kind, keys, *rest = state["numpy"]
         np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
         version, words, gauss = state["python"]
@@ -128,6 +132,25 @@ def _time_limit(seconds: Optional[float]):
 
 
 def _own_random(env):
-    if hasattr(env, "random_state"):
-        return env.random_state
-    return None if env._np_random is None else env.np_random.bit_generator.state
+    """The state of an environment's own stream in types that JSON has; None where it has none that is known."""
+    if hasattr(env, "random_stream"):
+        return env.random_stream
+    own = getattr(env, "_np_random", None)
+    return _with_lists(own.bit_generator.state) if isinstance(own, np.random.Generator) else None
+
+
+def _with_lists(state):
+    if isinstance(state, dict):
+        return {name: _with_lists(part) for name, part in state.items()}
+    return {"array": state.tolist(), "dtype": str(state.dtype)} if isinstance(state, np.ndarray) else state
+
+
+def _with_arrays(state):
+    if isinstance(state, dict) and state.keys() == {"array", "dtype"}:
+        return np.array(state["array"], dtype=state["dtype"])
+    return {name: _with_arrays(part) for name, part in state.items()} if isinstance(state, dict) else state
+
+
+def steps_of(state: str) -> int:
+    """How many steps an environment takes to come to a state."""
+    return len(json.loads(state)["actions"])

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
+from ...common.interrupt import ENDING
+from ...common.settings import ConfigError
 from ...common.video import Video
-from .guard import EnvironmentFailed, Guard
+from .guard import EnvironmentFailed, Guard, steps_of
 
 SILENT = 50  # a level above all of gymnasium's
 CLOSE_TIMEOUT = 5.0  # seconds that workers get to finish a pending step before they are ended
@@ -66,15 +68,19 @@ class VecEnv:
     def _call(self, name: str, *args) -> tuple:
         return self._answer("call", name, *args)
 
-    def _answer(self, method: str, *args, **kwargs):
-        """What all environments answer to a method of the batch. Raises EnvironmentFailed."""
+    def _answer(self, method: str, *args, steps: int = 1, **kwargs):
+        """What all environments answer to a method of the batch that takes them so many steps.
+
+        Raises EnvironmentFailed.
+        """
         if isinstance(self._vec, SyncVectorEnv):
             return getattr(self._vec, method)(*args, **kwargs)
         self._busy = True
+        timeout = None if self._timeout is None else steps * self._timeout
         level, gym.logger.min_level = gym.logger.min_level, SILENT  # what is wrong is said once
         try:
             getattr(self._vec, f"{method}_async")(*args, **kwargs)
-            found = getattr(self._vec, f"{method}_wait")(timeout=self._timeout)
+            found = getattr(self._vec, f"{method}_wait")(timeout=timeout)
         except multiprocessing.TimeoutError as error:
             late = [name for name, pipe in zip(self._names, self._vec.parent_pipes, strict=True) if not pipe.poll()]
             problem = f"{' and '.join(late)} did not answer within env_timeout={self._timeout:g} seconds"
@@ -100,19 +106,25 @@ class VecEnv:
     def restore(self, states: Sequence[str]) -> None:
         """Come to where environments were whose `states` these are; the next reset goes on with their streams."""
         self._seeds = None
-        self._call("restore", list(states))
+        self._answer("call", "restore", list(states), steps=1 + max(map(steps_of, states)))
 
     def rand_act(self) -> torch.Tensor:
         """Uniform actions [N, A] in [-1, 1], drawn from torch's global generator."""
         return torch.rand(self.num_envs, *self.action_space.shape) * 2 - 1
 
-    def reset(self, seed: Optional[int] = None) -> tuple[torch.Tensor, dict]:
+    def reset(self, seed: int | Sequence[int] | None = None) -> tuple[torch.Tensor, dict]:
         """Start new episodes everywhere.
 
         The first call seeds the environments, later ones go on with their random streams; `seed` seeds them anew with
-        seed, seed + 1, and so on.
+        seed, seed + 1, and so on, or each with its own.
         """
-        seeds = self._seeds if seed is None else [seed + i for i in range(self.num_envs)]
+        seeds = (
+            self._seeds
+            if seed is None
+            else [seed + i for i in range(self.num_envs)]
+            if isinstance(seed, int)
+            else list(seed)
+        )
         self._seeds = None
         obs, info = self._answer("reset", seed=seeds)
         if self._video is not None:
@@ -155,6 +167,8 @@ class VecEnv:
             self._vec.close()
             return
         try:  # after a step that was cut off, its answers are still in the pipes
+            if self._busy:
+                self._end_processes()
             self._vec.close(terminate=True) if self._busy else self._vec.close(timeout=CLOSE_TIMEOUT)
         except (OSError, EOFError, AttributeError):
             self._end_processes()
@@ -162,7 +176,7 @@ class VecEnv:
     def _end_processes(self) -> None:
         for process in self._vec.processes:
             if process.is_alive():
-                process.terminate()
+                process.kill()
             process.join(CLOSE_TIMEOUT)
 
     def __enter__(self) -> "VecEnv":
@@ -193,18 +207,20 @@ def _tensor_info(info: dict, done: np.ndarray) -> dict:
 def _guarded(make: Callable[[], gym.Env], name: str, number: int, timeout: Optional[float]) -> gym.Env:
     try:
         return Guard(make(), name, number, timeout)
+    except ConfigError:
+        raise
     except Exception as error:
         raise EnvironmentFailed(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _in_worker(make: Callable[[], gym.Env]) -> Callable[[], gym.Env]:
-    """`make`, run in a worker that leaves Ctrl-C to the main process and never outlives it."""
+    """`make`, run in a worker that leaves signals to the main process and never outlives it."""
 
     def start() -> gym.Env:
         parent = multiprocessing.parent_process()
         if parent is not None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in ENDING:  # the main process ends in its own time, and its workers with it
+                signal.signal(number, signal.SIG_IGN)
             threading.Thread(target=_follow, args=(parent,), daemon=True).start()
         return make()
 
