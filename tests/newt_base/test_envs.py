@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import os
 import signal
 from types import SimpleNamespace
 
@@ -251,6 +252,14 @@ def test_close_ends_the_workers(pending):
     env.close()
     env.close()
     assert not [process for process in env._vec.processes if process.is_alive()]
+
+
+def test_a_worker_leaves_signals_to_the_main_process():
+    with envs.make_env(settings(env_mode="async")) as env:
+        env.reset()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(env._vec.processes[1].pid, number)
+        assert env.step(env.rand_act())[0].isfinite().all()
 
 
 def test_a_killed_worker_is_reported():

@@ -8,7 +8,7 @@ import torch
 
 from newt_base import evaluate
 from newt_base.config import load_cfg
-from newt_base.envs import mujoco
+from newt_base.envs import EnvironmentFailed, mujoco
 from newt_base.train import build
 
 SMALL = ["device=cpu", "model_size=T", "env_mode=sync", "batch_size=8", "iterations=1", "num_samples=8", "num_envs=1"]
@@ -52,6 +52,21 @@ def test_without_planner_it_does_something_else(checkpoint, capsys, monkeypatch)
     for policy in ("true", "false"):
         assert run(capsys, f"checkpoint={checkpoint}", "episodes=1", f"policy={policy}")[0] == 0
     assert set(asked[:4]) == {(False, 12)} and set(asked[4:]) == {(True, 12)} and len(asked) == 8
+
+
+def test_no_two_seeds_share_an_episode(checkpoint, capsys):
+    assert len({evaluate._own_seed(seed, number) for seed in range(50) for number in range(20)}) == 1_000
+    status, shown = run(capsys, f"checkpoint={checkpoint}", "seeds=1,2,1")
+    assert status == 2 and "has 1 twice" in shown.err
+
+
+def test_an_environment_that_fails_is_said_in_json(checkpoint, capsys, monkeypatch):
+    def fail(self, action):
+        raise EnvironmentFailed("environment 0 raised")
+
+    monkeypatch.setattr(evaluate.VecEnv, "step", fail)
+    status, shown = run(capsys, f"checkpoint={checkpoint}", "json=true")
+    assert (status, json.loads(shown.out)["error"]) == (1, "environment 0 raised")
 
 
 def test_every_environment_has_its_share_of_each_task():

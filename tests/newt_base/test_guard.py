@@ -41,6 +41,10 @@ def fail(obs, reward):
     raise ZeroDivisionError("by nothing")
 
 
+def leave(obs, reward):
+    raise SystemExit(0)
+
+
 def hang(obs, reward):
     time.sleep(60)
 
@@ -48,6 +52,8 @@ def hang(obs, reward):
 FAULTS = {
     "raises": (fail, r"raised ZeroDivisionError: by nothing \(test_guard\.py:\d+\), at step 3 of its episode"),
     "nan reward": (lambda obs, reward: (obs, float("nan")), "gave the reward nan, at step 3"),
+    "leaves": (leave, r"raised SystemExit: 0 \(test_guard\.py:\d+\), at step 3 of its episode"),
+    "reward beyond float32": (lambda obs, reward: (obs, 1e39), "gave the reward 1e\\+39, at step 3"),
     "infinite reward": (lambda obs, reward: (obs, -float("inf")), "gave the reward -inf, at step 3"),
     "reward of a shape": (lambda obs, reward: (obs, np.ones(2)), r"gave a reward of shape \(2,\)"),
     "nan": (lambda obs, reward: (obs * [1, np.nan, 1], reward), "gave an observation that is nan in entry 1"),
@@ -106,6 +112,51 @@ def test_a_restored_environment_goes_on_as_the_other_one(mode, before):
         here = [*steps(env, 8), env.reset()[0]]
     for a, b in zip(here, there, strict=True):
         assert torch.equal(a, b)
+
+
+class Twisted(Faulty):
+    """Draws from a generator of another kind than Gymnasium's own."""
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.np_random = np.random.Generator(np.random.MT19937(seed))
+        return super().reset(options=options)
+
+
+class Old(Twisted):
+    """Draws from what NumPy had before generators; where that is nobody can tell."""
+
+    def reset(self, *, seed=None, options=None):
+        found = super().reset(seed=seed)
+        self.np_random = np.random.RandomState(seed)
+        return found
+
+
+def test_other_generators_than_gymnasiums_own():
+    envs = [VecEnv([lambda: Timeout(Twisted(), 5)], [1], "sync") for _ in range(2)]
+    for env in envs:
+        env.reset()
+    envs[0].step(torch.zeros(1, 1))
+    states, found = envs[0].states(), []
+    for env in reversed(envs):
+        env.restore(states)
+        found.append(env.step(torch.zeros(1, 1))[0])
+    assert torch.equal(*found)
+    with VecEnv([lambda: Timeout(Old(), 5)], [1], "sync") as env:
+        env.reset()
+        env.step(torch.zeros(1, 1))
+        assert env.states()
+
+
+def test_coming_back_to_a_late_step_may_take_as_long_as_the_steps_do(monkeypatch):
+    with make(mode="async", timeout=2.0) as env:
+        env.reset()
+        steps(env, 4)
+        states, waited = env.states(), []
+        wait = env._vec.call_wait
+        monkeypatch.setattr(env._vec, "call_wait", lambda timeout: waited.append(timeout) or wait(timeout=timeout))
+        env.restore(states)
+    assert waited == [5 * 2.0]
 
 
 # ------------------------------------------------------------------- whole runs

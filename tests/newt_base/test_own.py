@@ -11,7 +11,7 @@ from tensordict import TensorDict
 
 from newt_base.common.buffer import Buffer, row_of
 from newt_base.common.folder import name_of, title_of
-from newt_base.config import load_cfg, parse_cfg
+from newt_base.config import ConfigError, load_cfg, parse_cfg
 from newt_base.envs import EnvironmentFailed, make_env, make_single_env, own, spelled, task_info
 from newt_base.envs.own import EndedEarly
 from newt_base.train import build
@@ -148,6 +148,25 @@ def test_a_module_is_imported_from_where_the_user_is(tmp_path, monkeypatch):
     assert name_of(cfg.task) == "gym-my_module_of_envs-Mine-v0" and title_of(cfg.task, [cfg.task]) == cfg.task
     assert spelled(f"walker_walk,{cfg.task}") == f"walker-walk,{cfg.task}"
     assert task_info(cfg, cfg.task).obs_dim == 3
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "def (", "raise RuntimeError('no licence')"])
+def test_a_module_that_cannot_be_imported(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("broken_envs.py").write_text(code)
+    with pytest.raises(ConfigError, match=r"importing broken_envs failed: (ZeroDivision|Syntax|Runtime)Error"):
+        own.check("gym:broken_envs:X-v0")
+
+
+def test_an_environment_that_cannot_be_made():
+    class Bare(Slope):
+        def __init__(self):
+            raise FileNotFoundError("no such model")
+
+    gym.register("newtfix-test/Bare-v0", entry_point=Bare, max_episode_steps=5)
+    with pytest.raises(ConfigError, match="cannot be made: FileNotFoundError: no such model"):
+        own.make_env("gym:newtfix-test/Bare-v0", None, None, True)
+    gym.registry.pop("newtfix-test/Bare-v0")
 
 
 def test_a_preset_shortens_episodes_and_never_lengthens_them():

@@ -72,6 +72,18 @@ def test_and_from_where_all_episodes_end(base, part):
     assert (part / "backup-001/checkpoints/52.pt").exists(), "what came later is kept"
 
 
+def test_and_from_before_its_first_evaluation(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("first", "steps=2", "keep=none") == 0
+    assert run("first", "steps=76", "resume=true", f"checkpoint={RUN}/first/checkpoints/0.pt") == 0
+    assert outcome(RUN / "first") == outcome(base / RUN / "whole")
+
+
+def test_the_last_checkpoint_knows_its_step(base):
+    folder = base / RUN / "whole/checkpoints"
+    assert load_safely(folder / "final.pt")["step"] == load_safely(numbered(folder)[0])["step"] > 0
+
+
 def test_random_streams_of_others_go_on_too(base, part, monkeypatch):
     seen = []
     finish = train.Logger.finish

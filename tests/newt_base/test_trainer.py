@@ -1,7 +1,9 @@
 """The training loop of newt_base with the real agent: runs repeat, evaluation and checkpoints happen, NaN stops it."""
 
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 import torch
 from trees import CountingAgent, make_trainer
 
+from newt_base.common import interrupt
+from newt_base.common.buffer import Buffer, NothingToSample
 from newt_base.train import main
 
 ROOT = Path(__file__).parents[2]
@@ -122,3 +126,34 @@ def test_a_checkpoint_that_is_not_there_or_does_not_fit(tmp_path, monkeypatch, c
     assert (
         "does not fit this agent: _dynamics.0.weight is (128, 129) there and (32, 129) here" in capsys.readouterr().err
     )
+
+
+def test_a_signal_that_comes_twice_at_once_counts_once(monkeypatch):
+    with interrupt.Requests() as requests, requests.while_training():
+        for _ in range(2):  # from the wrapper, and to the whole group
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert requests.pending == signal.SIGTERM
+        monkeypatch.setattr(interrupt, "PAUSE", 0.0)
+        with pytest.raises(interrupt.Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_episodes_too_short_to_learn_from_end_a_run_in_words(monkeypatch, tmp_path, capsys):
+    def draw(*_, **__):
+        raise NothingToSample("the replay buffer has no slice")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Buffer, "sample", draw)
+    assert main([*QUICK, "seeding_coef=1", "episode_length=4", "eval_freq=8"]) == 1
+    assert "the replay buffer has no slice; give seeding more steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["newt_base.train.held", "newt_base.train.report"])
+def test_a_full_disk_at_the_start_or_the_end_is_one_sentence(where, monkeypatch, tmp_path, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "summary.json")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(where, full)
+    assert main([*QUICK, "steps=8", "eval_freq=8", "episode_length=4"]) == 1
+    assert "there is no room left on the disk (summary.json)" in capsys.readouterr().err
