@@ -8,7 +8,7 @@ from itertools import pairwise
 from newtfix.code.arithmetic import called, product
 from newtfix.code.names import as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, parts, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _ABOUT_NETWORKS = frozenset(
@@ -198,7 +198,16 @@ def _derives(tree: NewtTree, cls: ast.ClassDef) -> bool:
 
 
 def _defaults(body: list[ast.stmt], setting: str) -> list[ast.stmt]:
-    return [one for one in body if any(dotted(target) == setting for target, _, _ in bindings(one))]
+    """The fields of a class by a name, those under a condition as well."""
+    found: list[ast.stmt] = []
+    pending: list[ast.AST] = list(body)
+    while pending:
+        one = pending.pop(0)
+        if isinstance(one, ast.stmt) and any(dotted(target) == setting for target, _, _ in bindings(one)):
+            found.append(one)
+        if not isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            pending += [part for part in parts(one) if isinstance(part, (ast.stmt, ast.excepthandler))]
+    return found
 
 
 def _is_entry(target: ast.expr, setting: str) -> bool:

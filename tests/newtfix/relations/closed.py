@@ -143,6 +143,7 @@ TABLES = {
                 "x = {'b': {'coef': 2.0}}",
             ),
             (
+                "class Other:\n    if x:\n        coef: float = 1.0\n    else:\n        coef: float = 10.0",
                 "x = {'coef': 0.5}",
                 "f(coef=0.5)",
                 "cfg.coef = 0.5",
