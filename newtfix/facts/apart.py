@@ -56,6 +56,7 @@ def maps_randomly(tree: NewtTree, role: str) -> Broken | None:
 def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
     """Nothing tells parameters apart by their dimensions."""
     for file in tree.files_with(what, f"named_{what}"):
+        lists = _lists_of(tree.module(file), what)
         for node in walk(tree.module(file)):
             loops = node.generators if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)) else ()
             tests = [test for loop in loops if reads_any(loop.iter, what, f"named_{what}") for test in loop.ifs]
@@ -64,14 +65,24 @@ def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
             for test in tests:
                 if reads_any(test, *_SHAPES):
                     return tree.broken_in(file, test, f"{what} are told apart by their dimensions")
-            each = _each_of(node, what, tree.module(file))
+            each = _each_of(node, what, lists)
             for call in (one for one in walk(node) if isinstance(one, ast.Call)) if each else ():
                 if "norm" in last_name(call.func) and any(names_in(one) & each for one in handed(call)):
                     return tree.broken_in(file, call, f"each of the {what} has a norm of its own here")
     return None
 
 
-def _each_of(node: ast.AST, what: str, module: ast.Module) -> set[str]:
+def _lists_of(module: ast.Module, what: str) -> set[str]:
+    """The names of lists of these."""
+    return {
+        dotted(target)
+        for one in walk(module)
+        for target, value, _ in bindings(one)
+        if isinstance(value, (ast.ListComp, ast.Call)) and reads_any(value, what, f"named_{what}")
+    } - {""}
+
+
+def _each_of(node: ast.AST, what: str, lists: set[str]) -> set[str]:
     """The names that a loop or comprehension gives to each of these, or of a list of them."""
     match node:
         case ast.For(target=target, iter=them):
@@ -80,16 +91,10 @@ def _each_of(node: ast.AST, what: str, module: ast.Module) -> set[str]:
             loops = [(one.target, one.iter) for one in each]
         case _:
             return set()
-    lists = {
-        dotted(target)
-        for one in walk(module)
-        for target, value, _ in bindings(one)
-        if isinstance(value, (ast.ListComp, ast.Call)) and reads_any(value, what, f"named_{what}")
-    }
     return {
         name
         for target, them in loops
-        if reads_any(them, what, f"named_{what}") or dotted(them) in lists - {""}
+        if reads_any(them, what, f"named_{what}") or dotted(them) in lists
         for name in names_in(target)
     }
 

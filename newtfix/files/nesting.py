@@ -34,21 +34,28 @@ def is_too_deep(text: str) -> bool:
 
     Python's parser tells, which never goes too deep itself; what it has flat, or cannot read, is judged by its tokens.
     """
-    return _is_deep_for_python(text) or _is_deep_by_tokens(text)
-
-
-def _is_deep_for_python(text: str) -> bool:
     try:
         level: list[ast.AST] = [parse(text)]
     except (SyntaxError, ValueError):
-        return False
+        return _is_deep_by_tokens(text)
     except (RecursionError, MemoryError):
         return True
+    lines = text.splitlines(keepends=True)
     for _ in range(DEEPEST):
         level = [part for node in level for part in parts(node)]
         if not level:
             return False
+        if any(_is_deep_by_tokens(code) for node in level if len(code := _own_code(node, lines)) > DEEPEST):
+            return True
     return True
+
+
+def _own_code(node: ast.AST, lines: list[str]) -> str:
+    """The lines of a statement, without those of the statements in it."""
+    if not isinstance(node, ast.stmt):
+        return ""
+    body = getattr(node, "body", None)
+    return "".join(lines[node.lineno - 1 : body[0].lineno - 1 if body else node.end_lineno])
 
 
 def _is_deep_by_tokens(text: str) -> bool:
