@@ -33,7 +33,8 @@ WEIGHED = Where(
 UNSCALED = Where(
     "agent",
     tuple(f"{prior} {by}= $_" for prior in ("log_prior", "prior_loss") for by in "*/")
-    + tuple(f"{prior} = {prior} {by} $_" for prior in ("log_prior", "prior_loss") for by in "*/"),
+    + tuple(f"{prior} = {prior} {by} $_" for prior in ("log_prior", "prior_loss") for by in "*/")
+    + tuple(f"{prior} = $_ * {prior}{more}" for prior in ("log_prior", "prior_loss") for more in ("", " / $_")),
     "TDMPC2",
     absent=True,
     outside=tuple(

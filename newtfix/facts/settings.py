@@ -10,7 +10,7 @@ from itertools import pairwise
 from newtfix.code.arithmetic import product, terms
 from newtfix.code.effects import ABOUT
 from newtfix.code.names import Names, as_attribute, bindings, targets, writes
-from newtfix.code.syntax import dotted, is_text, reads_any, walk
+from newtfix.code.syntax import dotted, is_call, is_text, reads_any, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _OPTION = re.compile(r"--\w+|(?:--)?\w+=[-+]?\d[\d.e+-]*")  # as a command line gives a setting
@@ -65,7 +65,15 @@ def _sets_in_turn(loop: ast.For, setting: str) -> bool:
     return setting in names and any(isinstance(one, ast.Call) and dotted(one.func) == "setattr" for one in walk(loop))
 
 
+def _uncast(value: ast.AST | None) -> ast.AST | None:
+    """What is made a number or a tensor."""
+    while is_call(value, "float", "int", "tensor", "as_tensor") and len(value.args) == 1:
+        value = value.args[0]
+    return value
+
+
 def _is_plain(value: ast.AST | None, setting: str) -> bool:
+    value = _uncast(value)
     return isinstance(value, ast.Constant) or (value is not None and _is_setting(value, setting))
 
 
@@ -122,6 +130,7 @@ def weighs_only(tree: NewtTree, role: str, setting: str, word: str, unlike: str)
         factors_of = {one for node in nodes for one in product(node)}
         stored: set[ast.AST | None] = {value for node in nodes for _, value, _ in bindings(node)}
         stored |= {node.value for node in nodes if isinstance(node, ast.keyword)}
+        stored |= {_uncast(v) for n in nodes for entry, v, _ in bindings(n) if isinstance(entry, ast.Subscript) and v}
         stored |= {part for n in nodes if isinstance(n, ast.Dict) for value in n.values for part in walk(value)}
         signs = {part for node in nodes if isinstance(node, ast.Compare) and _is_sign(node) for part in walk(node)}
         signs |= {node.test for node in nodes if isinstance(node, (ast.If, ast.IfExp))}

@@ -161,9 +161,30 @@ def no_number_scales(tree: NewtTree, role: str, methods: str, word: str) -> Brok
     return None
 
 
+def _numbers_in_parts(function: ast.FunctionDef) -> dict[str, list[tuple[ast.AST, float]]]:
+    """The numbers that a function writes into parts of variables."""
+    found: dict[str, list[tuple[ast.AST, float]]] = {}
+    for node in walk(function):
+        for target, value, _ in bindings(node):
+            number = value.value if isinstance(value, ast.Constant) else None
+            if isinstance(target, ast.Subscript) and isinstance(number, (int, float)):
+                found.setdefault(dotted(target.value), []).append((node, number))
+    return found
+
+
 def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """What is registered under a name is not filled with one number afterwards, and does not stay zero."""
+    """What is registered under a name is not filled with one number afterwards, does not stay zero, and has no others.
+
+    Others than ones and zeros: numbers that are written into a part of what has ones in another.
+    """
     methods = tree.methods(role).values()
+    found = tree.roles.get(role)
+    for function in walk(tree.module(found.file)) if found is not None else ():
+        if isinstance(function, ast.FunctionDef) and found is not None:
+            for parts in _numbers_in_parts(function).values():
+                others = [place for place, number in parts if number not in (0, 1)]
+                if others and any(number == 1 for _, number in parts):
+                    return tree.broken_in(found.file, others[0], f"{name} have more than ones and zeros")
     written = {
         dotted(target.value)
         for method in methods

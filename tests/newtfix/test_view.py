@@ -45,7 +45,7 @@ TIMED = """class T:
                     self.z()
             self.q()
         else:
-            with nullcontext():
+            with nullcontext(), torch.random.fork_rng([]), torch.autocast("cpu", enabled=False):
                 self.y()
         return self.y
 """

@@ -1,4 +1,4 @@
-"""Blocks in a context that only reports, times or keeps random numbers, or whose errors go on: shown as if outside.
+"""Blocks in a context that only reports, times, keeps random numbers or precision, or whose errors go on: as outside.
 
 The header becomes a comment, the block moves to its indentation, and a comment stands at its end, or the handlers do as
 comments. All is put back as it was.
@@ -10,7 +10,7 @@ import ast
 import re
 from functools import lru_cache
 
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 from newtfix.code.view.inert import readable
 from newtfix.errors import Refused
 
@@ -125,8 +125,13 @@ def _leaves_early(body: list[ast.stmt]) -> bool:
 
 
 def reports(item: ast.withitem) -> bool:
-    """Whether an item of a `with` only times or reports what happens in it."""
-    return item.optional_vars is None and _is_bare(item, _REPORTS)
+    """Whether an item of a `with` only times or reports what happens in it, or has it computed in full precision."""
+    return item.optional_vars is None and (_is_bare(item, _REPORTS) or _is_full_precision(item.context_expr))
+
+
+def _is_full_precision(context: ast.expr) -> bool:
+    given = context.keywords if isinstance(context, ast.Call) and last_name(context.func) == "autocast" else []
+    return any(one.arg == "enabled" and getattr(one.value, "value", None) is False for one in given)
 
 
 def _is_bare(item: ast.withitem, names: re.Pattern[str]) -> bool:

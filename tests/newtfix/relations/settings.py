@@ -136,7 +136,15 @@ TABLES = {
         Table(
             ("coef",),
             "=== other.py\nHERE\n",
-            ("pass", "cfg.coef = 1", "cfg.coef = other.coef", "cfg['coef'] = 2", "x = cfg.coef * 2", "f(coef=1)"),
+            (
+                "pass",
+                "cfg.coef = 1",
+                "cfg.coef = other.coef",
+                "cfg['coef'] = 2",
+                "x = cfg.coef * 2",
+                "f(coef=1)",
+                "info['coef'] = torch.tensor(float(cfg.coef))",
+            ),
             (
                 "cfg.coef = x",
                 "cfg.coef = cfg.coef * 2",
@@ -194,6 +202,7 @@ TABLES = {
                     "if self.cfg.coef > 0:\n    return t",
                     "if not self.cfg.coef:\n    return t",
                     "return {'coef': self.cfg.coef}",
+                    "info['coef'] = torch.tensor(float(self.cfg.coef))\nreturn info",
                 ),
             ),
             (

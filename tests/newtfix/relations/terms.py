@@ -132,6 +132,7 @@ TABLES = {
                 "self.register_buffer('_masks', torch.zeros(3))\nself._masks[0] = 1",
             ),
             (
+                "row = torch.zeros(3)\nrow[:2] = 1.0\nrow[1] = 0.5\nself.register_buffer('_masks', t)",
                 "masks = torch.zeros(3)\nmasks.fill_(1)\nself.register_buffer('_masks', masks)",
                 "self._masks.fill_(1)",
                 "self.register_buffer('_masks', torch.zeros(3))",
