@@ -14,6 +14,7 @@ from newtfix.model import PatchReport, State
 from newtfix.newt.roles import Found, find_roles
 from newtfix.newt.tdmpc2 import Told
 from newtfix.scan import tdmpc2
+from newtfix.work.doubts import doubts
 from newtfix.work.session import (
     Session,
     find_target,
@@ -33,9 +34,10 @@ def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
         return _of_tdmpc2(session, other, as_json)
     found = _reports(session)
     gone = tuple(lost(session, found))
+    doubted = {name: why for name, why in doubts(session).items() if name not in gone}
     roles = _roles(session)
     if as_json:
-        report.emit_json(_as_json(session, found, gone, roles))
+        report.emit_json(_as_json(session, found, gone, doubted, roles))
         return 0
     for note in session.notes:
         report.say(note)
@@ -53,6 +55,10 @@ def run(tree: Path | None, named: Sequence[Path], as_json: bool) -> int:
         report.say("It was edited, or reverted with git.")
         report.say(f"  newtfix apply {names}{option}  # puts it in again, where edits leave room")
         report.say(f"  newtfix revert {names}{option}  # takes it out of the record")
+    if doubted:
+        report.say("There, but edited since, so that newtfix cannot tell whether they still do what they should:")
+        for name, why in doubted.items():
+            report.say(f"  {name}: {why}")
     for line in _rivals(roles):
         report.say(line)
     if unknown := [name for name in session.applied if name not in session.patches]:
@@ -124,7 +130,11 @@ def _where(session: Session, one: PatchReport) -> str:
 
 
 def _as_json(
-    session: Session, found: dict[str, PatchReport], gone: tuple[str, ...], roles: Mapping[str, Found]
+    session: Session,
+    found: Mapping[str, PatchReport],
+    gone: Sequence[str],
+    doubted: Mapping[str, str],
+    roles: Mapping[str, Found],
 ) -> dict[str, Any]:
     return {
         "tree": str(session.target.root),
@@ -140,6 +150,7 @@ def _as_json(
                 "applied_by_newtfix": name in session.applied,
                 "requested": name in session.requested,
                 "unreadable": unseen(session, one),
+                "doubt": doubted.get(name, ""),
                 "places": [{"file": place.file, "line": place.line, "text": place.text} for place in shown_places(one)],
             }
             for name, one in found.items()
