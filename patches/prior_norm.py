@@ -76,6 +76,7 @@ PATCH = Patch(
         Fact("asks_beside", ("agent", "scale_threshold", "log_prior", "logprob", "log_prob")),
         Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
         Fact("calls_no", ("math", "gaussian_logprob", "mean", "nanmean")),
+        Fact("summed_only", ("agent", "log_prob")),
         Fact("not_filled", ("world_model", "_action_masks")),
         Fact("not_accumulated", ("agent", "_loss", "prior")),
         Fact("asked_once", ("agent", "pi_loss", "self._log_prior", "math.gaussian_logprob")),

@@ -67,6 +67,7 @@ PATCH = Patch(
         Fact("not_set_by_name", ("layers", "QEnsemble", "_forward_impl")),
         Fact("not_given_by_hand", ("target", "online")),
         Fact("shares_no_function", ("layers", "QEnsemble")),
+        Fact("set_in_no_derived", ("layers", "QEnsemble")),
     ),
     edits=(
         Edit(

@@ -76,9 +76,16 @@ CASTS = frozenset(("float", "to", "cpu", "contiguous", "detach", "double", "type
 
 
 def _calls(pattern: cst.Call, node: Any) -> Iterator[cst.Call]:
-    """Keyword arguments in the order of the pattern's; a call without arguments whose result is moved or cast."""
+    """Keyword arguments in the order of the pattern's; a call without arguments whose result is moved or cast.
+
+    And `f(x for ...)` as `f([x for ...])`.
+    """
     if not isinstance(node, cst.Call):
         return
+    match pattern.args, node.args:
+        case [cst.Arg(value=cst.ListComp())], [cst.Arg(value=cst.GeneratorExp(elt=elt, for_in=for_in)) as given]:
+            yield node.with_changes(args=[given.with_changes(value=cst.ListComp(elt, for_in))])
+            return
     if not pattern.args and _is_cast(node) and not _casts(pattern):
         assert isinstance(node.func, cst.Attribute)
         assert isinstance(node.func.value, cst.Call)

@@ -102,7 +102,7 @@ def dotted(node: ast.expr) -> str:
 
 def is_call(node: ast.AST | None, *names: str) -> TypeGuard[ast.Call]:
     """Whether it calls something that has a name, and one of these is its last."""
-    return isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] in names
+    return isinstance(node, ast.Call) and last_name(node.func) in names
 
 
 def handed(call: ast.Call) -> list[ast.expr]:

@@ -266,6 +266,24 @@ def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
     return None
 
 
+def set_in_no_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """No class that is derived from the one of this name gives attributes another value that this one sets."""
+    own = {dotted(target) for method in tree.of_class(role, name) for target in _set_in(method.node)}
+    for file in (one for one in tree.python if name in tree.sources[one]):
+        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
+            if not any(dotted(base).rpartition(".")[2] == name for base in cls.bases):
+                continue
+            for target in _set_in(cls):
+                if dotted(target) in own:
+                    return tree.broken_in(file, target, f"{cls.name} sets {dotted(target)} anew")
+    return None
+
+
+def _set_in(node: ast.AST) -> list[ast.expr]:
+    """The attributes of `self` that are given a value."""
+    return [one for part in walk(node) for one, _, _ in bindings(part) if dotted(one).startswith("self.")]
+
+
 def asks_beside(tree: NewtTree, role: str, setting: str, *words: str) -> Broken | None:
     """Methods that read a setting call something with one of these words in its name, or are given its result."""
     for method in tree.methods(role).values():

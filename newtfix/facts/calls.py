@@ -287,13 +287,17 @@ def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> B
     """Only one statement of these files copies (`call`) something whose last name is `name`, or one of its kind."""
     found: list[tuple[str, ast.Call]] = []
     home = tree.roles[role].file if role in tree.roles else ""
-    for file in dict.fromkeys(tree.roles[one].file for one in (role, *roles) if one in tree.roles):
+    files = dict.fromkeys(tree.roles[one].file for one in (role, *roles) if one in tree.roles)
+    bound = [(file, *one) for file in files for node in walk(tree.module(file)) for one in bindings(node)]
+    kinds = {name, "model"} | {
+        _last(target) for _, target, value, _ in bound if isinstance(value, ast.Call) and _is_ensemble(value)
+    }
+    for file in files:
         copies = {call, *(n.asname for n in walk(tree.module(file)) if isinstance(n, ast.alias) and n.name == call)}
-        kinds = {name, "model"} | {
+        kinds |= {
             _last(target)
-            for node in walk(tree.module(file))
-            for target, value, _ in bindings(node)
-            if isinstance(value, ast.Call) and (_is_ensemble(value) or (file == home and _last(value.func) in copies))
+            for where, target, value, _ in bound
+            if where == file == home and isinstance(value, ast.Call) and _last(value.func) in copies
         }
         for names in tree.scopes(file):
             for node in names.nodes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeGuard
 
 from newtfix.code.flow import Flow
@@ -232,7 +233,7 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
     for file, names, call in calls:
         by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
         given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
-        pair = [_value(one, names) for one in (by_name if len(by_name) == 2 else given[-2:])]
+        pair = [_value(one, names, _constants(tree, file)) for one in (by_name if len(by_name) == 2 else given[-2:])]
         numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
         rises = len(numbers) == 2 and numbers[0] < numbers[1] and len({one for *_, one in calls}) == 1
         if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
@@ -240,10 +241,23 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
     return None
 
 
-def _value(node: ast.expr, names: Names) -> ast.expr:
+def _value(
+    node: ast.expr, names: Names, constants: Mapping[str, Sequence[ast.expr | None]] = MappingProxyType({})
+) -> ast.expr:
     """What a variable gets, where that is one thing."""
-    given = [write.value for write in names.writes(dotted(node))] if isinstance(node, ast.Name) else []
+    if not isinstance(node, ast.Name):
+        return node
+    given = [write.value for write in names.writes(node.id)] or list(constants.get(node.id, ()))
     return given[0] if len(given) == 1 and given[0] is not None else node
+
+
+def _constants(tree: NewtTree, file: str) -> dict[str, list[ast.expr | None]]:
+    """What the module itself gives its variables."""
+    found: dict[str, list[ast.expr | None]] = {}
+    for node in tree.module(file).body:
+        for target, value, _ in bindings(node):
+            found.setdefault(dotted(target), []).append(value)
+    return found
 
 
 def never_none(tree: NewtTree, role: str, name: str, parameter: str) -> Broken | None:

@@ -213,6 +213,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "handed_as_sampled": _about(around.handed_as_sampled),
     "begins_rows": _about(around.begins_rows),
     "returns_unscaled": _about(around.returns_unscaled),
+    "set_in_no_derived": _about(around.set_in_no_derived),
     "asks_beside": _about(around.asks_beside),
     "not_derived": _about(around.not_derived),
     "refuses_nothing": _about(around.refuses_nothing),

@@ -85,6 +85,7 @@ SENTENCES = {
     "returns_unscaled": "`{1}` returns what it bounds as it is",
     "asks_beside": "what reads `{1}` calls {either}",
     "not_derived": "no class has methods of `{1}` anew",
+    "set_in_no_derived": "no class derived from `{1}` sets its attributes anew",
     "refuses_nothing": "`{1}` takes what comes without `{2}`",
     "hands_on": "`{1}` returns what `{2}` gives beside the first",
     "split_at_once": "`{1}` gives two halves",

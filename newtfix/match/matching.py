@@ -139,7 +139,7 @@ def _bind(name: str, node: Any, bound: Bindings) -> Bindings | None:
 
 
 INSIDE = cst.Name("_hole_here_")
-_GIVEN_BY = CASTS | {"long", "int", "clone", "cuda", "numpy", "half", "bfloat16"}
+_GIVEN_BY = CASTS | frozenset("long int clone cuda numpy half bfloat16 flatten ravel reshape view".split())
 
 
 def around(node: Any) -> str | None:
@@ -148,7 +148,7 @@ def around(node: Any) -> str | None:
 
 
 def _match_around(pattern: cst.Subscript, name: str, node: Any, bound: Bindings) -> Bindings | None:
-    """The innermost part of a chain of moves and casts that the pattern fits; the hole catches the chain."""
+    """The innermost part of a chain of moves, casts and reshapes that the pattern fits; the hole catches the chain."""
     inner: Any = pattern.slice[0].slice
     chain = [node]
     while type(node) is cst.Call and type(node.func) is cst.Attribute and node.func.attr.value in _GIVEN_BY:

@@ -28,6 +28,7 @@ _KINDS = (
 ).split()
 # `a >= b` is `not a < b`, and `x += y` and `x: T = y` are assignments like others.
 _RENAMED = {
+    "GeneratorExp": "ListComp",
     **dict.fromkeys(("Compare", "Comparison", "UnaryOp", "UnaryOperation"), "compared"),
     **dict.fromkeys(("BinOp", "BinaryOperation"), "arithmetic"),
     **dict.fromkeys(("BoolOp", "BooleanOperation"), "logic"),

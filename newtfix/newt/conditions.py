@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 from textwrap import indent
 
 from newtfix.model import Edit, Shape, Where
@@ -51,11 +51,12 @@ ACTS_AT_RANDOM = (
 )
 # How the target Q networks are made.
 _COPIES = ("deepcopy(self.online)", "copy.deepcopy(self.online)")
+_FROZEN = ("eval()", "requires_grad_(False)")
 TARGET_COPIES = (
     *(
         f"self.target = {copied}{more}"
         for copied in _COPIES
-        for more in ("", ".requires_grad_(False)", ".eval()", ".eval().requires_grad_(False)")
+        for more in ("", ".requires_grad_(False)", ".eval()", *(f".{a}.{b}" for a, b in permutations(_FROZEN)))
     ),
     *(
         f"$copy = {copied}\n$$frozen\n{named}"

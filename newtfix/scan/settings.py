@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from newtfix.code.syntax import parse
+from newtfix.code.names import bindings
+from newtfix.code.syntax import dotted, parse, walk
 from newtfix.errors import UsageError
 from newtfix.newt.roles import Found
 from newtfix.scan.evaluate import Evaluator, Unknown
@@ -110,18 +111,33 @@ def parse_value(text: str) -> Any:
 
 
 def _dataclass(module: ast.Module, config: Found | None) -> tuple[set[str], dict[str, Setting]]:
-    """The fields of the class and of its bases in the same file: all names, and the defaults that the text gives."""
+    """The fields of the class and of its bases in the same file: all names, and the defaults that the text gives.
+
+    What is set anew once an instance is made has that value, or none that is known.
+    """
     evaluator = Evaluator({}, constants=constants(module))
     names: set[str] = set()
     found: dict[str, Setting] = {}
     for node in _lineage(module, config.cls if config else None):
-        for name, value, line in _fields(node):
-            names.add(name)
+        fields = list(_fields(node))
+        names |= {name for name, _, _ in fields}
+        for name, value, line in (*fields, *_set_anew(node)):
             try:
                 found[name] = Setting(evaluator.value(_default(value)), f"{config.file if config else ''}:{line}")
             except Unknown:
                 found.pop(name, None)
     return names, found
+
+
+def _set_anew(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None, int]]:
+    """What `__post_init__` gives to fields: the value, or None where that depends on something."""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__post_init__":
+            for part in walk(method):
+                for target, value, whole in bindings(part):
+                    owner, _, name = dotted(target).rpartition(".")
+                    if owner == "self":
+                        yield name, value if whole and part in method.body else None, target.lineno
 
 
 def constants(module: ast.Module) -> dict[str, ast.expr]:

@@ -26,10 +26,16 @@ def configured_patches(root: Path) -> tuple[Path, ...]:
 
 
 def _table(file: Path) -> dict[str, Any] | None:
+    text = ""
     try:
-        settings = tomllib.loads(inside.read(file.parent, file.name, _LIMIT).decode("utf-8"))
+        text = inside.read(file.parent, file.name, _LIMIT).decode("utf-8")
+        settings = tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except tomllib.TOMLDecodeError as error:
+        if "newtfix" not in text:  # whatever is wrong in it is no matter here
+            return None
+        raise UsageError(f"cannot read the settings: {error}", where=str(file), hint="Correct this file.") from error
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"cannot read the settings: {reason}", where=str(file), hint="Correct this file.") from error

@@ -79,6 +79,8 @@ def _apply(module: cst.Module, match: Match, after: str) -> cst.Module:
         ("x += y", "x: float = x + y"),
         ("self.x *= 2", "self.x = self.x * 2"),
         ("x = y", "x: float = y"),
+        ("f([$x for $x in $all])", "f(a for a in b)"),
+        ("return $@moved[$a[0]]", "def f(a):\n    return a[0].detach().flatten()"),
         ("f(a=1, b=2)", "f(b=2, a=1)"),
         ("f($x, a=1, b=2)", "f(0, b=2, a=1)"),
         ("f(a=1, b=2, $*_)", "f(b=2, c=3, a=1)"),

@@ -49,6 +49,22 @@ class Config(Base, Elsewhere):
     assert settings.source("lr") == "config.py:11"
 
 
+def test_settings_that_are_set_anew() -> None:
+    text = """
+class Config:
+    rho: float = 0.5
+    horizon: int = 3
+    tau: float = 0.01
+    def __post_init__(self):
+        self.rho = 0.25
+        if self.horizon:
+            self.horizon = 5
+"""
+    settings = read_settings({"config.py": text}, Found("config.py", "Config"), [])
+    assert settings.values == {"rho": 0.25, "tau": 0.01} and settings.source("rho") == "config.py:7"
+    assert "horizon" in settings.names
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -51,11 +51,16 @@ def test_patch_directories_from_the_settings(tree: Path) -> None:
     assert open_session(Target(tree, tree)).directories == (tree.parent / "my_patches",)
 
 
-@pytest.mark.parametrize("text", ["[tool.newtfix]\npatches = 3\n", "[tool.newtfix]\npatch = []\n", "[tool"])
+@pytest.mark.parametrize("text", ["[tool.newtfix]\npatches = 3\n", "[tool.newtfix]\npatch = []\n", "[tool.newtfix"])
 def test_wrong_settings_are_said(tree: Path, text: str) -> None:
     (tree / "pyproject.toml").write_text(text)
     with pytest.raises(UsageError):
         open_session(Target(tree, tree))
+
+
+def test_a_broken_file_that_says_nothing_of_newtfix_is_no_matter(tree: Path) -> None:
+    (tree.parent / "pyproject.toml").write_text("[tool.mine")
+    assert open_session(Target(tree, tree)).directories == ()
 
 
 def test_the_base_tree_is_not_changed_in_place() -> None:

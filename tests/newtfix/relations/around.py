@@ -297,6 +297,22 @@ TABLES = {
             ),
         ),
     ],
+    "set_in_no_derived": [
+        Table(
+            ("layers", "QEnsemble"),
+            DERIVED.replace("super().__init__()", "self._run = t(self.forward)", 1),
+            (
+                "pass",
+                "def __init__(self):\n    super().__init__()\n    self.name = t",
+                "def forward(self, x):\n    return x",
+            ),
+            (
+                "def __init__(self):\n    self._run = t",
+                "def other(self):\n    if t:\n        setattr(self, '_run', t)",
+                "def other(self):\n    self.name, self._run = t, t",
+            ),
+        ),
+    ],
     "not_derived": [
         Table(
             ("layers", "QEnsemble"),
