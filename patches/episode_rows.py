@@ -56,7 +56,7 @@ PATCH = Patch(
         Fact("begins_anew", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),
         Fact("cut_by_environment", ("trainer", "self._tds")),
-        Fact("asks_for_none", ("trainer", "to_td", "torch.cat")),
+        Fact("asks_for_none", ("trainer", "to_td", "", "torch.cat")),
     ),
     edits=(
         Edit(

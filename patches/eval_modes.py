@@ -244,7 +244,7 @@ PATCH = Patch(
         Fact("matters", ("agent", "forward", "mpc")),
         Fact("taken_as_stored", ("buffer", "reward")),
         Fact("unchanged", ("agent", "rewards of targets", "added to")),
-        Fact("asks_for_none", ("agent", "forward", "self.model.Q")),
+        Fact("asks_for_none", ("agent", "forward", "plan", "self.model.Q")),
         Fact("not_selected", ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")),
         Fact("reads", ("agent", "_td_target", "self.discount")),
     ),

@@ -143,7 +143,7 @@ PATCH = Patch(
         Fact("stepped_at_one_place", ("trainer", "self.env.step", "eval")),
         Fact("cut_from_first", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),
-        Fact("taken_as_given", ("buffer", "add"), keys=("obs",)),
+        Fact("taken_as_given", ("buffer", "add", "row by row"), keys=("obs",)),
     ),
     edits=(
         Edit(

@@ -235,7 +235,7 @@ PATCH = Patch(
         Fact("unchanged", ("trainer", "episodes", "added to the buffer")),
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("takes_any_length", ("buffer", "add")),
-        Fact("taken_as_given", ("buffer", "add"), keys=("reward", "obs")),
+        Fact("taken_as_given", ("buffer", "add", "row by row"), keys=("reward", "obs")),
         Fact("attribute_only_in", ("_tds", "trainer")),
         Fact("read_only_in", ("seeding_coef", "trainer", "config")),
         Fact("asked_alike", ("trainer", "self._step", "seeding_coef", "_update_freq")),

@@ -15,6 +15,7 @@ _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search
 _SHORT = 3  # letters that say nothing of a metric
 _LOADS = frozenset("load load_state_dict load_weights load_pretrained from_pretrained".split())
 _LEARNED = ("agent", "model")
+_BEFORE = "pretrain"
 _FILLS = frozenset("isnan nan_to_num isfinite".split())
 _MOVES = frozenset("to float cpu cuda contiguous clone detach half".split())
 
@@ -87,9 +88,13 @@ def reads(tree: NewtTree, role: str, method: str, attribute: str) -> Broken | No
 
 
 def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
-    """Scripts load weights only where a name with one of these words says so, or into the object that loads itself."""
+    """Scripts load weights, or train before they act, only where a name with one of these words says so.
+
+    An object may always load itself.
+    """
     known = {found.file for found in tree.roles.values()}
-    for file in tree.files_with(*(f"{owner}.{name}" for owner in _LEARNED for name in _LOADS)):
+    loading = tree.files_with(*(f"{owner}.{name}" for owner in _LEARNED for name in _LOADS))
+    for file in dict.fromkeys((*loading, *(one for one in tree.python if _BEFORE in tree.sources[one]))):
         if file in known - {getattr(tree.roles.get("trainer"), "file", "")}:
             continue
         for names in tree.scopes(file):
@@ -97,12 +102,15 @@ def loaded_only_for(tree: NewtTree, *words: str) -> Broken | None:
             if not isinstance(function, ast.FunctionDef):
                 continue
             for node in names.nodes:
-                if isinstance(node, ast.Call) and any(map(_loads_weights, names.of(node.func))):
+                learns = isinstance(node, ast.Call) and _BEFORE in last_name(node.func)
+                if isinstance(node, ast.Call) and (learns or any(map(_loads_weights, names.of(node.func)))):
                     tests = [test for test, _ in conditions(path_to(function, node))]
                     given = handed(node)
                     said = {name for one in (*tests, *given) for name in _affirmed(one)} | {function.name}
+                    named = [write.value for name in said for write in names.writes(name) if write.value is not None]
+                    said |= {name for one in named for name in _affirmed(one)}
                     if tests and not any(word in name for name in said for word in words):
-                        return tree.broken_in(file, node, "weights are loaded here, so the agent has learned before")
+                        return tree.broken_in(file, node, "the agent has learned before")
     return None
 
 
@@ -252,36 +260,6 @@ def _asks_whether_given(node: ast.AST, parameter: str) -> bool:
         case ast.Compare(left=ast.Name(id=name), ops=[ast.Is() | ast.IsNot()]):
             return name == parameter
     return False
-
-
-def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """No class that is derived from the one of this name, in a role's file, has its methods anew."""
-    own = {method.name for method in tree.of_class(role, name)} - {"__init__"}
-    for file in (one for one in tree.python if name in tree.sources[one]):
-        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
-            derived = any(dotted(base).rpartition(".")[2] == name for base in cls.bases)
-            again = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name in own]
-            if derived and again:
-                return tree.broken_in(file, again[0], f"{cls.name} has its own {again[0].name}")
-    return None
-
-
-def set_in_no_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """No class that is derived from the one of this name gives attributes another value that this one sets."""
-    own = {dotted(target) for method in tree.of_class(role, name) for target in _set_in(method.node)}
-    for file in (one for one in tree.python if name in tree.sources[one]):
-        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
-            if not any(dotted(base).rpartition(".")[2] == name for base in cls.bases):
-                continue
-            for target in _set_in(cls):
-                if dotted(target) in own:
-                    return tree.broken_in(file, target, f"{cls.name} sets {dotted(target)} anew")
-    return None
-
-
-def _set_in(node: ast.AST) -> list[ast.expr]:
-    """The attributes of `self` that are given a value."""
-    return [one for part in walk(node) for one, _, _ in bindings(part) if dotted(one).startswith("self.")]
 
 
 def asks_beside(tree: NewtTree, role: str, setting: str, *words: str) -> Broken | None:

@@ -212,12 +212,19 @@ def not_set_by_name(tree: NewtTree, role: str, cls: str, method: str) -> Broken 
     return None
 
 
-def asks_for_none(tree: NewtTree, role: str, method: str, *names: str) -> Broken | None:
-    """A method calls none of these."""
-    found = tree.methods(role).get(method)
-    for node in walk(found.node) if found is not None else ():
-        if found is not None and isinstance(node, ast.Call) and dotted(node.func) in names:
-            return tree.broken(found, node, f"{method} asks {dotted(node.func)}")
+def asks_for_none(tree: NewtTree, role: str, method: str, but: str, *names: str) -> Broken | None:
+    """A method calls none of these, nor does a method that it calls, except `but`."""
+    seen, pending = {but}, [method]
+    while pending:
+        found = tree.methods(role).get(pending.pop())
+        if found is None or found.name in seen:
+            continue
+        seen.add(found.name)
+        for node in walk(found.node):
+            if isinstance(node, ast.Call) and dotted(node.func) in names:
+                return tree.broken(found, node, f"{found.name} asks {dotted(node.func)}")
+            if isinstance(node, ast.Call) and dotted(node.func).startswith("self."):
+                pending.append(dotted(node.func).removeprefix("self."))
     return None
 
 

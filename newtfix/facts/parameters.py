@@ -15,21 +15,30 @@ from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SHAPES = frozenset("shape size device dtype ndim numel dim full_like zeros_like ones_like empty_like".split())
 _ALONG = frozenset("mean nanmean sum nansum std var cumsum cumprod flip sort median quantile diff".split())
+_BY_NUMBER = frozenset("abs clamp clip exp float log log1p mul div pow round sign sqrt tanh to".split())
 _TESTS = (ast.If, ast.Assert, ast.While, ast.IfExp)
 _LEAVES = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
-def taken_as_given(tree: NewtTree, role: str, name: str, keys: frozenset[str] | None) -> Broken | None:
-    """A method does not change what its first parameter holds (of a row, the entries `keys`), nor copies of it."""
-    method = tree.methods(role).get(name)
-    parameter = _first_parameter(method) if method is not None else None
-    if method is None or parameter is None:
-        return None
-    flow = Flow(method.node, lambda call: tree.helper(role, call), keys)
-    flow.parameter(parameter)
-    for change in sorted(flow.mutated.values(), key=lambda change: change.line):
-        may = "" if change.is_certain else "perhaps "
-        return tree.broken(method, change.line, f"{may}{name} changes what it is given")
+def taken_as_given(
+    tree: NewtTree, role: str, name: str, keys: frozenset[str] | None, *, by_row: bool = False
+) -> Broken | None:
+    """A method does not change what its first parameter holds (of a row, the entries `keys`), nor copies of it.
+
+    Args:
+        by_row: copies may be changed in ways that make each number of that number alone.
+    """
+    for method in tree.versions(role, name):
+        if (parameter := _first_parameter(method)) is None:
+            continue
+        flow = Flow(method.node, lambda call: tree.helper(role, call), keys)
+        flow.parameter(parameter)
+        plain = [node for node in walk(method.node) if by_row and _goes_by_row(node) and not _is_entry(node, parameter)]
+        lines = {node.lineno for node in plain if isinstance(node, ast.Assign)}
+        changes = (change for change in flow.mutated.values() if change.line not in lines)
+        for change in sorted(changes, key=lambda change: change.line):
+            may = "" if change.is_certain else "perhaps "
+            return tree.broken(method, change.line, f"{may}{name} changes what it is given")
     return None
 
 
@@ -38,9 +47,13 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
 
     Checks count as well, so the method is looked at as it is written.
     """
-    method = tree.methods(role).get(name)
-    parameter = _first_parameter(method) if method is not None else None
-    if method is None or parameter is None:
+    found = (_takes_any_length(tree, method) for method in tree.versions(role, name))
+    return next((one for one in found if one is not None), None)
+
+
+def _takes_any_length(tree: NewtTree, method: Method) -> Broken | None:
+    name, parameter = method.name, _first_parameter(method)
+    if parameter is None:
         return None
     written = next(
         (
@@ -51,7 +64,8 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
         method.node,
     )
     lengths, names = _lengths(written, parameter), Names(written)
-    for node in walk(written):
+    by_row = {part for node in walk(written) if _goes_by_row(node) for part in walk(node)}
+    for node in (one for one in walk(written) if one not in by_row):
         if isinstance(node, _TESTS) and _depends(node, lengths, parameter):
             return tree.broken(method, node, f"{name} asks for a length")
         if isinstance(node, (ast.If, ast.While, ast.Match)) and any(
@@ -67,6 +81,33 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
         if isinstance(node, ast.Subscript) and _cuts(node, parameter):
             return tree.broken(method, node, f"{name} keeps some rows only")
     return None
+
+
+def _goes_by_row(node: ast.AST) -> bool:
+    """Whether it computes each number of an entry from that number alone: `row["reward"] = row["reward"] * scale`."""
+    match node:
+        case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str())) as entry], value=value):
+            return _of_one(value, ast.unparse(entry))
+    return False
+
+
+def _is_entry(node: ast.AST, name: str) -> bool:
+    return any(isinstance(one, ast.Subscript) and dotted(one.value) == name for one in targets(node))
+
+
+def _of_one(node: ast.expr, entry: str) -> bool:
+    """Whether a value is computed number by number from an entry, or from numbers and settings."""
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return _of_one(left, entry) and _of_one(right, entry)
+        case ast.UnaryOp(operand=inner):
+            return _of_one(inner, entry)
+        case ast.Call(func=ast.Attribute(value=owner, attr=attr), args=args, keywords=keywords) if attr in _BY_NUMBER:
+            return all(_of_one(one, entry) for one in (owner, *args, *(word.value for word in keywords)))
+        case ast.Attribute() | ast.Name():
+            name = dotted(node)
+            return name.isupper() or name.startswith(("self.cfg.", "cfg."))
+    return isinstance(node, ast.Constant) or ast.unparse(node) == entry
 
 
 def _reduces(node: ast.AST) -> bool:

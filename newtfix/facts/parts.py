@@ -264,3 +264,33 @@ def _maker(method: Method, call: ast.Call) -> str:
         if name in map(dotted, given) and is_call(value, "partial") and value.args:
             return last_name(value.args[0])
     return name
+
+
+def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """No class that is derived from the one of this name, in a role's file, has its methods anew."""
+    own = {method.name for method in tree.of_class(role, name)} - {"__init__"}
+    for file in (one for one in tree.python if name in tree.sources[one]):
+        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
+            derived = any(dotted(base).rpartition(".")[2] == name for base in cls.bases)
+            again = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name in own]
+            if derived and again:
+                return tree.broken_in(file, again[0], f"{cls.name} has its own {again[0].name}")
+    return None
+
+
+def set_in_no_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """No class that is derived from the one of this name gives attributes another value that this one sets."""
+    own = {dotted(target) for method in tree.of_class(role, name) for target in _set_in(method.node)}
+    for file in (one for one in tree.python if name in tree.sources[one]):
+        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
+            if not any(dotted(base).rpartition(".")[2] == name for base in cls.bases):
+                continue
+            for target in _set_in(cls):
+                if dotted(target) in own:
+                    return tree.broken_in(file, target, f"{cls.name} sets {dotted(target)} anew")
+    return None
+
+
+def _set_in(node: ast.AST) -> list[ast.expr]:
+    """The attributes of `self` that are given a value."""
+    return [one for part in walk(node) for one, _, _ in bindings(part) if dotted(one).startswith("self.")]

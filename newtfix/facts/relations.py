@@ -104,8 +104,8 @@ def _goes_only_to(tree: NewtTree, fact: Fact) -> Broken | None:
 
 
 def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
-    role, method = fact.about
-    return parameters.taken_as_given(tree, role, method, frozenset(fact.keys) or None)
+    role, method, *but = fact.about
+    return parameters.taken_as_given(tree, role, method, frozenset(fact.keys) or None, by_row="row by row" in but)
 
 
 def _about(relation: Callable[..., Broken | None]) -> Callable[[NewtTree, Fact], Broken | None]:
@@ -213,9 +213,9 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "handed_as_sampled": _about(around.handed_as_sampled),
     "begins_rows": _about(around.begins_rows),
     "returns_unscaled": _about(around.returns_unscaled),
-    "set_in_no_derived": _about(around.set_in_no_derived),
+    "set_in_no_derived": _about(parts.set_in_no_derived),
     "asks_beside": _about(around.asks_beside),
-    "not_derived": _about(around.not_derived),
+    "not_derived": _about(parts.not_derived),
     "refuses_nothing": _about(around.refuses_nothing),
     "not_overridden": _about(around.not_overridden),
     "updated_only_in": _about(around.updated_only_in),

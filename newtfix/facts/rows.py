@@ -159,6 +159,8 @@ def _gone_through(node: ast.AST) -> list[ast.expr]:
     """What a loop runs over, and what a method is called of or a function is given."""
     if isinstance(node, (ast.For, ast.comprehension)):
         return [node.iter]
+    if isinstance(node, ast.Call) and dotted(node.func) == "len":
+        return []
     owner = [node.func.value] if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else []
     return [*owner, *node.args] if isinstance(node, ast.Call) else []
 

@@ -116,7 +116,7 @@ SENTENCES = {
     "counts_all": "`{1}` counts steps by {all} alone",
     "holds_only": "`{1}` has no networks beside `{2}`",
     "not_set_by_name": "`{2}` is named in `{1}` alone, and set nowhere",
-    "asks_for_none": "`{1}` asks {all} for nothing",
+    "asks_for_none": "`{1}` asks `{3}` for nothing",
     "stepped_at_one_place": "`{1}` is called at one place beside evaluations",
     "undecorated": "`{1}` is not wrapped",
     "never_added": "`{0}` and `{1}` are not added up",

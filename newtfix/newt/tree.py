@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 from newtfix.code.flow import Flow
+from newtfix.code.imports import origin
 from newtfix.code.names import Names, Write, bindings
 from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, walk
@@ -80,6 +81,18 @@ class NewtTree:
             found = self.roles.get(role)
             self._methods[role] = {} if found is None or found.cls is None else self._of_class(found.file, found.cls)
         return self._methods[role]
+
+    def versions(self, role: str, name: str) -> Iterable[Method]:
+        """A method of the class that plays a role, and those that classes derived from it have in its place."""
+        found = self.roles.get(role)
+        if (own := self.methods(role).get(name)) is not None:
+            yield own
+        for file in self.python if found is not None and found.cls else ():
+            if found is None or str(found.cls) not in self.sources[file]:
+                continue
+            for cls in (node for node in self.module(file).body if isinstance(node, ast.ClassDef)):
+                if any(origin(file, dotted(base), self.sources) == (found.file, found.cls) for base in cls.bases):
+                    yield from (Method(file, name, one) for one in _functions(cls.body) if one.name == name)
 
     def of_class(self, role: str, cls: str) -> Iterable[Method]:
         """The methods of a class in the file of a role."""

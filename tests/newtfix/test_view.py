@@ -37,7 +37,7 @@ LOOP = """class T:
 TIMED = """class T:
     def f(self):
         if self.x:
-            with torch.profiler.record_function("a"):
+            with torch.profiler.record_function("a"):  # how long
                 # a comment
 
                 self.y()
@@ -45,7 +45,7 @@ TIMED = """class T:
                     self.z()
             self.q()
         else:
-            with nullcontext(), torch.random.fork_rng([]), torch.autocast("cpu", enabled=False):
+            with nullcontext(), torch.random.fork_rng([]), torch.enable_grad(), torch.autocast("cpu", enabled=False):
                 self.y()
         return self.y
 """
@@ -87,8 +87,24 @@ NAMED = """class T:
         with self.lock(), torch.profiler.record_function("h"):
             a += self.g(b, c)
         kept = self.g(a)
-        self.kept(kept)
-        return kept
+        a, b = (y.float().cpu() for y in kept)
+        again = self.g(a)
+        self.kept(again)
+        return again
+
+    def k(self, x):
+        ready = self.x >= 1 and x
+        if ready:
+            # a comment
+            self.g(x)
+        else:
+            asked = not x
+            if asked:
+                return asked
+        late = self.x < 2
+        if late:  # at once
+            self.h(x)
+        return x
 """
 
 
@@ -129,11 +145,19 @@ def test_what_is_tried_stands_outside_where_errors_are_only_reported() -> None:
     assert TRIED.splitlines()[line_of_owner(TRIED, number) - 1] == "        return self.y"
 
 
+def test_what_is_done_to_each_of_some_values_is_not_lost() -> None:
+    patched = view(NAMED, SPELLED_OUT).code.replace("a, b = self.g(a)", "a, b, c = self.g(a)")
+    with pytest.raises(Refused, match="would lose what this tree does with each"):
+        restored(libcst.parse_module(patched), NAMED, SPELLED_OUT)
+
+
 def test_results_are_seen_without_the_name_that_they_have_for_one_line() -> None:
     seen = seen_text(NAMED)
     assert "        return torch.stack(\n" in seen and "        a, (b, *c) = self.g(x, 1)\n" in seen
-    assert "found = self.g(x, 1)  # a comment\n" in seen and "kept = self.g(a)\n" in seen
+    assert "found = self.g(x, 1)  # a comment\n" in seen and "again = self.g(a)\n" in seen
     assert "        with self.lock():  #" in seen
+    assert "        if self.x >= 1 and x:\n" in seen and "            asked = not x\n" in seen
+    assert "        late = self.x < 2\n" in seen and "\n        a, b = self.g(a)\n" in seen
     assert len(seen.splitlines()) == len(NAMED.splitlines())
 
 

@@ -16,9 +16,11 @@ from newtfix.errors import Refused
 
 _WITH, _END, _TAIL, _MORE = "#~with~", "#~end~", "#~tail~", "#~more~"
 _MARK = re.compile(rf"^([ \t]*)(?:{_WITH}([ \t]+)~(.*)|({_END})\r?|({_TAIL}|{_MORE})(.*))$")
+_HEADER = re.compile(r"[^#]*:[ \t]*(#.*)?\r?")
 _MAYBE = re.compile(r"^[ \t]+(with|try)\b", re.MULTILINE)
 _REPORTS = re.compile(
-    r"([\w.]+\.)?(record_function|nullcontext|fork_rng|set_detect_anomaly|detect_anomaly|nvtx\.(range|annotate)|emit_nvtx|profile"
+    r"([\w.]+\.)?(record_function|nullcontext|enable_grad|fork_rng|set_detect_anomaly|detect_anomaly|emit_nvtx|profile"
+    r"|nvtx\.(range|annotate)"
     r"|\w*(timer|timing|timed|stopwatch|profiler|profiled|time_block))",
     re.IGNORECASE,
 )
@@ -147,7 +149,13 @@ def _has_own_lines(node: _Block, lines: list[str]) -> bool:
     """Whether the header is a line, the block has lines, and no line of these but the first of a statement is bound."""
     first, last = node.body[0].lineno, _last_line(node, lines)
     header, block = lines[node.lineno - 1], lines[node.lineno : last]
-    if not header.rstrip().endswith(":") or first == node.lineno or lines[node.lineno - 2].rstrip().endswith("\\"):
+    runs_over = any(item.context_expr.end_lineno != node.lineno for item in getattr(node, "items", ()))
+    if (
+        not _HEADER.fullmatch(header)
+        or runs_over
+        or first == node.lineno
+        or lines[node.lineno - 2].rstrip().endswith("\\")
+    ):
         return False
     if any(line.rstrip().endswith("\\") for line in (header, *block)):
         return False

@@ -6,16 +6,6 @@ from relations.table import CALLS, READS, Table, forms, method
 from relations.trees import AGENT, SCRIPT, TRAINER
 
 LOAD = "agent.load(x)"
-DERIVED = """
-=== common/layers.py
-class QEnsemble(nn.Module):
-    def __init__(self):
-        super().__init__()
-    def forward(self, x):
-        return x
-class Mine(QEnsemble):
-    HERE
-"""
 OVERRIDDEN = """
 === trainer.py
 class Trainer:
@@ -138,6 +128,17 @@ TABLES = {
                 "if y:\n    f, z = agent.load, 1\n    f(x)",
                 f"if y:\n    {LOAD}\n=== common/buffer.py\nclass Buffer:\n    pass",
             ),
+        ),
+        Table(
+            ("demo",),
+            TRAINER,
+            (
+                "self._pretrain()",
+                "known = self.cfg.use_demos and t\nif known:\n    self._pretrain()",
+                "if self.cfg.use_demos:\n    self._pretrain()",
+                "if t:\n    self.train()",
+            ),
+            ("if t:\n    self._pretrain()", "while t and not self.cfg.use_demos:\n    self.pretrain(3)"),
         ),
     ],
     "at_one_place": [
@@ -295,36 +296,6 @@ TABLES = {
                 "if reward is not None:\n    pass\nelse:\n    raise ValueError(obs)",
                 "if obs:\n    if reward is None:\n        raise ValueError(obs)",
             ),
-        ),
-    ],
-    "set_in_no_derived": [
-        Table(
-            ("layers", "QEnsemble"),
-            DERIVED.replace("super().__init__()", "self._run = t(self.forward)", 1),
-            (
-                "pass",
-                "def __init__(self):\n    super().__init__()\n    self.name = t",
-                "def forward(self, x):\n    return x",
-            ),
-            (
-                "def __init__(self):\n    self._run = t",
-                "def other(self):\n    if t:\n        setattr(self, '_run', t)",
-                "def other(self):\n    self.name, self._run = t, t",
-            ),
-        ),
-    ],
-    "not_derived": [
-        Table(
-            ("layers", "QEnsemble"),
-            DERIVED,
-            ("pass", "def __init__(self):\n    super().__init__()", "def other(self):\n    t()"),
-            ("def forward(self, x):\n    return x", "@t\ndef forward(self, *x):\n    pass"),
-        ),
-        Table(
-            ("layers", "QEnsemble"),
-            DERIVED.replace("(QEnsemble)", "(Other)"),
-            ("def forward(self, x):\n    return x",),
-            ("pass\nclass Yours(layers.QEnsemble):\n    def forward(self, x):\n        t()",),
         ),
     ],
     "asks_beside": [

@@ -195,10 +195,18 @@ TABLES = {
     ],
     "asks_for_none": [
         Table(
-            ("agent", "forward", "self.model.Q"),
+            ("agent", "forward", "plan", "self.model.Q"),
             AGENT,
-            ("def forward(self, t):\n    return self.model.pi(t)", "def other(self, t):\n    return self.model.Q(t)"),
-            ("def forward(self, t):\n    return self.model.Q(t)",),
+            (
+                "def forward(self, t):\n    return self.model.pi(t)",
+                "def other(self, t):\n    return self.model.Q(t)",
+                "def forward(self, t):\n    return self.plan(t)\ndef plan(self, t):\n    return self.model.Q(t)",
+                "def forward(self, t):\n    return self.act(t)\ndef act(self, t):\n    return self.forward(t)",
+            ),
+            (
+                "def forward(self, t):\n    return self.model.Q(t)",
+                "def forward(self, t):\n    return self.act(t)\ndef act(self, t):\n    return self.model.Q(t)",
+            ),
         ),
     ],
     "stepped_at_one_place": [

@@ -46,6 +46,18 @@ class NormedLinear(nn.Linear):
 """
 
 
+DERIVED = """
+=== common/layers.py
+class QEnsemble(nn.Module):
+    def __init__(self):
+        super().__init__()
+    def forward(self, x):
+        return x
+class Mine(QEnsemble):
+    HERE
+"""
+
+
 TABLES = {
     "alike": [
         Table(
@@ -277,6 +289,36 @@ TABLES = {
                 "with x as m._Qs[0]:\n    x()",
                 "del m._Qs[0]",
             ),
+        ),
+    ],
+    "set_in_no_derived": [
+        Table(
+            ("layers", "QEnsemble"),
+            DERIVED.replace("super().__init__()", "self._run = t(self.forward)", 1),
+            (
+                "pass",
+                "def __init__(self):\n    super().__init__()\n    self.name = t",
+                "def forward(self, x):\n    return x",
+            ),
+            (
+                "def __init__(self):\n    self._run = t",
+                "def other(self):\n    if t:\n        setattr(self, '_run', t)",
+                "def other(self):\n    self.name, self._run = t, t",
+            ),
+        ),
+    ],
+    "not_derived": [
+        Table(
+            ("layers", "QEnsemble"),
+            DERIVED,
+            ("pass", "def __init__(self):\n    super().__init__()", "def other(self):\n    t()"),
+            ("def forward(self, x):\n    return x", "@t\ndef forward(self, *x):\n    pass"),
+        ),
+        Table(
+            ("layers", "QEnsemble"),
+            DERIVED.replace("(QEnsemble)", "(Other)"),
+            ("def forward(self, x):\n    return x",),
+            ("pass\nclass Yours(layers.QEnsemble):\n    def forward(self, x):\n        t()",),
         ),
     ],
 }

@@ -131,6 +131,7 @@ TABLES = {
                 "t(self._tds['obs'])",
                 "self._tds[t] = flag",
                 "t(self._tds.shape)",
+                "t(len(self._tds))",
                 "rows = self._tds\nt(rows[:3, 1])",
                 "t(self.other[3])",
             ),

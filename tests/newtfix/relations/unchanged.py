@@ -211,5 +211,25 @@ TABLES = {
             method("add(self, td, t)", "td['action'] = t", "td.set('action', t)", "td['action'].zero_()", "td.zero_()"),
             keys=("action",),
         ),
+        Table(
+            ("buffer", "add", "row by row"),
+            BUFFER,
+            method(
+                "add(self, td, t)",
+                "rows = {key: td[key][0] for key in t}\nrows['reward'] = rows['reward'] * SCALE",
+                "rows = td.clone()\nrows['reward'] = rows['reward'].clamp(-1, 1)",
+            ),
+            (
+                *method(
+                    "add(self, td, t)",
+                    "td['reward'] = td['reward'] * SCALE",
+                    "rows = td.clone()\nrows['reward'] = rows['reward'] - rows['reward'].mean()",
+                    "rows = td.clone()\nrows['reward'] *= t",
+                ),
+                "pass\n=== mine.py\nfrom common.buffer import Buffer\nclass Mine(Buffer):\n"
+                "    def add(self, td):\n        td['reward'] = 2\n",
+            ),
+            keys=("reward",),
+        ),
     ],
 }
