@@ -71,6 +71,7 @@ PATCH = Patch(
         Fact("set_plainly", ("prior_coef",)),
         Fact("summed_only", ("agent", "gaussian_logprob")),
         Fact("names_no_number", ("agent", "61")),
+        Fact("names_no_number", ("math", "61")),
         Fact("never_none", ("agent", "update_pi", "task")),
         Fact("called_only_in", ("agent", "self._log_prior", "_loss")),
         Fact("asks_beside", ("agent", "scale_threshold", "log_prior", "logprob", "log_prob")),

@@ -91,6 +91,7 @@ PATCH = Patch(
         Fact("asked_within", ("dropout", "layers", "QEnsemble")),
         Fact("passes_mode", ("layers", "self.online")),
         Fact("drops_nothing", ("layers", "QEnsemble")),
+        Fact("none_replaced", ("_Qs", "QEnsemble")),
     ),
     edits=(
         Add(

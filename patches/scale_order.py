@@ -113,6 +113,7 @@ PATCH = Patch(
         Fact("read_only_after", ("agent", "self.scale", "self.model.Q")),
         Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("updated_only_in", ("agent", "scale.update")),
+        Fact("handed_only_to", ("agent", "pi_loss", "compile")),
         Fact("reads_what_it_sets", ("RunningScale", "update", "forward", "__call__")),
     ),
     there_only_where=(Fact("called_before", ("agent", "self.scale.update", "self.scale")),),

@@ -238,6 +238,7 @@ PATCH = Patch(
         Fact("taken_as_given", ("buffer", "add", "row by row"), keys=("reward", "obs")),
         Fact("attribute_only_in", ("_tds", "trainer")),
         Fact("read_only_in", ("seeding_coef", "trainer", "config")),
+        Fact("ends_after", ("agent", "update", "backward")),
         Fact("asked_alike", ("trainer", "self._step", "seeding_coef", "_update_freq")),
         Fact("only_compared", ("trainer", "seeding_coef")),
         Fact("compared_alone", ("trainer", "self._step", "seeding_coef", "_update_freq")),

@@ -126,7 +126,7 @@ def _loads_weights(name: str) -> bool:
 
 
 def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
-    """A class reads a setting in one statement, as its file is written."""
+    """A class reads a setting in one statement, as its file is written, and elsewhere compares it with a count."""
     found = tree.roles.get(role)
     module = parsed(tree.sources[found.file]) if found is not None else ast.Module([], [])
     statements = [
@@ -135,13 +135,26 @@ def at_one_place(tree: NewtTree, role: str, setting: str) -> Broken | None:
         if isinstance(cls, ast.ClassDef) and found is not None and cls.name == found.cls
         for method in cls.body
         for statement in walk(method)
-        if isinstance(statement, ast.stmt) and any(_is_named(one, setting) for one in _own(statement))
+        if isinstance(statement, ast.stmt) and _takes(statement, setting)
     ]
     if len(statements) == 1 and found is not None:
         statements += _read_by_name(module, statements[0], setting)
     if len(statements) > 1 and found is not None:
         return tree.broken_in(found.file, statements[-1], f"{setting} is used here once more")
     return None
+
+
+def _takes(statement: ast.stmt, setting: str) -> bool:
+    """Whether a statement reads a setting, other than to compare it with a variable or an attribute."""
+    own = _own(statement)
+    plain = [
+        side
+        for one in own
+        if isinstance(one, ast.Compare) and len(one.ops) == 1 and not isinstance(one.ops[0], (ast.Eq, ast.NotEq))
+        for side in (one.left, one.comparators[0])
+        if all(map(dotted, (one.left, one.comparators[0])))
+    ]
+    return any(_is_named(one, setting) and one not in plain for one in own)
 
 
 def _read_by_name(module: ast.Module, given: ast.stmt, setting: str) -> list[ast.stmt]:

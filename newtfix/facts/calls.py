@@ -64,6 +64,18 @@ def _leads(tree: NewtTree, role: str, method: Method, call: ast.Call, called: tu
     return helper is not None and any(_times(tree, role, helper, called, (method.name,), False))
 
 
+def handed_only_to(tree: NewtTree, role: str, word: str, *callers: str) -> Broken | None:
+    """Methods with such a word in their names are handed to nothing but what has one of these in its own."""
+    for method in tree.methods(role).values():
+        for call in (node for node in walk(method.node) if isinstance(node, ast.Call)):
+            given = [*call.args, *(one.value for one in call.keywords)]
+            named = [one for one in given if isinstance(one, ast.Attribute) and word in one.attr]
+            for one in (part for part in named if part.attr in tree.methods(role)):
+                if not any(caller in last_name(call.func) for caller in callers):
+                    return tree.broken(method, call, f"{one.attr} is called by {last_name(call.func)}")
+    return None
+
+
 def called_before(tree: NewtTree, role: str, first: str, second: str) -> Broken | None:
     """Methods that call both, the second perhaps by way of another method, call the first before the second."""
     methods = tree.methods(role)

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, bindings, targets
-from newtfix.code.syntax import dotted, parsed, walk
+from newtfix.code.syntax import dotted, is_call, parsed, walk
 from newtfix.code.values import positional
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -269,7 +269,8 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
         for file in tree.python
         for names in (tree.scopes(file) if function in tree.sources[file] else ())
         for call in names.nodes
-        if isinstance(call, ast.Call) and function in names.lasts(call.func)
+        if isinstance(call, ast.Call)
+        and (function in names.lasts(call.func) or (is_call(call, "partial") and function in names.lasts(call.args[0])))
     ]
     for file, names, call in calls:
         by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
@@ -277,7 +278,8 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
         pair = [_value(one, names, _constants(tree, file)) for one in (by_name if len(by_name) == 2 else given[-2:])]
         numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
         rises = len(numbers) == 2 and numbers[0] < numbers[1] and len({one for *_, one in calls}) == 1
-        if any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises:
+        differs = bool(pair) and isinstance(pair[-1], ast.BinOp) and isinstance(pair[-1].op, ast.Sub)
+        if differs or (any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises):
             return tree.broken_in(file, call, f"{function} may be called with a duration")
     return None
 

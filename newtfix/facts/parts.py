@@ -212,10 +212,24 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
     return None
 
 
+def none_replaced(tree: NewtTree, name: str, cls: str) -> Broken | None:
+    """Outside of a class nobody puts something else into a part of what a list of that name holds."""
+    for file in (one for one in tree.python if name in tree.sources[one]):
+        classes = (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef) and node.name == cls)
+        own = {part for node in classes for part in walk(node)}
+        for names in tree.scopes(file):
+            for node in (node for node in names.nodes if node not in own):
+                for one, _, _ in bindings(node):
+                    inside = isinstance(one, ast.Attribute) and one.attr not in ("requires_grad", "training", "grad")
+                    if inside and isinstance(one, ast.Attribute) and _is_one_of(names, one.value, name):
+                        return tree.broken_in(file, node, f"a part of one of {name} is replaced")
+    return None
+
+
 def _taken_apart(names: Names, node: ast.AST, name: str, at_home: bool) -> str:
     """What a node does to a part of a list of that name, in words; "": nothing."""
     match node:
-        case ast.Attribute(value=ast.Attribute(attr="online" | "target"), attr=attr) if attr == name and not at_home:
+        case ast.Attribute(attr=attr) if attr == name and not at_home and _of_ensemble(names, node):
             return "taken apart"
         case ast.Attribute(value=taken, attr=attr) if attr in _OF_NETWORKS and _is_one_of(names, taken, name):
             return "taken by itself"
@@ -223,6 +237,12 @@ def _taken_apart(names: Names, node: ast.AST, name: str, at_home: bool) -> str:
             return "taken apart"
     parts = [one.value for one in targets(node) if isinstance(one, ast.Subscript)]
     return "replaced" if any(name in names.lasts(one) for one in parts) else ""
+
+
+def _of_ensemble(names: Names, node: ast.Attribute) -> bool:
+    """Whether it is an attribute of an ensemble, by whatever name."""
+    owners = {one.rpartition(".")[2] for one in names.roots(node.value)} | {last_name(node.value)}
+    return not owners.isdisjoint(("online", "target"))
 
 
 def _is_one_of(names: Names, node: ast.expr, name: str) -> bool:

@@ -19,6 +19,8 @@ SENTENCES = {
     "not_under": "nothing takes {either} of `{0}`",
     "only_calls": "`{1}` is called only {2}",
     "ends_after": "`{1}` does not return before it calls {all}",
+    "handed_only_to": "methods named `{1}` are called by the {0} alone",
+    "none_replaced": "outside of `{1}` no part of `{0}` is replaced",
     "once": "`{1}` calls {all} once",
     "reads_attributes": "methods named `{1}` go by no attributes but {all}",
     "names_no_number": "the {0} has {1} in no other number",

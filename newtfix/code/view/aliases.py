@@ -98,11 +98,11 @@ def _attributes(cls: ast.ClassDef, own: Vocabulary) -> list[Alias]:
 
 
 def _handing_on(cls: str, node: ast.stmt) -> Alias | None:
-    """A method without arguments that does nothing but call another one, of a part, without arguments."""
+    """A method without arguments that does nothing but call another one, of a part, with parts or nothing."""
     match _answer(node):
         case read, ast.Call(
-            func=ast.Attribute(value=ast.Attribute(value=ast.Name("self"))), args=[], keywords=[]
-        ) as call:
+            func=ast.Attribute(value=ast.Attribute(value=ast.Name("self"))), args=args, keywords=[]
+        ) as call if all(dotted(one).startswith("self.") for one in args):
             return Alias(cls, read, ast.unparse(call), attribute=True) if read.endswith("()") else None
     return None
 

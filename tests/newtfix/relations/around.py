@@ -152,6 +152,8 @@ TABLES = {
                 "if self.cfg.coef:\n    t()",
                 "c = self.cfg.coef\nt(c, c)",
                 "c, y = self.cfg.coef, flag\nt(c)\nt(y)",
+                "t(self.cfg.coef)\nif flag < self.cfg.coef:\n    t()",
+                "late = t >= self.cfg.coef\nt(self.cfg.coef)",
             ),
             (
                 "c = self.cfg.coef\nt(c)\nt(c)",
@@ -160,6 +162,9 @@ TABLES = {
                     f"t(self.cfg.coef)\n{code}"
                     for code in (
                         "t(self.cfg.coef)",
+                        "if t(flag) < self.cfg.coef:\n    t()",
+                        "y = flag + 1 < self.cfg.coef",
+                        "y = flag == self.cfg.coef",
                         "if self.cfg.coef:\n    t()",
                         "return self.cfg.coef",
                         "t(getattr(self.cfg, 'coef'))",

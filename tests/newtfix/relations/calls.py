@@ -79,6 +79,24 @@ TABLES = {
             ),
         ),
     ],
+    "handed_only_to": [
+        Table(
+            ("agent", "loss", "compile"),
+            AGENT,
+            tuple(
+                f"def __init__(self, t):\n    {code}\ndef _loss(self, x):\n    return x"
+                for code in (
+                    "self.loss = torch.compile(self._loss)",
+                    "self._maybe_compile(self._loss)",
+                    "t(self._loss(3))",
+                )
+            ),
+            tuple(
+                f"def __init__(self, t):\n    {code}\ndef _loss(self, x):\n    return x"
+                for code in ("self.loss = partial(checkpoint, self._loss)", "t(3, function=self._loss)")
+            ),
+        ),
+    ],
     "once": [
         Table(
             ("agent", "update", "backward"),

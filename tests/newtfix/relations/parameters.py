@@ -149,6 +149,7 @@ TABLES = {
                 "dist(x, end=5, start=1)",
                 "other(x, cfg.start, 5)",
                 "start, end = cfg.start, cfg.end\ndist(x, start, end)",
+                "f = partial(dist, start=cfg.start, end=cfg.end)",
             ),
             (
                 "dist(x, cfg.start, 5)",
@@ -165,6 +166,8 @@ TABLES = {
                 "getattr(math, 'dist')(x, cfg.start, 5)",
                 "dist(x, cfg.start, cfg.end)\ndist(y, 1, 5)",
                 "dist(x, 1, 5)\ndist(y, cfg.start, cfg.end)",
+                "f = partial(dist, start=cfg.start, end=cfg.end - cfg.start)",
+                "LONG = 5\ndef f(x):\n    dist(x, cfg.start, LONG)",
             ),
         ),
     ],

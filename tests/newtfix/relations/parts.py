@@ -255,6 +255,28 @@ TABLES = {
             ),
         ),
     ],
+    "none_replaced": [
+        Table(
+            ("_Qs", "QEnsemble"),
+            (
+                "=== common/layers.py\nclass QEnsemble:\n    def f(self):\n"
+                "        for q in self._Qs:\n            q[0].act = None\n=== other.py\nHERE\n"
+            ),
+            (
+                "pass",
+                "for q in m._Qs:\n    q.requires_grad = False",
+                "init.zero_(m._Qs[0][-1].weight)",
+                "for q in m.others:\n    q[0].act = x",
+                "for q in m._Qs:\n    x.append(q[0].act)",
+            ),
+            (
+                "for q in m._Qs:\n    q[0].act = x",
+                "m._Qs[0].act = x",
+                "for e in (m._Qs.online, m._Qs.target):\n    for q in e._Qs:\n        setattr(q[0], 'act', x)",
+                "q = m._Qs[1]\nq[0].act, y = x",
+            ),
+        ),
+    ],
     "taken_together": [
         Table(
             ("_Qs", "QEnsemble"),
@@ -277,6 +299,7 @@ TABLES = {
                 "for q, y in zip(m._Qs, z):\n    x = q.state_dict()",
                 "x = [q.parameters() for q in m._Qs]",
                 "q = m._Qs[0]\nx = q.parameters()",
+                "a, b = (each._Qs for each in (m.online, m.target))\na[0].apply(x)",
                 "qs = m._Qs\nx = qs[0].parameters()",
                 "q, y = m._Qs[0], 1\nx = q.parameters()",
                 "m._Qs[0] = x",
