@@ -48,6 +48,10 @@ def main(argv: Optional[list[str]] = None) -> int:
         with Requests(active=world_size == 1) as requests, held(cfg.work_dir, rank):
             cfg = resume.resolved(cfg, tqdm.write if rank == 0 else lambda words: None)
             return run_rank(cfg) if world_size > 1 else run(cfg, requests)
+    except resume.Finished as finished:
+        if local_rank == 0:
+            sys.stdout.write(f"{finished}\n")
+        return 0
     except ConfigError as error:
         if local_rank == 0:
             sys.stderr.write(f"error: {error}\n")

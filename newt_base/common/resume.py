@@ -40,6 +40,10 @@ class CheckpointError(ConfigError):
         super().__init__(key, None, problem, valid)
 
 
+class Finished(Exception):
+    """resume=auto finds that nothing is left to do; its text says so."""
+
+
 def replay_file(checkpoint, rank):
     """Where the replay of one rank is, beside a checkpoint."""
     return Path(checkpoint).with_suffix(".replay" if rank == 0 else f".rank{rank}.replay")
@@ -62,7 +66,8 @@ def numbered(folder):
 def resolved(cfg, say):
     """The settings with the checkpoint that `resume` stands for; read and checked, and nothing else is touched.
 
-    `say` is called with what the user should know. Raises CheckpointError.
+    `say` is called with what the user should know. Raises CheckpointError, and Finished where resume=auto leaves
+    nothing to do.
     """
     if not cfg.resume:
         return cfg
@@ -79,6 +84,8 @@ def resolved(cfg, say):
         )
     if state["step"] > cfg.steps:
         problem = f"{path} is at step {state['step']:,} already, beyond steps={cfg.steps:,}"
+        if cfg.resume == "auto":
+            raise Finished(f"{problem}: nothing is left to do")
         raise CheckpointError("resume", problem, f"steps= more than {state['step']:,}")
     say(f"going on from {path}, at step {state['step']:,}")
     if changed:

@@ -148,6 +148,8 @@ def test_a_run_that_is_beyond_the_steps_asked_for_is_left_as_it_is(part, capsys)
     before = contents(part.parent)
     assert run("part", "steps=20", "resume=true") == 2
     assert "beyond steps=20" in capsys.readouterr().err and contents(part.parent) == before
+    assert run("part", "steps=20", "resume=auto") == 0  # a job that is queued again
+    assert "nothing is left to do" in capsys.readouterr().out and contents(part.parent) == before
 
 
 def test_settings_that_cannot_change_are_all_named(part, capsys):
