@@ -296,7 +296,10 @@ def asks_only(tree: NewtTree, role: str, owner: str, methods: tuple[str, ...], w
 
 
 def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> Broken | None:
-    """Only one statement of these files copies (`call`) something whose last name is `name`, or one of its kind."""
+    """Only one statement of the tree copies (`call`) something whose last name is `name`, or one of its kind.
+
+    What holds one has its name from the files of these roles.
+    """
     found: list[tuple[str, ast.Call]] = []
     home = tree.roles[role].file if role in tree.roles else ""
     files = dict.fromkeys(tree.roles[one].file for one in (role, *roles) if one in tree.roles)
@@ -304,7 +307,7 @@ def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> B
     kinds = {name, "model"} | {
         _last(target) for _, target, value, _ in bound if isinstance(value, ast.Call) and _is_ensemble(value)
     }
-    for file in files:
+    for file in dict.fromkeys((*files, *(one for one in tree.python if call in tree.sources[one]))):
         copies = {call, *(n.asname for n in walk(tree.module(file)) if isinstance(n, ast.alias) and n.name == call)}
         kinds |= {
             _last(target)
