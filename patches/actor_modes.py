@@ -316,6 +316,7 @@ PATCH = Patch(
         Fact("reads_attributes", ("agent", "pi_loss", "cfg", "model", "scale", "rho", "device")),
         Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
         Fact("not_accumulated", ("agent", "pi_loss", "loss")),
+        Fact("none_derived", ("agent", "pi_loss")),
         Fact("not_rebound", ("agent", "update_pi")),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("handed_as_sampled", ("agent", "mu", "std")),

@@ -68,6 +68,7 @@ PATCH = Patch(
         Fact("not_compared", ("prior_coef",)),
         Fact("weighs_plainly", ("agent", "prior_coef")),
         Fact("no_number_scales", ("agent", "pi_loss", "prior")),
+        Fact("returns_unscaled", ("agent", "_log_prior")),
     ),
     there_only_where=AS_BY_DEFAULT,
     edits=(

@@ -90,6 +90,7 @@ PATCH = Patch(
         Fact("maps_randomly", ("layers",)),
         Fact("asked_within", ("dropout", "layers", "QEnsemble")),
         Fact("passes_mode", ("layers", "self.online")),
+        Fact("passes_mode", ("world_model", "self._Qs")),
         Fact("drops_nothing", ("layers", "QEnsemble")),
         Fact("none_replaced", ("_Qs", "QEnsemble")),
     ),

@@ -91,6 +91,7 @@ OF_LOSSES = (
         "TDMPC2",
         absent=True,
         far=(*SET, "self.model.pi($*_)", "self.model.reward($*_)", "return $_.mean()"),
+        outside=("self.rho[$_].item()", "self.rho.$_($*_).item()", "self.rho.tolist()"),
     ),
     Where(
         "agent",
@@ -196,12 +197,12 @@ PATCH = Patch(
     ),
     only_where=(
         Fact("not_asserted", ("agent", "rho")),
+        Fact("none_derived", ("agent", "pi_loss")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
         Fact("attribute_only_in", ("rho", "agent")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
-        Fact("normalised_last", ("agent", "self.rho")),
         Fact("unchanged", ("agent", "the total loss", "minimised")),
         Fact("independent", ("agent", "_loss_fn", "loss_fn")),
         Fact("ranges_by", ("agent", "__init__ _loss_fn", "horizon", "num_q")),

@@ -32,7 +32,16 @@ REBOUND = "$qs = self.scale($qs)"
 OWN = ("$qs[0]", "$qs[0].detach()")
 # What the policy's step updates it with: the values that the loss returned, or the first of them.
 RETURNED = ("$@_[$values]", "$@_[$_[0]]")
-CALLED = Where("agent", ("$_, $values, $_ = self.$_($*_)", "$_, $values, $_ = $variable"), "TDMPC2.update_pi")
+CALLED = Where(
+    "agent",
+    (
+        "$_, $values, $_ = self.$_($*_)",
+        "$_, $values, $_ = $variable",
+        "$_, $values, $_ = $variable($*_)",
+        "$_, $values, $_ = $variable[$_]($*_)",
+    ),
+    "TDMPC2.update_pi",
+)
 INLINE = (Where("agent", VALUES, "TDMPC2.update_pi", absent=True),)
 
 
@@ -114,6 +123,7 @@ PATCH = Patch(
         Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("updated_only_in", ("agent", "scale.update")),
         Fact("handed_only_to", ("agent", "pi_loss", "compile")),
+        Fact("none_derived", ("agent", "pi_loss")),
         Fact("reads_what_it_sets", ("RunningScale", "update", "forward", "__call__")),
     ),
     there_only_where=(Fact("called_before", ("agent", "self.scale.update", "self.scale")),),

@@ -110,7 +110,10 @@ def _each(target: ast.expr, each: ast.expr) -> Iterator[tuple[ast.expr, ast.expr
             yield from _each(target, inner)
         case ((ast.Tuple(elts=several) | ast.List(elts=several)), _):
             for inner in several:
-                yield from _pairs(target, inner, True)
+                if isinstance(inner, ast.Starred):
+                    yield from _each(target, inner.value)
+                else:
+                    yield from _pairs(target, inner, True)
         case _:
             yield from _pairs(target, each, False)
 

@@ -179,21 +179,28 @@ def _is_named(node: ast.AST, setting: str) -> bool:
 
 
 def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
-    """Classes that set the mode of their parts themselves give these what they are given."""
-    found = tree.roles.get(role)
-    for names in tree.scopes(found.file) if found is not None else ():
+    """Classes that set the mode of their parts themselves give these what they are given, and leave none out."""
+    if (found := tree.roles.get(role)) is None:
+        return None
+    for names in tree.scopes(found.file):
         method = names.nodes[0]
         if not isinstance(method, ast.FunctionDef) or method.name != "train" or len(method.args.args) < 2:
             continue
         mode = method.args.args[1].arg
+        called = {arithmetic.called(node) for node in names.nodes if isinstance(node, ast.Call)}
+        told = any(True for _ in names.calls(*(f"{part}.train" for part in parts)))
+        cls = next((one for one in walk(tree.module(found.file)) if method in getattr(one, "body", ())), None)
+        own = {dotted(one) for node in walk(cls) for one, _, _ in bindings(node)} if cls is not None else set()
+        if "super" not in called and not told and own & set(parts):
+            return tree.broken_in(found.file, method, f"this leaves out {' and '.join(sorted(own & set(parts)))}")
         for node in names.calls(*(f"{part}.train" for part in parts)):
             given = handed(node)
-            if found is not None and mode not in {name for one in given for name in names.parts_of(one)}:
+            if mode not in {name for one in given for name in names.parts_of(one)}:
                 return tree.broken_in(found.file, node, "this trains whatever the mode")
         for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):
             owner = node.func.value if isinstance(node.func, ast.Attribute) else node
             asked = mode in {name for one in node.args for name in names_in(one)}
-            if found is not None and asked and names.is_of(owner, "self.target"):
+            if asked and names.is_of(owner, "self.target"):
                 return tree.broken_in(found.file, node, "this trains what is never trained")
     return None
 
@@ -323,13 +330,17 @@ def _is_behind(statement: ast.AST, path: list[ast.AST], block: list[ast.AST]) ->
 
 
 def returns_unscaled(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """A function of a module does not end by scaling a variable by a number."""
-    found = tree.function(role, name)
-    for node in found[1].nodes if found is not None else ():
+    """A function of a module, or a method of its class, does not end by scaling something by a number."""
+    found, method = tree.function(role, name), tree.methods(role).get(name)
+    nodes = found[1].nodes if found is not None else walk(method.node) if method is not None else []
+    file = found[0] if found is not None else method.file if method is not None else ""
+    for node in nodes:
         match node:
-            case (
-                ast.Return(value=ast.BinOp(left=ast.Name(), op=ast.Div() | ast.Mult(), right=ast.Constant()))
-                | ast.Return(value=ast.BinOp(left=ast.Constant(), op=ast.Mult(), right=ast.Name()))
-            ) if found is not None:
-                return tree.broken_in(found[0], node, f"{name} is bounded in another way")
+            case ast.Return(value=ast.BinOp(left=left, op=ast.Div() | ast.Mult() as by, right=right)):
+                if _is_constant(right) or (isinstance(by, ast.Mult) and _is_constant(left)):
+                    return tree.broken_in(file, node, f"{name} is scaled by a number")
     return None
+
+
+def _is_constant(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.isupper())

@@ -16,6 +16,7 @@ from newtfix.newt.roles import outline
 from newtfix.newt.tree import Broken, NewtTree
 
 _FUNCTIONS = frozenset("exp log log2 log10 pow sqrt square reciprocal sigmoid softplus".split())
+_KEEPS = frozenset("update append add push record observe".split())
 _NETWORKS = frozenset("Linear NormedLinear mlp Sequential ModuleList LayerNorm".split())
 
 
@@ -151,18 +152,24 @@ def made_by_library(tree: NewtTree, role: str, name: str) -> Broken | None:
     return None
 
 
-def leaves_no_trace(tree: NewtTree, role: str, method: str) -> Broken | None:
-    """A method, with those of its class that it calls, changes no attribute: it can be called once more."""
+def leaves_no_trace(tree: NewtTree, role: str, method: str, *but: str) -> Broken | None:
+    """A method, with those of its class that it calls, changes no attribute but these: how often it runs is no matter.
+
+    Nor does it hand something to a part that keeps account: `self.seen.update(x)`.
+    """
     pending, seen = [method], {method}
     while pending:
         found = tree.methods(role).get(pending.pop())
         for node in walk(found.node) if found is not None else ():
             for target in targets(node):
                 name = dotted(target.value) if isinstance(target, ast.Subscript) else dotted(target)
-                if found is not None and name.startswith("self."):
+                if found is not None and name.startswith("self.") and name not in but:
                     return tree.broken(found, node, f"{method} changes {name} each time")
+            part = dotted(node.func).rpartition(".") if isinstance(node, ast.Call) else ("", "", "")
+            if found is not None and part[0].startswith("self.") and part[2] in _KEEPS:
+                return tree.broken(found, node, f"{method} changes {part[0]} each time")
             called = tree.called(role, node) if isinstance(node, ast.Call) else None
-            if called is not None and called.name not in seen:
+            if called is not None and called.name not in {*seen, *but}:
                 seen.add(called.name)
                 pending.append(called.name)
     return None

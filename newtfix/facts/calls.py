@@ -314,12 +314,15 @@ def made_once(tree: NewtTree, role: str, call: str, name: str, *roles: str) -> B
             for where, target, value, _ in bound
             if where == file == home and isinstance(value, ast.Call) and _last(value.func) in copies
         }
+        made = [(target, value) for node in walk(tree.module(file)) for target, value, _ in bindings(node)]
+        others = {_last(target) for target, value in made if isinstance(value, ast.Call) and not _is_ensemble(value)}
+        own = kinds - others if file not in files else kinds  # another file may have networks of its own by that name
         for names in tree.scopes(file):
             for node in names.nodes:
                 if not isinstance(node, ast.Call) or copies.isdisjoint(map(_last_of, names.of(node.func))):
                     continue
                 given = [*node.args[:1], *(one.value for one in node.keywords if one.arg == "x")]
-                if not kinds.isdisjoint(map(_last_of, (part for one in given for part in names.of(one)))):
+                if not own.isdisjoint(map(_last_of, (part for one in given for part in names.of(one)))):
                     found.append((file, node))
     if len(found) > 1:
         file, node = found[-1]

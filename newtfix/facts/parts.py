@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TypeGuard
 
@@ -15,6 +16,7 @@ from newtfix.newt.tree import Broken, Method, NewtTree
 _OF_NETWORKS = frozenset(
     "parameters named_parameters modules apply state_dict load_state_dict register_forward_hook".split()
 )
+_HOOKS = re.compile(r"register_\w*_hook")
 _SETS_UP = frozenset("train eval to half double bfloat16 register_forward_hook register_full_backward_hook".split())
 
 
@@ -174,7 +176,7 @@ def drops_nothing(tree: NewtTree, role: str, cls: str) -> Broken | None:
         for node in names.nodes:
             if not isinstance(node, ast.Call):
                 continue
-            if last_name(node.func).startswith("register_") and last_name(node.func).endswith("_hook"):
+            if _HOOKS.fullmatch(last_name(node.func)):
                 return tree.broken(method, node, f"{cls} computes what a hook makes of it")
             given = " ".join(map(ast.unparse, handed(node)))
             own = isinstance(node.func, ast.Attribute) and dotted(node.func.value) == "self"
@@ -219,6 +221,10 @@ def none_replaced(tree: NewtTree, name: str, cls: str) -> Broken | None:
         own = {part for node in classes for part in walk(node)}
         for names in tree.scopes(file):
             for node in (node for node in names.nodes if node not in own):
+                func = node.func if isinstance(node, ast.Call) else node
+                hooks = isinstance(func, ast.Attribute) and _HOOKS.fullmatch(func.attr)
+                if hooks and isinstance(func, ast.Attribute) and _is_one_of(names, func.value, name):
+                    return tree.broken_in(file, node, f"a part of one of {name} is hooked")
                 for one, _, _ in bindings(node):
                     inside = isinstance(one, ast.Attribute) and one.attr not in ("requires_grad", "training", "grad")
                     if inside and isinstance(one, ast.Attribute) and _is_one_of(names, one.value, name):
@@ -295,6 +301,14 @@ def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
             again = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name in own]
             if derived and again:
                 return tree.broken_in(file, again[0], f"{cls.name} has its own {again[0].name}")
+    return None
+
+
+def none_derived(tree: NewtTree, role: str, word: str) -> Broken | None:
+    """No class that is derived from that of a role has such methods, by a word of their names, in place of its own."""
+    for name in (name for name in tree.methods(role) if word in name):
+        for method in list(tree.versions(role, name))[1:]:
+            return tree.broken(method, method.node, f"a derived class has its own {name}")
     return None
 
 

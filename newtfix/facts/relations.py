@@ -197,6 +197,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_asserted": _about(exact.not_asserted),
     "summed_only": _about(losses.summed_only),
     "never_none": _about(parameters.never_none),
+    "none_derived": _about(parts.none_derived),
     "none_replaced": _about(parts.none_replaced),
     "taken_together": _about(parts.taken_together),
     "divided_only_by": lambda tree, f: losses.divided_only_by(tree, f.about[0], f.about[1:4], *f.about[4:]),
@@ -263,6 +264,8 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "scales_noise": _about(terms.scales_noise),
     "drawn_from_no_noise": _about(terms.drawn_from_no_noise),
     "no_number_scales": _about(terms.no_number_scales),
+    "not_remade": _about(terms.not_remade),
+    "not_mixed": _about(terms.not_mixed),
     "not_filled": _about(terms.not_filled),
     "chosen_by": _about(terms.chosen_by),
     "begun_only": lambda tree, f: calls.begun_only(

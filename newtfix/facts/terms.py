@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 
 from newtfix.code.arithmetic import called, operands
+from newtfix.code.equivalent import CASTS
 from newtfix.code.names import bindings, targets
-from newtfix.code.paths import path_to
+from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, last_name, walk
+from newtfix.code.values import positional
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -239,4 +241,33 @@ def chosen_by(tree: NewtTree, role: str, method: str, word: str, setting: str) -
             }
             if read - {setting}:
                 return tree.broken(found, test, f"{dotted(call.func)} is chosen by something else")
+    return None
+
+
+def not_remade(tree: NewtTree, role: str, variables: str, but: str) -> Broken | None:
+    """No variable of these names gets what a call other than one of `but` makes of it; moves and casts aside."""
+    names, allowed = variables.split(), {*but.split(), *CASTS}
+    for method in tree.methods(role).values():
+        for node in walk(method.node):
+            for target, value, _ in bindings(node):
+                made = value if isinstance(value, ast.Call) and last_name(value.func) not in allowed else None
+                if made is not None and dotted(target) in names_in(made).intersection(names):
+                    return tree.broken(method, node, f"{dotted(target)} is made anew")
+    return None
+
+
+def not_mixed(tree: NewtTree, role: str, call: str, *entries: str) -> Broken | None:
+    """What else a call is given is not made of what it is given under these names."""
+    for method, node in tree.calls(role, call):
+        made = tree.called(role, node)
+        words = positional(made.node) if made is not None else []
+        given: dict[str | None, ast.expr] = dict(zip(words, node.args, strict=False))
+        given |= {one.arg: one.value for one in node.keywords}
+        mixed = {dotted(value) for word, value in given.items() if word in entries} - {""}
+        others = {dotted(value) for word, value in given.items() if word not in entries} - {"", *mixed}
+        for part in walk(method.node):
+            for target, value, _ in bindings(part):
+                read = names_in(value) if value is not None and dotted(target) in others else set()
+                if mixed & read and dotted(target) in read:
+                    return tree.broken(method, part, f"{dotted(target)} is made of {' or '.join(entries)}")
     return None

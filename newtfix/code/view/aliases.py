@@ -151,7 +151,7 @@ def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
         ):
             known = _Substituted({})
             decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            if decorators not in ([], ["property"]):
+            if decorators not in ([], ["property"], ["cached_property"], ["functools.cached_property"]):
                 return "", None
             for one in others:
                 match one:

@@ -183,6 +183,20 @@ TABLES = {
     "passes_mode": [
         Table(
             ("world_model", "self._Qs"),
+            (
+                "=== common/world_model.py\nclass WorldModel:\n    def __init__(self):\n        self._Qs = None\n"
+                "    METHODS\n"
+            ),
+            method(
+                "train(self, mode=True)",
+                "super().train(mode)",
+                "self.training = mode\nself._Qs.train(mode)",
+                "self._Qs.train(mode)\nreturn self.other.train(mode)",
+            ),
+            method("train(self, mode=True)", "self.training = mode", "self.other.train(mode)\nreturn self"),
+        ),
+        Table(
+            ("world_model", "self._Qs"),
             "=== common/world_model.py\nclass WorldModel:\n    METHODS\n",
             (
                 "self._Qs.train()",
@@ -369,7 +383,14 @@ TABLES = {
             ("math", "bound"),
             "=== common/math.py\ndef bound(x, low, dif):\n    HERE\n",
             ("return low + dif * (x.tanh() + 1) / 2", "y = x / 2\nreturn y", "return x", "return x * low"),
-            ("y = low + x\nreturn y / 2", "return 0.5 * x", "return x * 0.5", "if low:\n    return x / 2\nreturn x"),
+            (
+                "y = low + x\nreturn y / 2",
+                "return (low + x) / 3",
+                "return low(x) / SIZE",
+                "return 0.5 * x",
+                "return x * 0.5",
+                "if low:\n    return x / 2\nreturn x",
+            ),
         ),
     ],
 }

@@ -157,7 +157,17 @@ TABLES = {
                 "def to_td(self, obs):\n    self.seen[0] = obs\n    return obs",
                 "def to_td(self, obs):\n    self.seen.index_add_(0, obs, obs)\n    return obs",
                 "def to_td(self, obs):\n    return self.b(obs)\ndef b(self, x):\n    self.n += 1\n    return x",
+                "def to_td(self, obs):\n    self.seen.update(obs)\n    return obs",
             ),
+        ),
+        Table(
+            ("trainer", "to_td", "self.n", "b"),
+            TRAINER,
+            (
+                "def to_td(self, obs):\n    self.n += 1\n    return self.b(obs)\ndef b(self, x):\n    self.m = x",
+                "def to_td(self, obs):\n    seen = {}\n    seen.update(obs)\n    return self.model.encode(obs)",
+            ),
+            ("def to_td(self, obs):\n    self.m += 1\n    return self.b(obs)\ndef b(self, x):\n    return x",),
         ),
     ],
     "counts_all": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relations.table import CALLS, Table, forms
+from relations.trees import AGENT
 
 ENSEMBLE = """
 === common/layers.py
@@ -274,6 +275,28 @@ TABLES = {
                 "m._Qs[0].act = x",
                 "for e in (m._Qs.online, m._Qs.target):\n    for q in e._Qs:\n        setattr(q[0], 'act', x)",
                 "q = m._Qs[1]\nq[0].act, y = x",
+                "for q in (*m._Qs.online._Qs, *m.target._Qs):\n    q[0].register_forward_pre_hook(x)",
+            ),
+        ),
+    ],
+    "none_derived": [
+        Table(
+            ("agent", "pi_loss"),
+            AGENT,
+            tuple(
+                f"def _pi_loss(self, x):\n    return x\n=== mine.py\nfrom tdmpc2 import TDMPC2\n{code}"
+                for code in (
+                    "class Mine(TDMPC2):\n    def plan(self):\n        pass",
+                    "class Other:\n    def _pi_loss(self, x):\n        pass",
+                    "class Mine(Other):\n    def _pi_loss(self, x):\n        pass",
+                )
+            ),
+            tuple(
+                f"def _pi_loss(self, x):\n    return x\n=== mine.py\nimport tdmpc2\n{code}"
+                for code in (
+                    "class Mine(tdmpc2.TDMPC2):\n    def _pi_loss(self, x):\n        pass",
+                    "from tdmpc2 import TDMPC2 as Base\nclass Mine(Base):\n    def _pi_loss(self, x):\n        pass",
+                )
             ),
         ),
     ],

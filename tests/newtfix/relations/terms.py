@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from relations.table import Table
-from relations.trees import AGENT
+from relations.table import Table, method
+from relations.trees import AGENT, TRAINER
 
 MODEL = """
 === common/world_model.py
@@ -118,6 +118,37 @@ TABLES = {
                 "def _pi_loss(self, log_prior):\n    log_prior = log_prior / 10",
                 "def _pi_loss(self, t):\n    prior = 3 * t",
                 "def _log_prior(self, t):\n    return t / self.cfg.temperature",
+            ),
+        ),
+    ],
+    "not_remade": [
+        Table(
+            ("agent", "prior loss", "scale where"),
+            AGENT,
+            (
+                "prior = t(flag)",
+                "prior = self.scale(prior)",
+                "loss = torch.where(t, loss, prior)",
+                "loss = loss.float()",
+                "y = t(prior)",
+            ),
+            ("prior = t(prior)", "loss = self.balanced(flag, loss)", "prior, y = t(3 * prior), flag"),
+        ),
+    ],
+    "not_mixed": [
+        Table(
+            ("trainer", "self.to_td", "mu", "std"),
+            TRAINER,
+            method(
+                "train(self, obs, mu, std, reward)",
+                "self.to_td(obs, mu, std, reward)",
+                "self.log(std.mean())\nself.to_td(obs, mu=mu, std=std, reward=reward)",
+                "reward = reward * 2\nself.to_td(obs, mu, std, reward)",
+            ),
+            method(
+                "train(self, obs, mu, std, reward)",
+                "reward = reward + std.mean()\nself.to_td(obs, mu=mu, std=std, reward=reward)",
+                "obs = obs - mu\nself.to_td(obs=obs, mu=mu, std=std, reward=reward)",
             ),
         ),
     ],
