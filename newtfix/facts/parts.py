@@ -225,8 +225,12 @@ def none_replaced(tree: NewtTree, name: str, cls: str) -> Broken | None:
                 hooks = isinstance(func, ast.Attribute) and _HOOKS.fullmatch(func.attr)
                 if hooks and isinstance(func, ast.Attribute) and _is_one_of(names, func.value, name):
                     return tree.broken_in(file, node, f"a part of one of {name} is hooked")
-                for one, _, _ in bindings(node):
-                    inside = isinstance(one, ast.Attribute) and one.attr not in ("requires_grad", "training", "grad")
+                for one, value, _ in bindings(node):
+                    inside = (
+                        isinstance(one, ast.Attribute)
+                        and not isinstance(value, ast.Constant)
+                        and one.attr not in ("requires_grad", "training", "grad")
+                    )
                     if inside and isinstance(one, ast.Attribute) and _is_one_of(names, one.value, name):
                         return tree.broken_in(file, node, f"a part of one of {name} is replaced")
     return None

@@ -266,6 +266,7 @@ TABLES = {
             (
                 "pass",
                 "for q in m._Qs:\n    q.requires_grad = False",
+                "for q in m._Qs:\n    q[0].rate = 0.1",
                 "init.zero_(m._Qs[0][-1].weight)",
                 "for q in m.others:\n    q[0].act = x",
                 "for q in m._Qs:\n    x.append(q[0].act)",
