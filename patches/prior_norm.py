@@ -67,6 +67,7 @@ PATCH = Patch(
     severity=Severity.MODERATE,
     changes="the residual prior term is scaled by A/61, A the task's true action dimension",
     after=("actor-modes",),
+    there_only_where=(Fact("numbers_each", ("agent", "self._log_prior", "61")),),
     only_where=(
         Fact("set_plainly", ("prior_coef",)),
         Fact("summed_only", ("agent", "gaussian_logprob")),

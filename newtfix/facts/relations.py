@@ -128,6 +128,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "once": _about(calls.once),
     "ends_after": _about(calls.ends_after),
     "handed_only_to": _about(calls.handed_only_to),
+    "numbers_each": _about(there.numbers_each),
     "set_once": _about(there.set_once),
     "draws_nothing": _about(apart.draws_nothing),
     "computed_nowhere": _about(apart.computed_nowhere),

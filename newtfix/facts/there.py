@@ -6,6 +6,7 @@ import ast
 
 from newtfix.code.effects import Gives, of_call
 from newtfix.code.names import Names
+from newtfix.code.syntax import walk
 from newtfix.newt.tree import Broken, NewtTree
 
 
@@ -20,6 +21,19 @@ def set_once(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | No
         if len(set(found)) > 1:
             return tree.broken(method, found[-1], f"{name} gets another value here")
     return None
+
+
+def numbers_each(tree: NewtTree, role: str, call: str, number: str) -> Broken | None:
+    """Each method that calls something computes with a number, unless what it calls does."""
+    for method, node in tree.calls(role, call):
+        made = tree.called(role, node)
+        if not any(_has(one.node, number) for one in (method, made) if one is not None):
+            return tree.broken(method, node, f"{method.name} goes without {number}")
+    return None
+
+
+def _has(function: ast.AST, number: str) -> bool:
+    return any(isinstance(one, ast.Constant) and one.value == float(number) for one in walk(function))
 
 
 def _moves(names: Names, value: ast.AST | None, name: str) -> bool:

@@ -18,6 +18,7 @@ from newtfix.plan.look import Look, look_at, look_by_hand
 from newtfix.plan.unmet import place_of
 from newtfix.plan.working import WorkingTree
 
+ONLY_WHERE = "only-where"  # stands for the facts of a patch in a report
 _HOLES = re.compile(r"\$[$*@]?\w+")
 _NAME = re.compile(r"[A-Za-z_]\w+")
 
@@ -119,7 +120,7 @@ def _refusal(patch: Patch, found: Broken) -> PatchReport:
     """The report of a patch whose code is there, but not what it relies on."""
     place = Place(found.file, found.line, found.what)
     seen = (found.file, "", State.DRIFTED, (place,), "", found.what, None, found.relies)
-    report = EditReport(patch.id, "only-where", *seen)
+    report = EditReport(patch.id, ONLY_WHERE, *seen)
     return PatchReport(patch.id, State.DRIFTED, (report,))
 
 

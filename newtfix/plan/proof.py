@@ -10,7 +10,7 @@ from newtfix.code.undefined import undefined_names
 from newtfix.errors import Refused
 from newtfix.model import Patch, State
 from newtfix.newt.roles import find_roles, other_agents, outline, overrides
-from newtfix.plan.account import state_of
+from newtfix.plan.account import ONLY_WHERE, examine
 from newtfix.plan.attributes import unknown_attributes, unread_settings
 from newtfix.plan.callers import reliances
 from newtfix.plan.working import WorkingTree
@@ -89,7 +89,15 @@ def _still_called(sources: Mapping[str, str], after: Mapping[str, str]) -> Itera
 
 def _recognised(tree: WorkingTree, order: Sequence[str], patches: Mapping[str, Patch]) -> None:
     for name in order:
-        state = state_of(tree, patches[name])
+        report = examine(tree, patches[name], places=False)[0]
+        state = report.state
+        for one in report.edits:
+            if one.edit == ONLY_WHERE and state is State.DRIFTED:
+                raise Refused(
+                    f"patch {name!r} would do only a part of what it should in this tree",
+                    where=f"{one.file}: {one.found}",
+                    hint=f"change that line, or leave the patch out (newtfix show {name}); nothing was written",
+                )
         if state not in (State.APPLIED, State.ABSENT):
             raise Refused(
                 f"patch {name!r} would not be recognised after it was applied (state: {state.value})",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from newtfix.errors import Refused
 from newtfix.model import Add, EditReport, Patch, PatchReport, State
-from newtfix.plan.account import examine
+from newtfix.plan.account import ONLY_WHERE, examine
 from newtfix.plan.look import Look
 from newtfix.plan.working import WorkingTree
 
@@ -23,7 +23,7 @@ def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequen
     if report.state is State.PARTIAL:
         message = f"patch {patch.id!r} is only partly there"
         lines += _parts(examine(tree, patch, places=True)[0])
-    if bad is not None and bad.edit == "only-where":
+    if bad is not None and bad.edit == ONLY_WHERE:
         lines.append(f"what the patch relies on: {bad.code}")
     if patch.changes:
         lines.append(f"what the patch does: {patch.changes}")
@@ -46,7 +46,7 @@ def _names_alone(patch: Patch, report: PatchReport) -> bool:
 
 def _broken(edit: EditReport) -> str:
     """The place and what is wrong there, with the line as its owner wrote it."""
-    if edit.edit == "only-where":
+    if edit.edit == ONLY_WHERE:
         return f"{edit.file}:{edit.places[0].line}: {edit.found}"
     if edit.candidate is not None:
         return f"{edit.candidate.file}:{edit.candidate.line}: {edit.found}: {edit.candidate.text}"

@@ -25,4 +25,19 @@ TABLES = {
             tuple(INIT + indent(code, "    ") for code in forms((*BINDS, *SETS, *CHANGES), "self.rho")),
         ),
     ],
+    "numbers_each": [
+        Table(
+            ("agent", "self._prior", "61"),
+            AGENT,
+            (
+                "def loss(self, t):\n    return self._prior(t) / 61\ndef _prior(self, t):\n    return t",
+                "def loss(self, t):\n    return self._prior(t)\ndef _prior(self, t):\n    return t / 61.0",
+                "def loss(self, t):\n    return self.other(t)",
+            ),
+            (
+                "def loss(self, t):\n    return self._prior(t) / 61\ndef more(self, t):\n    return self._prior(t)",
+                "def loss(self, t):\n    f = self._prior\n    return f(t)",
+            ),
+        ),
+    ],
 }
