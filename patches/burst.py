@@ -13,7 +13,6 @@ too long: without `seeding` the burst is 25,000 updates for N=20. `burst_updates
 in.
 """
 
-from itertools import permutations
 from textwrap import indent
 
 from newtfix.model import Add, Edit, Fact, Numbers, Patch, Severity, Shape, Where, rewrite, show
@@ -41,21 +40,6 @@ SPENDING = ("self._update_tokens += $_",)
 LEARNING = (*SPENDING, "return $_")
 UPDATE = Where("trainer", "self.agent.update($*batch)", "Trainer", portable=("batch",), names=("self",), near=LEARNING)
 UPDATES = ("$_ = self.agent.update($*_)", "self.agent.update($*_)", "$_.update(self.agent.update($*_))")
-# The updates of an iteration are updates of the agent and nothing else, but for the tokens and the metrics.
-KEPT = ("self._update_tokens -= $_", "$_.update($_)")
-BODIES = tuple(
-    "\n".join((*more[:place], update, *more[place:]))
-    for update in (*UPDATES, *(f"with $_:\n    {update}" for update in UPDATES))
-    for more in ((), *((kept,) for kept in KEPT), *permutations(KEPT))
-    for place in range(len(more) + 1)
-)
-ALONE = Where(
-    "trainer",
-    tuple(f"{loop}:\n{indent(body, '    ')}" for loop in ("for $_ in $_", "while $_") for body in BODIES),
-    "Trainer",
-    near=LEARNING,
-)
-
 # Updates in a loop over the seed steps.
 BURSTS = tuple(
     f"for $_ in {steps}:\n    $$_\n    {update}\n    $$_"
@@ -123,6 +107,7 @@ PATCH = Patch(
         Fact("ends_after", ("agent", "update", "backward")),
         Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
         Fact("alone_in_loop", ("trainer", "self.agent.update", "self.agent")),
+        Fact("only_kept", ("trainer", "self.agent.update", "self._update_tokens")),
         Fact("independent", ("agent", "update")),
         Fact("independent", ("buffer", "sample")),
         Fact("read_by_none", ("burst_updates", "_burst", "_burst_due")),
@@ -195,7 +180,7 @@ PATCH = Patch(
             "Trainer",
             BURST_METHOD,
             after="to_td",
-            where=(SEEDING_THRESHOLD, UPDATE, ALONE, ONLY, *ONCE),
+            where=(SEEDING_THRESHOLD, UPDATE, ONLY, *ONCE),
         ),
     ),
 )

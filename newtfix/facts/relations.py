@@ -165,6 +165,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "once_a_turn": lambda tree, f: calls.once_a_turn(
         tree, f.about[0], _known(f.about[1], ENDS, "end")(tree), f"rows are {f.about[1]}"
     ),
+    "only_kept": _about(turns.only_kept),
     "trains_once_nowhere": _about(turns.trains_once_nowhere),
     "decided_once": _about(calls.decided_once),
     "matters": _about(parameters.matters),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
+from newtfix.code.equivalent import CASTS
 from newtfix.code.names import Names, bindings, targets
 from newtfix.code.paths import names_in, path_to
-from newtfix.code.syntax import dotted, parts, walk
+from newtfix.code.syntax import dotted, last_name, parts, walk
 from newtfix.facts.calls import LOOPS, decides
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -76,6 +77,7 @@ def _counted(names: Names, called: str) -> set[str]:
     return found - {"range", "tqdm", "int", "max", "min", "self.cfg"}
 
 
+_PLAIN = CASTS | frozenset("int len item items get mean clone copy dict".split())
 _KEEPS = ("save", "checkpoint", "eval", "state_dict")
 
 
@@ -92,3 +94,51 @@ def _trains(tree: NewtTree, role: str, names: Names, node: ast.AST, agent: str, 
         return helper is None and name.startswith("self.") and name.count(".") == 1
     own = tree.names(role, helper)
     return any(_trains(tree, role, own, part, agent, (*inside, helper.name)) for part in own.nodes)
+
+
+def only_kept(tree: NewtTree, role: str, called: str, paid: str) -> Broken | None:
+    """A loop that calls something, where it is paid for or its result returned, pays and keeps results, and no more."""
+    for method, call in tree.calls(role, called):
+        path = path_to(method.node, call)
+        loops = [node for node in path if isinstance(node, (ast.For, ast.While))]
+        returns = any(isinstance(node, ast.Return) and node.value is not None for node in walk(method.node))
+        if not loops or not (returns or any(True for _ in tree.writes(role, method, paid))):
+            continue
+        inner = path[path.index(loops[-1]) + 1 :]
+        for node in inner:
+            if isinstance(node, (ast.If, ast.Try, ast.IfExp, ast.BoolOp)):
+                return tree.broken(method, node, f"{called} is called in a loop that does more")
+        blocks = [loops[-1].body, *(node.body for node in inner if isinstance(node, ast.With))]
+        for one in (one for block in blocks for one in block if call not in walk(one)):
+            if not _pays(one, paid) and not _keeps_numbers(one):
+                return tree.broken(method, one, f"{called} is called in a loop that does more")
+    return None
+
+
+def _pays(node: ast.stmt, paid: str) -> bool:
+    return isinstance(node, ast.AugAssign) and dotted(node.target) == paid
+
+
+def _keeps_numbers(node: ast.stmt) -> bool:
+    """Whether a statement puts numbers into variables, or what these hold."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="append" | "update" | "extend"), args=args) as call):
+            return _is_local(call.func) and all(map(_is_number, args))
+        case ast.Assign(targets=[target], value=value):
+            return _is_local(target) and _is_number(value)
+        case ast.For(iter=each, body=body, orelse=[]):
+            return _is_number(each) and all(map(_keeps_numbers, body))
+    return False
+
+
+def _is_local(node: ast.expr) -> bool:
+    """Whether it is a variable, or a part of what one holds."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id != "self"
+
+
+def _is_number(node: ast.expr) -> bool:
+    """Whether nothing is called in it but casts, counts and what a dictionary holds."""
+    calls = (one for one in walk(node) if isinstance(one, ast.Call))
+    return all(last_name(one.func) in _PLAIN for one in calls)

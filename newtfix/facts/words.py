@@ -23,6 +23,7 @@ SENTENCES = {
     "not_remade": "nothing but `{2}` makes `{1}` anew",
     "not_mixed": "nothing else that `{1}` gets is made of {all}",
     "numbers_each": "whatever calls `{1}` computes with {2}",
+    "only_kept": "a loop that calls `{1}` does nothing else",
     "none_derived": "no class derived from that of the {0} has a `{1}` of its own",
     "none_replaced": "outside of `{1}` no part of `{0}` is replaced",
     "once": "`{1}` calls {all} once",

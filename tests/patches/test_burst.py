@@ -322,7 +322,7 @@ GUARDED_IN_PLAIN = {
         "trainer.py",
         UPDATE_IN_PLAIN,
         UPDATE_IN_PLAIN + "\t\t\t\t\t\tself.buffer.refresh()\n",
-        "'method'",
+        "in a loop that does more",
     ),
 }
 

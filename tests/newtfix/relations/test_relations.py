@@ -21,13 +21,14 @@ from relations import (
     settings,
     terms,
     there,
+    turns,
     unchanged,
 )
 from relations.table import told
 
 MODULES = (
     *(apart, around, beside, calls, closed, conditions, exact, losses, parameters),
-    *(parts, reads, rows, settings, terms, there, unchanged),
+    *(parts, reads, rows, settings, terms, there, turns, unchanged),
 )
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 
