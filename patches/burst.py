@@ -50,24 +50,6 @@ BURSTS = tuple(
 METRICS = "$metrics.update({new})"
 MERGED = "$metrics |= {new}"
 EACH = "for $key, $value in {new}.items():\n    $metrics[$key].append($value)"
-# Nothing else trains at the threshold, and nothing but updates and metrics goes with the tokens.
-SCHEDULED = tuple(
-    f"self._update_tokens {spent}\n$$_\nif {test}:\n    $$_"
-    for spent in ("-= $_", "%= $_")
-    for test in ("self.$_ >= $_", "self.$_ > $_", "self.$_ % $_ == $_")
-)
-ONLY = Where("trainer", SCHEDULED, "Trainer", absent=True)
-ONCE = (
-    Where("trainer", "self.agent.pretrain($*_)", "Trainer", absent=True, near=SPENDING),
-    Where(
-        "trainer",
-        "self._update_tokens = $_",
-        "Trainer.__init__",
-        absent=True,
-        outside=("self._update_tokens = 0", "self._update_tokens = 0.0"),
-    ),
-)
-
 AT_ONCE = f"for $each in $updates:\n    {METRICS.format(new='self.agent.update($*batch)')}"
 # How the tokens of an iteration are spent, and how the metrics of its updates are kept.
 SPENDING_TOKENS = (
@@ -180,7 +162,7 @@ PATCH = Patch(
             "Trainer",
             BURST_METHOD,
             after="to_td",
-            where=(SEEDING_THRESHOLD, UPDATE, ONLY, *ONCE),
+            where=(SEEDING_THRESHOLD, UPDATE),
         ),
     ),
 )

@@ -141,7 +141,10 @@ def _is_rest(write: Write) -> bool:
 
 
 def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
-    """In methods that call something, an attribute is added to and taken from, and not set to something else."""
+    """In methods that call something, an attribute is added to and taken from, and not set to something else.
+
+    The class begins with none of it.
+    """
     for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
         names = tree.names(role, method)
         for write in tree.writes(role, method, name):
@@ -151,4 +154,8 @@ def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
             kept = isinstance(given, ast.Constant) or (given is not None and any(names.reads(name, inside=walk(given))))
             if not sums and not kept and not _is_of_another(write.node, name):
                 return tree.broken(method, write.node, f"{name} is set to something else")
+    begin = tree.methods(role).get("__init__")
+    for write in tree.writes(role, begin, name) if begin is not None else ():
+        if not (isinstance(write.value, ast.Constant) and write.value.value == 0):
+            return tree.broken(begin, write.node, f"{name} begins with more than nothing")
     return None

@@ -13,7 +13,10 @@ from newtfix.newt.tree import Broken, NewtTree
 
 
 def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> Broken | None:
-    """What is done at one step alone, or behind a flag that is set there, neither trains nor changes how often."""
+    """What is done at one step alone, or behind a flag that is set there, neither trains nor changes how often.
+
+    Nor does anything train after so many updates, as an attribute other than the tokens counts them.
+    """
     for method in tree.methods(role).values():
         names = tree.names(role, method)
         nodes = names.nodes
@@ -22,7 +25,8 @@ def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> B
         asked = {part for one in tests if isinstance(one, ast.If) for part in walk(one.test)}
         named = _only_asked(names, asked)
         for test in tests:
-            if isinstance(test, ast.While) or not _is_once(test, set(named)):
+            counts = isinstance(test, ast.If) and any(names.writes(tokens)) and _is_counted(test.test, tokens)
+            if isinstance(test, ast.While) or not (counts or _is_once(test, set(named))):
                 continue
             for node in (part for child in parts(test) if child is not test.test for part in walk(child)):
                 if _trains(tree, role, names, node, agent) or any(names.is_of(one, *counted) for one in targets(node)):
@@ -39,6 +43,13 @@ def _is_at_a_step(node: ast.AST) -> bool:
     if not isinstance(node, ast.Compare) or not any(isinstance(one, ast.Eq) for one in node.ops):
         return False
     return any(dotted(one) == "self._step" for one in (node.left, *node.comparators))
+
+
+def _is_counted(test: ast.expr, *but: str) -> bool:
+    """Whether an attribute of one's own, other than the steps, is compared with something."""
+    compared = [side for one in walk(test) if isinstance(one, ast.Compare) for side in (one.left, *one.comparators)]
+    own = {dotted(side.left if isinstance(side, ast.BinOp) else side) for side in compared} - {"self._step", *but}
+    return any(name.startswith("self.") and name.count(".") == 1 for name in own)
 
 
 def _only_asked(names: Names, asked: set[ast.AST]) -> dict[str, ast.expr]:

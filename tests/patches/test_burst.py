@@ -264,7 +264,7 @@ REFUSED = {
         TOKENS_LEFT,
         f"{TOKENS_LEFT}                        if self._updates >= self.cfg.reset_every:\n"
         "                            self.agent.reset_heads()\n",
-        "if self.$_ >= $_",
+        "at one step alone",
     ),
     "a burst in a method of its own": (
         "trainer.py",
@@ -289,7 +289,7 @@ REFUSED = {
         "trainer.py",
         "        self._update_tokens = 0.0\n",
         "        self._update_tokens = 5 * cfg.episode_length\n",
-        "self._update_tokens = $_",
+        "begins with more than nothing",
     ),
 }
 

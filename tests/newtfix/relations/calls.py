@@ -295,6 +295,8 @@ TABLES = {
                 "if self._step == 10:\n    y = fit(self.agent)",
                 "agent = self.agent\nif self._step == 10:\n    fit(agent)",
                 "n = 1\nif self._step == 10:\n    n = 5\nfor _ in range(n):\n    self.agent.update(t)",
+                f"{UPDATE}\nself._update_tokens -= 1\nif self._updates >= 5:\n    self.agent.reset_heads()",
+                f"{UPDATE}\nself._update_tokens -= 1\nif self._updates % 5 == 0:\n    self.agent.reset_heads()",
             ),
         ),
     ],

@@ -155,6 +155,8 @@ TABLES = {
                     )
                 ),
                 "f = self.agent.update\nf(t)\nself._update_tokens = t",
+                "def __init__(self, t):\n    self._update_tokens = 5 * t",
+                "def __init__(self, t):\n    self._update_tokens = 1.0",
             ),
         ),
     ],
