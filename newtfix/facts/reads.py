@@ -156,6 +156,6 @@ def paid_in(tree: NewtTree, role: str, name: str, called: str) -> Broken | None:
                 return tree.broken(method, write.node, f"{name} is set to something else")
     begin = tree.methods(role).get("__init__")
     for write in tree.writes(role, begin, name) if begin is not None else ():
-        if not (isinstance(write.value, ast.Constant) and write.value.value == 0):
+        if begin is not None and not (isinstance(write.value, ast.Constant) and write.value.value == 0):
             return tree.broken(begin, write.node, f"{name} begins with more than nothing")
     return None

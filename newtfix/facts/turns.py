@@ -108,12 +108,18 @@ def _trains(tree: NewtTree, role: str, names: Names, node: ast.AST, agent: str, 
 
 
 def only_kept(tree: NewtTree, role: str, called: str, paid: str) -> Broken | None:
-    """A loop that calls something, where it is paid for or its result returned, pays and keeps results, and no more."""
+    """A loop that calls something, where it is paid for or its result returned, pays and keeps results, and no more.
+
+    A method that pays has a loop over all steps; what it does before is no matter.
+    """
     for method, call in tree.calls(role, called):
         path = path_to(method.node, call)
         loops = [node for node in path if isinstance(node, (ast.For, ast.While))]
         returns = any(isinstance(node, ast.Return) and node.value is not None for node in walk(method.node))
-        if not loops or not (returns or any(True for _ in tree.writes(role, method, paid))):
+        pays = any(True for _ in tree.writes(role, method, paid))
+        over_steps = [node for node in walk(method.node) if isinstance(node, ast.While)]
+        before = pays and bool(over_steps) and over_steps[0] not in path
+        if not loops or before or not (returns or pays):
             continue
         inner = path[path.index(loops[-1]) + 1 :]
         for node in inner:

@@ -1,13 +1,15 @@
 """Whether patches still do what they should in a tree that was edited after them.
 
-The edits are taken as if they had come first: what the patches wrote is taken out, the tree with its edits is planned
-again, and what the patches would write now is compared with what is there. Lines that the patches wrote and that were
-edited cannot be taken out. Layout, comments and what only reports do not count.
+The edits are taken as if they had come first: what the patches wrote is taken out, function by function, the tree with
+its edits is planned again, and what the patches would write now is compared with what is there. Lines that the patches
+wrote and that were edited cannot be taken out, and nothing else may set what the patches brought. Layout, comments,
+the order of functions and what only reports do not count.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,14 +17,13 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 
 from newtfix.code.flat import Line, flat, joined
+from newtfix.code.units import Units, bound_in, brought_in, parses, units
 from newtfix.errors import Refused, TreeError
 from newtfix.files.tree import decode
 from newtfix.work import planning
 from newtfix.work.outcome import pristine_sources
 from newtfix.work.session import Session, changed_patches, usable
 from newtfix.work.steps import fitting, steps
-
-_HEAD = re.compile(r"(    )?(@|(async )?def \w+|class \w+)")
 
 
 @dataclass(frozen=True)
@@ -39,180 +40,281 @@ class _Change:
         within = any(a.start < b.start == b.end < a.end for a, b in ((self, other), (other, self)))
         return within or max(self.start, other.start) < min(self.end, other.end)
 
+    def touches(self, other: _Change) -> bool:
+        return self.start <= other.end and other.start <= self.end
+
+
+@dataclass(frozen=True)
+class _Spoilt:
+    """Lines that patches wrote in a unit of a file, or those beside it, and what somebody made of them."""
+
+    key: str
+    lines: frozenset[str]
+    there: Line
+
 
 @dataclass(frozen=True)
 class _File:
-    """A patched file: as the patches made it, before them, and as it is, but for edited lines of patches.
+    """A patched file as it is, but for edited lines of patches; and with its edits, but without the patches.
 
-    `spoilt` are places of such edits: the lines of `made`, and what stands there now.
+    Lines that are not in the file have the place of one beside them.
     """
 
-    made: Sequence[Line]
-    before: Sequence[Line]
-    now: Sequence[Line]
-    spoilt: Sequence[tuple[_Change, str]] = ()
+    now: Units
+    without: list[Line]
+    spoilt: Sequence[_Spoilt]
 
 
 def doubts(session: Session) -> dict[str, str]:
     """Applied patches that may not do what they should any more, because of edits, and why.
 
-    Nothing is said where files cannot be read, or where the patches at hand are not those that were applied.
+    Of files that cannot be read the record is all that is known. Patches that changed since are left out.
     """
-    known = session.ledger is not None and not session.unreadable and set(session.applied) <= session.patches.keys()
-    if not known or changed_patches(session) or session.pristine.keys() != session.generated.keys():
+    if session.ledger is None:
         return {}
+    if session.edited and (unknown := _unknown(session)):
+        return dict.fromkeys((name for name in session.applied if name in session.patches), unknown)
     found: dict[str, str] = {}
     with suppress(TreeError, SyntaxError, ValueError):  # of a tree that cannot be looked at, its state says so
-        for name, why in _doubts(session):
+        for name, why in _doubts(session) if not _unknown(session) else ():
             found.setdefault(name, why)
-    return {name: found[name] for name in session.applied if name in found}
+    changed = changed_patches(session)
+    return {name: found[name] for name in session.applied if name in found and name not in changed}
+
+
+def _unknown(session: Session) -> str:
+    """Why nothing can be said of a tree with edits."""
+    if missing := sorted({*session.applied, *session.requested} - session.patches.keys()):
+        return f"there are edits, and the record has {', '.join(missing)}, which is not at hand (--patches DIR)"
+    if missing := sorted(session.pristine.keys() - session.generated.keys()):
+        return f"there are edits, and the record does not say what the patches made of {', '.join(missing)}"
+    return ""
 
 
 def _doubts(session: Session) -> Iterator[tuple[str, str]]:
-    now, known = session.tree.sources, session.patches
-    edited = {path: _file(session, path) for path in session.edited}
-    if any(file.spoilt for file in edited.values()):
-        pristine = pristine_sources(session)
-        made = {path: decode(content) for path, content in session.generated.items()}
+    known, pristine = session.patches, pristine_sources(session)
+    made = {path: decode(content) for path, content in session.generated.items()}
+    now = {**session.tree.sources, **{path: made[path] for path in session.unreadable}}
+    files = {path: _file(made[path], pristine[path], now[path]) for path in made if now[path] != made[path]}
+    brought = brought_in(made.values()) - brought_in(pristine[path] for path in made)
+    again = list(_set_again(now, made, brought))
+    if again or any(file.spoilt for file in files.values()):
         way = steps(pristine, {}, (), session.applied, known, made)
-        for path, file in edited.items():
-            for change, there in file.spoilt:
-                for name in _authors(session.applied, way, path, pristine[path], change):
-                    yield name, f"its lines were edited ({path}:{there})"
-    before = {path: decode(content) for path, content in session.pristine.items()}
-    before |= {path: joined(_merged(file)) for path, file in edited.items()}
+        for path, file in files.items():
+            for one in file.spoilt:
+                for name in _authors(session.applied, way, path, pristine[path], one.key, one.lines):
+                    yield name, f"its lines were edited ({_told(path, one.there)})"
+        for path, brings, line in again:
+            yield (
+                _bringer(session.applied, way, pristine, brings),
+                f"{brings} is set here as well ({_told(path, line)})",
+            )
+    before = {path: pristine[path] for path in made} | {path: joined(file.without) for path, file in files.items()}
     sources = dict(usable({**now, **before}))
     try:
         after = planning.plan(sources, session.requested, known).after
     except Refused:
         _, refused = fitting(sources, (), session.requested, known, session.tree.foreign)
         for name, problem in refused.items():
-            yield name, f"with the edits it would not fit: {(problem.where or problem.message).splitlines()[0]}"
+            yield name, f"with the edits it would not fit: {_placed(problem, files)}"
         return
     others = {
-        path: found for path in {**before, **after} if (found := _otherwise(session, edited, path, after, before))
+        path: _otherwise(after.get(path, before.get(path, "")), now[path], files.get(path))
+        for path in {**before, **after}
     }
-    way = steps(sources, {}, (), session.applied, known, after) if others else []
-    for path, found in others.items():
-        for change, there in found:
-            for name in _authors(session.applied, way, path, sources[path], change):
-                yield name, f"with the edits it would write other code ({path}:{there})"
+    way = steps(sources, {}, (), session.applied, known, after) if any(others.values()) else []
+    for path, key, lines, there in ((path, *one) for path, found in others.items() for one in found):
+        for name in _authors(session.applied, way, path, sources[path], key, lines):
+            yield name, f"with the edits it would write other code ({_told(path, there)})"
 
 
-def _file(session: Session, path: str) -> _File:
-    made, before, now = (
-        flat(text)
-        for text in (decode(session.generated[path]), decode(session.pristine[path]), session.tree.sources[path])
-    )
-    wrote, edits = _changes(made, before), _changes(made, now)
-    spoilt = [one for one in edits if any(one.meets(other) for other in wrote)]
-    kept = list(now)
-    for one in reversed(spoilt):
-        kept[one.first : one.last] = [Line(line.text, _place(now, one.first)) for line in made[one.start : one.end]]
-    return _File(made, before, kept, [(one, _shown(now, one.first)) for one in spoilt])
+# --- what was edited --------------------------------------------------------------------------------------------------
 
 
-def _merged(file: _File) -> list[Line]:
-    """The file with its edits and without the patches."""
-    sided = [(one, file.before) for one in _changes(file.made, file.before)]
-    sided += [(one, file.now) for one in _changes(file.made, file.now)]
-    found, done = [], 0
-    for change, side in sorted(sided, key=lambda one: (one[0].start, one[0].end)):
-        found += [*file.made[done : change.start], *side[change.first : change.last]]
-        done = change.end
-    return [*found, *file.made[done:]]
+def _file(made: str, before: str, now: str) -> _File:
+    base, ours, theirs = units(flat(made)), units(flat(before)), units(flat(now))
+    kept: Units = {}
+    without: Units = {}
+    spoilt: list[_Spoilt] = []
+    for key, lines in theirs.items():
+        if key not in base:  # somebody's own
+            kept[key] = without[key] = lines
+            continue
+        merged, kept[key], found = _merged(key, base[key], ours.get(key, []), lines)
+        spoilt += found
+        if merged:
+            without[key] = merged
+    for key in base.keys() - theirs.keys() - ours.keys():  # patches brought it, somebody took it away
+        kept[key] = base[key]
+        spoilt.append(_Spoilt(key, frozenset(line.text for line in base[key]), _last(theirs)))
+    for key in ours.keys() - base.keys() - theirs.keys():  # patches took it away
+        place = _last(theirs).place
+        without[key] = [Line(line.text, place) for line in ours[key]]
+    return _File(kept, [line for lines in _in_order(without).values() for line in lines], spoilt)
 
 
-def _otherwise(
-    session: Session, edited: Mapping[str, _File], path: str, after: Mapping[str, str], before: Mapping[str, str]
-) -> list[tuple[_Change, str]]:
-    """Where the patches would write other code: the lines that they would write, and what stands there."""
-    wanted, now = after.get(path, before.get(path, "")), session.tree.sources[path]
+def _in_order(found: Units) -> Units:
+    """Methods behind the head of their class."""
+    heads = {key: number for number, key in enumerate(found)}
+    return {key: found[key] for key in sorted(found, key=lambda key: (heads.get(key.partition(".")[0], 0), heads[key]))}
+
+
+def _last(found: Units) -> Line:
+    return next((lines[-1] for lines in reversed(found.values()) if lines), Line("", 1))
+
+
+def _merged(
+    key: str, base: list[Line], ours: list[Line], theirs: list[Line]
+) -> tuple[list[Line], list[Line], list[_Spoilt]]:
+    """A unit with its edits and without the patches; as it is, but for edited lines of patches; and these."""
+    wrote, edits = _changes(base, ours), _changes(base, theirs)
+    sets = bound_in(line.text for one in wrote for line in base[one.start : one.end])
+
+    def is_spoilt(edit: _Change, *, beside: bool) -> bool:
+        lines = theirs[edit.first : edit.last]
+        again = bool(sets & bound_in(line.text for line in lines)) if lines else False
+        return again or any(edit.meets(one) or (beside and edit.touches(one)) for one in wrote)
+
+    for beside in (False, True):
+        bad = [one for one in edits if is_spoilt(one, beside=beside)]
+        kept = list(theirs)
+        for one in reversed(bad):
+            place = _at(theirs, one.first).place
+            kept[one.first : one.last] = [Line(line.text, place) for line in base[one.start : one.end]]
+        merged = _both(base, ours, kept)
+        if parses(merged):
+            break
+    found = [
+        _Spoilt(key, frozenset(line.text for line in base[max(one.start - 1, 0) : one.end + 1]), _at(theirs, one.first))
+        for one in bad
+    ]
+    return merged, kept, found
+
+
+def _both(base: list[Line], ours: list[Line], theirs: list[Line]) -> list[Line]:
+    """The changes of both sides, which change different lines."""
+    sided = [(one, ours, False) for one in _changes(base, ours)]
+    sided += [(one, theirs, True) for one in _changes(base, theirs)]
+    found: list[Line] = []
+    done = 0
+    places = _places(base, theirs)
+    for change, side, is_theirs in sorted(sided, key=lambda one: (one[0].start, one[0].end)):
+        found += [Line(line.text, places[at]) for at, line in enumerate(base[done : change.start], done)]
+        place = places[min(change.start, len(places) - 1)]
+        found += [line if is_theirs else Line(line.text, place) for line in side[change.first : change.last]]
+        done = max(done, change.end)
+    return [*found, *(Line(line.text, places[at]) for at, line in enumerate(base[done:], done))]
+
+
+def _places(base: list[Line], theirs: list[Line]) -> list[int]:
+    """Where the lines of the base are in the file as it is; those that are not, beside them."""
+    found = [_at(theirs, 0).place] * (len(base) + 1)
+    for tag, start, end, first, last in SequenceMatcher(None, base, theirs, autojunk=False).get_opcodes():
+        for number in range(start, end):
+            found[number] = (
+                theirs[first + number - start].place if tag == "equal" else _at(theirs, min(first, last)).place
+            )
+    return found
+
+
+def _at(lines: Sequence[Line], index: int) -> Line:
+    return lines[min(index, len(lines) - 1)] if lines else Line("", 1)
+
+
+def _changes(old: Sequence[Line], new: Sequence[Line]) -> list[_Change]:
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    return [_Change(*places) for tag, *places in matcher.get_opcodes() if tag != "equal"]
+
+
+def _set_again(now: Mapping[str, str], made: Mapping[str, str], brought: set[str]) -> Iterator[tuple[str, str, Line]]:
+    """Where edits set attributes, or define functions, that patches brought: the file, the name and the line.
+
+    What files that no patch changed had before is not known: of these private names count alone.
+    """
+    for path, text in now.items():
+        if not path.endswith(".py") or not any(name in text for name in brought) or text == made.get(path):
+            continue
+        wrote = Counter(line.text for line in flat(made[path])) if path in made else Counter[str]()
+        for line in flat(text):
+            if wrote[line.text] > 0:
+                wrote[line.text] -= 1
+            elif found := {one for one in brought & brought_in([line.text]) if path in made or one.startswith("_")}:
+                yield path, min(found), line
+
+
+# --- what would be written now ----------------------------------------------------------------------------------------
+
+
+def _otherwise(wanted: str, now: str, file: _File | None) -> list[tuple[str, frozenset[str], Line]]:
+    """Where the patches would write other code: the unit, the lines that they would write, and what stands there."""
     if wanted == now:
         return []
-    lines = edited[path].now if path in edited else flat(now)
-    return [(one, _shown(lines, one.last)) for one in _changes(flat(wanted), lines)]
+    here, there = file.now if file is not None else units(flat(now)), units(flat(wanted))
+    found = []
+    for key in {**there, **here}:
+        ours, theirs = there.get(key, []), here.get(key, [])
+        if key.endswith(".") or not key:  # fields and what stands between functions, in whatever order
+            missing, more = (Counter(a) - Counter(b) for a, b in ((ours, theirs), (theirs, ours)))
+            if missing or more:
+                found.append((key, frozenset(line.text for line in missing), next(iter(more), _at(theirs, 0))))
+            continue
+        for one in _changes(ours, theirs):
+            lines = ours[max(one.start - 1, 0) : one.end + 1]
+            found.append((key, frozenset(line.text for line in lines), _at(theirs or _all(here), one.first)))
+    return found
+
+
+def _all(found: Units) -> list[Line]:
+    return [line for lines in found.values() for line in lines]
+
+
+# --- whose it is ------------------------------------------------------------------------------------------------------
 
 
 def _authors(
-    names: Sequence[str], way: Sequence[Mapping[str, str]], path: str, start: str, change: _Change
+    names: Sequence[str],
+    way: Sequence[Mapping[str, str]],
+    path: str,
+    start: str,
+    key: str,
+    lines: frozenset[str],
 ) -> list[str]:
-    """The patches that wrote these lines, or took lines out beside them; else all that changed the file.
+    """The patches that wrote such lines in a unit; else all that changed it, or the file.
 
     Args:
         names: in order. way: the changed files after each of them. start: the text of the file before them.
     """
-    texts = [start, *(texts.get(path, start) for texts in way)]
-    by: list[frozenset[str]] = [frozenset()] * len(flat(start))
+    texts = [start, *(one.get(path, start) for one in way)]
+    wrote, changed, touched = [], [], []
     for name, (old, new) in zip(names, pairwise(texts), strict=True):
-        by = _written(by, flat(old), flat(new), name) if old != new else by
-    near = by[max(change.start - 1, 0) : change.end + 1]
-    within = by[change.start : change.end]
-    found = frozenset().union(*within) or frozenset().union(*near)
-    return [name for name in names if name in found] or [
-        name for name, (old, new) in zip(names, pairwise(texts), strict=True) if old != new
-    ]
-
-
-def _written(by: list[frozenset[str]], old: Sequence[Line], new: Sequence[Line], name: str) -> list[frozenset[str]]:
-    found: list[frozenset[str]] = []
-    taken = []
-    for tag, start, end, first, last in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        found += by[start:end] if tag == "equal" else [frozenset((name,))] * (last - first)
-        taken += [len(found)] if tag == "delete" else []
-    for place in taken:
-        for beside in range(max(place - 1, 0), min(place + 1, len(found))):
-            found[beside] |= {name}
-    return found
-
-
-def _changes(old: Sequence[Line], new: Sequence[Line]) -> list[_Change]:
-    """What changed, function by function, so that a new one between two others is by itself."""
-    (heads, ends), (other_heads, other_ends) = _functions(old), _functions(new)
-    found: list[_Change] = []
-    for tag, *names in SequenceMatcher(None, heads, other_heads, autojunk=False).get_opcodes():
-        start, end, first, last = (
-            side[at] for side, at in zip((ends, ends, other_ends, other_ends), names, strict=True)
-        )
-        if tag == "equal":
-            for at in range(names[1] - names[0]):
-                a, b = names[0] + at, names[2] + at
-                found += _lines_changed(old, new, ends[a], ends[a + 1], other_ends[b], other_ends[b + 1])
-        else:
-            found += _lines_changed(old, new, start, end, first, last)
-    return found
-
-
-def _lines_changed(
-    old: Sequence[Line], new: Sequence[Line], start: int, end: int, first: int, last: int
-) -> list[_Change]:
-    matcher = SequenceMatcher(None, old[start:end], new[first:last], autojunk=False)
-    return [
-        _Change(start + a, start + b, first + c, first + d)
-        for tag, a, b, c, d in matcher.get_opcodes()
-        if tag != "equal"
-    ]
-
-
-def _functions(lines: Sequence[Line]) -> tuple[list[str], list[int]]:
-    """The heads of the functions and classes of a file, what stands before them first, and where each begins."""
-    heads, starts, decorated = [""], [0], False
-    for at, line in enumerate(lines):
-        if not (head := _HEAD.match(line.text)):
+        if old == new:
             continue
-        if decorated:
-            heads[-1] = head[0]
-        else:
-            heads.append(head[0])
-            starts.append(at)
-        decorated = head[0].endswith("@")
-    return heads, [*starts, len(lines)]
+        touched.append(name)
+        before, after = (Counter(line.text for line in units(flat(text)).get(key, ())) for text in (old, new))
+        changed += [name] if before != after else []
+        wrote += [name] if (after - before).keys() & lines else []
+    return wrote or changed or touched
 
 
-def _place(lines: Sequence[Line], index: int) -> int:
-    return lines[min(index, len(lines) - 1)].place if lines else 1
+def _bringer(names: Sequence[str], way: Sequence[Mapping[str, str]], pristine: Mapping[str, str], brought: str) -> str:
+    """The first patch that brings a name."""
+    for name, texts in zip(names, way, strict=True):
+        if any(brought in brought_in([text]) for path, text in texts.items() if text != pristine.get(path)):
+            return name
+    return names[-1]
 
 
-def _shown(lines: Sequence[Line], index: int) -> str:
-    line = lines[min(index, len(lines) - 1)] if lines else Line("", 1)
-    return f"{line.place}: {line.text.strip()}"
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _told(path: str, line: Line) -> str:
+    return f"{path}:{line.place}: {line.text.strip()}"
+
+
+def _placed(problem: Refused, files: Mapping[str, _File]) -> str:
+    """The first line of a refusal, with the line of the file as it is."""
+    said = (problem.where or problem.message).splitlines()[0]
+    where = re.match(r"([^:]+):(\d+)", said)
+    if where is None or where[1] not in files:
+        return said
+    return f"{where[1]}:{_at(files[where[1]].without, int(where[2]) - 1).place}{said[where.end() :]}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from commands import Run
 
 from newtfix.code.flat import flat, joined
+from newtfix.code.units import units
 from newtfix.work.doubts import doubts
 from newtfix.work.outcome import compute, save
 from newtfix.work.places import base_tree
@@ -60,12 +63,31 @@ HARMLESS = {
         "    def _pi_loss",
         "    def lengths(self):\n        return self.cfg.horizon\n\n    def _pi_loss",
     ),
+    "a method between two of a patch": (
+        "trainer.py",
+        "    def _burst",
+        "    def lengths(self):\n        return self.cfg.horizon\n\n    def _burst",
+    ),
+    "a setting in front of one of a patch": (
+        "config.py",
+        "    burst_updates: ",
+        "    my_own: int = 3\n    burst_updates: ",
+    ),
 }
 
 
 @pytest.mark.parametrize("change", HARMLESS.values(), ids=list(HARMLESS))
 def test_no_doubt(tree: Path, change: tuple[str, str, str]) -> None:
     edit(tree, *change)
+    assert told(tree) == {}
+
+
+def test_methods_in_another_order(tree: Path) -> None:
+    text = (tree / "trainer.py").read_text()
+    start, end = text.index("    def _pretrain(self"), text.index("    def train(self")
+    moved = text[:start] + text[end:]
+    place = moved.index("    def common_metrics(self")
+    (tree / "trainer.py").write_text(moved[:place] + text[start:end] + moved[place:])
     assert told(tree) == {}
 
 
@@ -89,6 +111,31 @@ DOUBTFUL = {
         "if self.cfg.save_video:\n                        self._tds[0, done] = ",
         "its lines were edited",
     ),
+    "mu-std: another deviation behind it": (
+        "trainer.py",
+        "                    std = torch.full_like(action, self.cfg.log_std_max).exp()\n",
+        "                    std = torch.full_like(action, self.cfg.log_std_max).exp()\n"
+        "                    std = torch.ones_like(action)\n",
+        "its lines were edited",
+    ),
+    "seeding: another threshold elsewhere": (
+        "trainer.py",
+        "        obs = None\n",
+        "        obs = None\n        self._seed_steps = 100\n",
+        "_seed_steps is set here as well",
+    ),
+    "burst: a flag from outside": (
+        "train.py",
+        "        trainer.logger = Logger(",
+        "        trainer._burst_due = False\n        trainer.logger = Logger(",
+        "_burst_due is set here as well",
+    ),
+    "target-q: a line more in a block of its own": (
+        "common/layers.py",
+        "            self.target._forward = ",
+        "            self.compiled = True\n            self.target._forward = ",
+        "its lines were edited",
+    ),
 }
 
 
@@ -101,10 +148,10 @@ def test_lines_of_patches_that_were_edited(tree: Path, name: str, change: tuple[
 
 
 AGAINST = {
-    "rho: a loss per step": (
-        "tdmpc2.py",
-        "        info = dict(consistency_loss",
-        "        consistency_loss = consistency_loss / len(zs)\n        info = dict(consistency_loss",
+    "plan-anneal: another end": (
+        "common/math.py",
+        "def interp_dist(",
+        "def interp_dist_twice(*x):\n    return interp_dist(*x[:-1], x[-1] - x[-2])\n\n\ndef interp_dist(",
     ),
     "seeding: returns of whole episodes": (
         "common/buffer.py",
@@ -117,8 +164,27 @@ AGAINST = {
 @pytest.mark.parametrize(("name", "change"), AGAINST.items(), ids=list(AGAINST))
 def test_what_would_have_been_refused(tree: Path, name: str, change: tuple[str, str, str]) -> None:
     edit(tree, *change)
-    found = told(tree)
-    assert "would not fit" in found[name.partition(":")[0]]
+    why = told(tree)[name.partition(":")[0]]
+    where = re.search(r"would not fit: ([\w/.]+):(\d+): ", why)
+    assert where is not None and where[1] == change[0], why
+    line = (tree / where[1]).read_text().splitlines()[int(where[2]) - 1].strip()
+    assert line and why.endswith(line)
+
+
+def test_a_file_that_is_gone_hides_no_edits_of_others(tree: Path) -> None:
+    edit(tree, "trainer.py", BURST, f"{BURST}        updates = updates // 2\n")
+    (tree / "common/math.py").unlink()
+    assert list(told(tree)) == ["burst"]
+
+
+def test_a_record_that_does_not_say_enough(tree: Path) -> None:
+    edit(tree, "trainer.py", BURST, f"{BURST}        updates = updates // 2\n")
+    (tree / ".newtfix/generated/trainer.py").unlink()
+    assert "does not say what the patches made of trainer.py" in told(tree)["burst"]
+    ledger = tree / ".newtfix/ledger.json"
+    record = json.loads(ledger.read_text())
+    ledger.write_text(json.dumps({**record, "requested": [*record["requested"], "my-own"]}))
+    assert "my-own, which is not at hand" in told(tree)["burst"]
 
 
 def test_check_and_status_say_it(tree: Path, newtfix: Run) -> None:
@@ -168,3 +234,34 @@ def f(x, *,
     assert "\n                z = x + y\n" in joined(lines) and "print" not in joined(lines)
     assert [line.text for line in flat(joined(lines))] == [line.text for line in lines]
     assert [line.text.strip() for line in lines[-4:]] == ["match z:", "case 1:", "return [z]", "return z"]
+
+
+def test_units_of_a_file() -> None:
+    text = """
+import torch
+@cache
+def f(x):
+    def g(y):
+        return y
+    return g(x)
+SIZE = 3
+class A(B):
+    rate = 0.1
+    def f(self):
+        return self.rate
+    other = 2
+    @property
+    def f(self):
+        return 2
+if SIZE:
+    class C:
+        pass
+"""
+    found = {key: [line.text.strip() for line in lines] for key, lines in units(flat(text)).items()}
+    assert found == {
+        "": ["import torch", "SIZE = 3", "if SIZE:", "class C:", "pass"],
+        "f": ["@cache", "def f(x):", "def g(y):", "return y", "return g(x)"],
+        "A.": ["class A(B):", "rate = 0.1", "other = 2"],
+        "A.f": ["def f(self):", "return self.rate"],
+        "A.f~2": ["@property", "def f(self):", "return 2"],
+    }

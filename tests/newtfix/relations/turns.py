@@ -25,6 +25,8 @@ TABLES = {
                 *(f"{LEARN}    {code}" for code in MORE),
                 "self._tokens -= 1\nwhile t:\n    with flag:\n        flag.update(self.agent.update(t))",
                 "for _ in t:\n    self.agent.update(t)\n    self.env.step(t)",  # neither paid for nor returned
+                # before all steps
+                "for _ in t:\n    self.agent.update(t)\n    self.log(t)\nwhile t:\n    self._tokens -= 1",
             ),
             method(
                 "train(self, t, flag)",
