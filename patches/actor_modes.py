@@ -317,6 +317,7 @@ PATCH = Patch(
         Fact("reads_only", ("agent", "pi_loss", *LOSS_SETTINGS)),
         Fact("not_accumulated", ("agent", "pi_loss", "loss")),
         Fact("none_derived", ("agent", "pi_loss")),
+        Fact("none_derived", ("agent", "_log_prior")),
         Fact("not_rebound", ("agent", "update_pi")),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("handed_as_sampled", ("agent", "mu", "std")),

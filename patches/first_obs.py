@@ -141,6 +141,7 @@ PATCH = Patch(
         Fact("begins_rows", ("trainer", "self.env.reset", "self._tds")),
         Fact("refuses_nothing", ("trainer", "to_td", "reward")),
         Fact("stepped_at_one_place", ("trainer", "self.env.step", "eval")),
+        Fact("bound_only_in", ("trainer", "self._tds", "__init__")),
         Fact("cut_from_first", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),
         Fact("taken_as_given", ("buffer", "add", "row by row"), keys=("obs",)),

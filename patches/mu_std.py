@@ -194,6 +194,7 @@ PATCH = Patch(
     there_only_where=(Fact("unchanged", ("trainer", "deviations of random actions", "stored as std")),),
     only_where=(
         Fact("not_asserted", ("trainer", "mpc")),
+        Fact("leaves_as_given", ("step",)),
         Fact("not_mixed", ("trainer", "self.to_td", "mu", "std")),
         Fact("leaves_no_trace", ("agent", "forward", "plan")),
         Fact("read_only_in", ("seeding_coef", "trainer", "config")),

@@ -620,6 +620,7 @@ PATCH = Patch(
         *OF_THE_PLANNER,
         Fact("unchanged", ("agent", "elite actions", "given beside actions")),
         Fact("hands_on", ("agent", "forward", "self.plan")),
+        Fact("selects_all", ("buffer", *ROW)),
     ),
     only_where=(
         *OF_THE_PLANNER,

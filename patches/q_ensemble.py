@@ -292,6 +292,7 @@ PATCH = Patch(
         Fact("called_nowhere", ("register_forward_hook", "register_forward_pre_hook")),
         Fact("alike", ("layers", "QEnsemble", "self._Qs", "dropout")),
         Fact("not_told_apart", ("parameters",)),
+        Fact("not_named", ("_Qs",)),
         Fact("unchanged", ("layers", "inputs", "evaluated")),
         Fact("draws_nothing", ("layers", "QEnsemble")),
         Fact("not_derived", ("layers", "QEnsemble")),

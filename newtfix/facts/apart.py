@@ -59,8 +59,8 @@ def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
         lists = _lists_of(tree.module(file), what)
         for node in walk(tree.module(file)):
             loops = node.generators if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)) else ()
-            tests = [test for loop in loops if reads_any(loop.iter, what, f"named_{what}") for test in loop.ifs]
-            if isinstance(node, ast.For) and reads_any(node.iter, what, f"named_{what}"):
+            tests = [test for loop in loops if _goes_over(loop.iter, what, lists) for test in loop.ifs]
+            if isinstance(node, ast.For) and _goes_over(node.iter, what, lists):
                 tests += [one.test for one in walk(node) if isinstance(one, (ast.If, ast.IfExp))]
             for test in tests:
                 if reads_any(test, *_SHAPES):
@@ -70,6 +70,10 @@ def not_told_apart(tree: NewtTree, what: str) -> Broken | None:
                 if "norm" in last_name(call.func) and any(names_in(one) & each for one in handed(call)):
                     return tree.broken_in(file, call, f"each of the {what} has a norm of its own here")
     return None
+
+
+def _goes_over(node: ast.expr, what: str, lists: set[str]) -> bool:
+    return reads_any(node, what, f"named_{what}") or dotted(node) in lists
 
 
 def _lists_of(module: ast.Module, what: str) -> set[str]:

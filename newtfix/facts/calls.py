@@ -70,7 +70,7 @@ def handed_only_to(tree: NewtTree, role: str, word: str, *callers: str) -> Broke
         for call in (node for node in walk(method.node) if isinstance(node, ast.Call)):
             given = [*call.args, *(one.value for one in call.keywords)]
             named = [one for one in given if isinstance(one, ast.Attribute) and word in one.attr]
-            for one in (part for part in named if part.attr in tree.methods(role)):
+            for one in (part for part in named if dotted(part) == f"self.{part.attr}"):
                 if not any(caller in last_name(call.func) for caller in callers):
                     return tree.broken(method, call, f"{one.attr} is called by {last_name(call.func)}")
     return None

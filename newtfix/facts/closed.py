@@ -6,7 +6,7 @@ import ast
 from itertools import pairwise
 
 from newtfix.code.arithmetic import called, product
-from newtfix.code.names import as_attribute, bindings, is_read, targets, writes
+from newtfix.code.names import Names, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, parts, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
@@ -256,9 +256,17 @@ def weighs_plainly(tree: NewtTree, role: str, setting: str) -> Broken | None:
         for node in names.nodes:
             factors = product(node)
             own = [one for one in factors if any(name.endswith(f".{setting}") for name in names.of(one))]
-            if own and any(_is_schedule(one) or _reads_any(one, counts) for one in factors if one not in own):
+            others = [part for one in factors if one not in own for part in _made_of(names, one)] if own else []
+            if any(_is_schedule(one) or _reads_any(one, counts) for one in others):
                 return tree.broken(method, node, f"{setting} changes in the course of a run")
     return None
+
+
+def _made_of(names: Names, node: ast.expr) -> list[ast.expr]:
+    """A factor, and what a variable that it is was made of."""
+    made = [one.value for one in names.writes(node.id)] if isinstance(node, ast.Name) else []
+    counted = [one for one in made if one is not None and any(isinstance(part, ast.Attribute) for part in walk(one))]
+    return [node, *(one for one in counted if not isinstance(one, ast.Call))]
 
 
 def _changed_in_place(node: ast.AST) -> str:

@@ -42,6 +42,27 @@ def taken_as_given(
     return None
 
 
+def leaves_as_given(tree: NewtTree, name: str) -> Broken | None:
+    """No method of this name, of whatever class, writes into its first parameter."""
+    for file in (one for one in tree.python if f"def {name}(" in tree.sources[one]):
+        for method in (node for node in walk(tree.module(file)) if isinstance(node, ast.FunctionDef)):
+            words = positional(method)
+            given = words[0] if method.name == name and words else ""
+            nodes = walk(method) if given else []
+            if any(dotted(target) == given for node in nodes for target, _, _ in bindings(node)):
+                continue
+            for node in nodes:
+                if any(given == dotted(_trunk(target)) for target in targets(node)):
+                    return tree.broken_in(file, node, f"{name} writes into what it is given")
+    return None
+
+
+def _trunk(node: ast.expr) -> ast.expr:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node
+
+
 def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
     """A method takes a part of a sequence as it takes a whole one: no length decides, no sum runs along it.
 

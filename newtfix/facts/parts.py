@@ -308,6 +308,18 @@ def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
     return None
 
 
+def not_named(tree: NewtTree, name: str) -> Broken | None:
+    """No function goes by the names of parameters of what is called so."""
+    for file in (one for one in tree.python if name in tree.sources[one]):
+        for function in (node for node in walk(tree.module(file)) if isinstance(node, ast.FunctionDef)):
+            nodes = walk(function)
+            texts = [one for one in nodes if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            said = [one for one in texts if name in str(one.value).split(".")]
+            if said and any(is_call(one, "named_parameters") for one in nodes):
+                return tree.broken_in(file, said[0], f"parameters of {name} are told by their names")
+    return None
+
+
 def none_derived(tree: NewtTree, role: str, word: str) -> Broken | None:
     """No class that is derived from that of a role has such methods, by a word of their names, in place of its own."""
     for name in (name for name in tree.methods(role) if word in name):

@@ -25,6 +25,15 @@ def written_only_in(tree: NewtTree, role: str, name: str, *methods: str) -> Brok
     return None
 
 
+def bound_only_in(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | None:
+    """An attribute is made in these methods; elsewhere it may change, but no other object takes its name."""
+    for method in tree.methods(role).values():
+        for write in tree.writes(role, method, name) if method.name not in methods else ():
+            if write.is_bound and dotted(write.target) == name:
+                return tree.broken(method, write.node, f"{name} is another one from here on")
+    return None
+
+
 def not_read_by(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | None:
     """None of these methods reads an attribute, nor does what they call."""
     seen: set[str] = set()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from newtfix.code.effects import Gives, of_call
-from newtfix.code.names import Names
-from newtfix.code.syntax import walk
+from newtfix.code.names import Names, bindings
+from newtfix.code.syntax import dotted, is_call, walk
 from newtfix.newt.tree import Broken, NewtTree
 
 
@@ -20,6 +20,20 @@ def set_once(tree: NewtTree, role: str, name: str, *methods: str) -> Broken | No
         found += [node for node in names.nodes if isinstance(node, ast.AugAssign) and names.is_of(node.target, name)]
         if len(set(found)) > 1:
             return tree.broken(method, found[-1], f"{name} gets another value here")
+    return None
+
+
+def selects_all(tree: NewtTree, role: str, *entries: str) -> Broken | None:
+    """Where the file of a role selects the first of some entries by name, it selects the others as well."""
+    found = tree.roles.get(role)
+    nodes = walk(tree.module(found.file)) if found is not None else []
+    lists = {dotted(target).rpartition(".")[2]: value for node in nodes for target, value, _ in bindings(node)}
+    for call in (node for node in nodes if is_call(node, "select")):
+        given = [one.value if isinstance(one, ast.Starred) else one for one in call.args]
+        made = [(lists.get(dotted(one).rpartition(".")[2]) if dotted(one) else None) or one for one in given]
+        names = {part.value for one in made for part in walk(one) if isinstance(part, ast.Constant)}
+        if found is not None and entries[0] in names and not names.issuperset(entries):
+            return tree.broken_in(found.file, call, f"{' and '.join(entries[1:])} are left out")
     return None
 
 

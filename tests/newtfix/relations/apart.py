@@ -94,6 +94,7 @@ TABLES = {
                 "y = [p for p in model.parameters() if p.grad]\nfor p in y:\n    clip_grad_norm_(p, 1)",
                 "y = list(model.parameters())\nx = [torch.linalg.vector_norm(p.grad) for p in y]",
                 "x = {p for p in model.parameters() if p.dim() == 1}",
+                "y = list(model.parameters())\nx = [p for p in y if p.ndim >= 2]",
                 "x = f(n for n, p in model.named_parameters() if len(p.shape) < 2)",
                 "for p in model.parameters():\n    if p.ndim > 1:\n        y.append(p)",
                 "for n, p in model.named_parameters():\n    y = a if p.size(0) > 1 else b",

@@ -179,7 +179,10 @@ TABLES = {
                 "self._step += 1",
                 "self.other += self.cfg.repeat",
             ),
-            ("self._step += self.cfg.num_envs * self.cfg.action_repeat",),
+            (
+                "self._step += self.cfg.num_envs * self.cfg.action_repeat",
+                "self._frames = self.cfg.num_envs * self.cfg.action_repeat\nself._step += self._frames",
+            ),
         ),
     ],
     "holds_only": [

@@ -93,7 +93,11 @@ TABLES = {
             ),
             tuple(
                 f"def __init__(self, t):\n    {code}\ndef _loss(self, x):\n    return x"
-                for code in ("self.loss = partial(checkpoint, self._loss)", "t(3, function=self._loss)")
+                for code in (
+                    "self.loss = partial(checkpoint, self._loss)",
+                    "t(3, function=self._loss)",
+                    "self.loss = torch.compile(self._loss)\n    t(self.loss, 3)",
+                )
             ),
         ),
     ],

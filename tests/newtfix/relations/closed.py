@@ -217,6 +217,7 @@ TABLES = {
                 "t(getattr(self.cfg, 'coef') * min(t, 1))",
                 "t([c * min(t, 1) for c in (self.cfg.coef,)])",
                 "c = self.cfg.coef\nc *= min(t, 1)\nt(c)",
+                "self.n += 1\ndecay = 0.1 ** min(1.0, self.n / 5)\nt(self.cfg.coef * decay)",
             ),
         ),
     ],

@@ -16,6 +16,14 @@ def dist(start, end, t, flag):
 
 
 TABLES = {
+    "leaves_as_given": [
+        Table(
+            ("step",),
+            "=== envs.py\nclass Env:\n    def step(self, action, t):\n        HERE\n",
+            ("return t(action)", "t[0] = action", "action = action.clone()\naction[0] = 1", "x = action + 1\nx[0] = t"),
+            ("action[0] = 1", "action.clamp_(-1, 1)", "action *= 2", "if t:\n    action[t][0] = 2"),
+        ),
+    ],
     "takes_any_length": [
         Table(
             ("buffer", "add"),

@@ -280,6 +280,22 @@ TABLES = {
             ),
         ),
     ],
+    "not_named": [
+        Table(
+            ("_Qs",),
+            "=== other.py\ndef f(model, x):\n    HERE\n",
+            (
+                "pass",
+                "for name, p in model.named_parameters():\n    x[name] = p",
+                "x = [n for n in model.state_dict() if n.startswith('_Qs.')]",
+                "for name, p in model.named_parameters():\n    if 'encoder' in name:\n        x()",
+            ),
+            (
+                "for name, p in model.named_parameters():\n    if name.startswith('_Qs.online'):\n        x(p)",
+                "x = [p for n, p in model.named_parameters() if '_Qs' in n]",
+            ),
+        ),
+    ],
     "none_derived": [
         Table(
             ("agent", "pi_loss"),

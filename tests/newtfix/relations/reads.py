@@ -43,6 +43,20 @@ TABLES = {
             (*forms((*BINDS, *SETS, *CHANGES), "self.rho"), "y = getattr(self, 'rho')\ny[0] = 1"),
         ),
     ],
+    "bound_only_in": [
+        Table(
+            ("trainer", "self._tds", "__init__"),
+            TRAINER,
+            (
+                "pass",
+                "self._tds[0] = t",
+                "self._tds.zero_()",
+                "y = self._tds",
+                "def __init__(self, t):\n    self._tds = t",
+            ),
+            ("self._tds = t", "self._tds, self._spare = self._spare, self._tds", "setattr(self, '_tds', t)"),
+        ),
+    ],
     "not_read_by": [
         Table(
             ("agent", "self.rho", "step"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from relations.table import BINDS, CHANGES, SETS, Table, forms
-from relations.trees import AGENT
+from relations.table import BINDS, CHANGES, SETS, Table, forms, method
+from relations.trees import AGENT, BUFFER
 
 INIT = "def __init__(self, t, flag):\n    self.rho = t\n"
 
@@ -23,6 +23,23 @@ TABLES = {
                 f"{INIT}def step(self, t):\n    self.rho = t",
             ),
             tuple(INIT + indent(code, "    ") for code in forms((*BINDS, *SETS, *CHANGES), "self.rho")),
+        ),
+    ],
+    "selects_all": [
+        Table(
+            ("buffer", "action", "mu"),
+            BUFFER,
+            method(
+                "add(self, td, t)",
+                "pass",
+                "t(td.select('action', 'mu'))",
+                "x, y = t\nt(td.select('action', 'mu', strict=False))",
+                "t(td.select('obs'))",
+                "t(td.select(*COLUMNS))\n=== other.py\nCOLUMNS = ('action',)",
+            ),
+            method(
+                "add(self, td, t)", "t(td.select('action', 'obs'))", "names = ('obs', 'action')\nt(td.select(*names))"
+            ),
         ),
     ],
     "numbers_each": [
