@@ -122,7 +122,7 @@ PATCH = Patch(
         Fact("read_only_after", ("agent", "self.scale", "self.model.Q")),
         Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("updated_only_in", ("agent", "scale.update")),
-        Fact("handed_only_to", ("agent", "pi_loss", "compile")),
+        Fact("handed_only_to", ("agent", "pi_loss", "compile", "get")),
         Fact("none_derived", ("agent", "pi_loss")),
         Fact("reads_what_it_sets", ("RunningScale", "update", "forward", "__call__")),
     ),
