@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from newtfix.code.view import contexts, inert, line_of_owner
-
 _BLOCKS = (("body", ""), ("orelse", "else:"), ("finalbody", "finally:"))
 _LISTS = ("handlers", "cases")
 _INDENT = "    "
@@ -36,6 +34,8 @@ def joined(lines: Iterable[Line]) -> str:
 
 
 def _flat(text: str) -> list[Line]:
+    from newtfix.code.view import contexts, inert, line_of_owner  # with LibCST, which most commands can do without
+
     module = ast.parse(contexts.without(inert.hidden(text)).lstrip("\ufeff"))
     return [Line(line, line_of_owner(text, place)) for line, place in _block(module.body, "", 1)]
 

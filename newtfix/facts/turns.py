@@ -46,10 +46,14 @@ def _is_at_a_step(node: ast.AST) -> bool:
 
 
 def _is_counted(test: ast.expr, *but: str) -> bool:
-    """Whether an attribute of one's own, other than the steps, is compared with something."""
-    compared = [side for one in walk(test) if isinstance(one, ast.Compare) for side in (one.left, *one.comparators)]
-    own = {dotted(side.left if isinstance(side, ast.BinOp) else side) for side in compared} - {"self._step", *but}
-    return any(name.startswith("self.") and name.count(".") == 1 for name in own)
+    """Whether an attribute of one's own is compared with something, and neither with the steps nor with these."""
+    for one in (part for part in walk(test) if isinstance(part, ast.Compare)):
+        sides = [one.left, *one.comparators]
+        own = {dotted(side.left if isinstance(side, ast.BinOp) else side) for side in sides}
+        counts = any(name.startswith("self.") and name.count(".") == 1 for name in own)
+        if counts and not names_in(one) & {"self._step", *but}:
+            return True
+    return False
 
 
 def _only_asked(names: Names, asked: set[ast.AST]) -> dict[str, ast.expr]:
