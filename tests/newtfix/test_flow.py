@@ -102,6 +102,8 @@ HOLDS = {
     "moved by a setting": "x = make()\nif flag:\n    x = x.to(t)\nuse(x)",
     "annotated": "x = make()\ny: object = x\nuse(y)",
     "read by a generator": "x = make()\ntotal = sum(row.sum() for row in x)\nuse(x)",
+    "a loop that only a break ends": "x = make()\nwhile True:\n    if flag:\n        break\nuse(x)",
+    "a function within that has its own x": "x = make()\ndef g(x):\n    x = t\n    return x\ng(t)\nuse(x)",
     "deleted other name": "x = make()\ny = x\ndel y\nuse(x)",
 }
 BROKEN = {
@@ -156,6 +158,8 @@ BROKEN = {
     "zipped": "x = make()\nfor a, b in zip(x, t):\n    a.copy_(b)\nuse(x)",
     "an entry that matters": None,
     "a while loop": "x = make()\nwhile flag:\n    x = x + 1\nuse(x)",
+    "a loop that only a break ends": "x = make()\nwhile True:\n    if flag:\n        x.zero_()\n        break\nuse(x)",
+    "a function within that takes its name for its own": "x = make()\ndef g(y):\n    y[0] = 1\ng(x)\nuse(x)",
     "starred": "x = make()\nx, *rest = values\nuse(x)",
     "a name that a comprehension has as well": (
         "x = make()\nfor row in x:\n    [row.fill(2) for row in [t]]\n    row[1] = 9\nuse(x)"

@@ -310,6 +310,7 @@ TABLES = {
                 "w = x / end\nv = 2 * w\nt(math.exp(-v))",
                 "t(pow(0.5, x / end))",
                 "t(torch.exp(-x / end))",
+                "t(torch.exp2(-x / end))",
                 "w, y = x / max(1, end), t\nt(0.5**w)",
                 "t(0.5 ** (w := x / end))",
                 "if flag:\n    t(0.5 ** (x - end))",

@@ -51,6 +51,7 @@ TABLES = {
                 "if (p := math.gaussian_logprob(t)) is not None:\n    t(p / flag)",
                 "t([p / flag for p in (math.gaussian_logprob(t),)])",
                 "p = math.gaussian_logprob(t)\nq = p\nt(q.mean(-1))",
+                "def first(self, t):\n    return t\ndef second(self, t):\n    return math.gaussian_logprob(t).mean(-1)",
             ),
         ),
     ],
