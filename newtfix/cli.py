@@ -289,7 +289,7 @@ def scan(
 def check(
     ids: Ids = None, everything: All = False, tree: Tree = None, patches: Patches = None, as_json: Json = False
 ) -> None:
-    """Exit with 1 unless the named patches, or all, are in the tree or have nothing to fix there."""
+    """Exit with 1 unless the named patches, or all, are whole in the tree, edits included, or have nothing to fix."""
     _run("check", as_json, ids or [], everything, tree, patches or [], as_json)
 
 
