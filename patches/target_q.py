@@ -11,6 +11,8 @@ Evidence: newt, `QEnsemble` and `QOnlineTargetEnsemble` in common/layers.py; fou
 Leave it off: only to repeat runs that were made with the defect. With compile=false there is no difference.
 """
 
+from textwrap import indent
+
 from newtfix.model import Edit, Fact, Numbers, Patch, Severity, Shape, Where, show
 from newtfix.newt.conditions import TARGET_COPIES
 
@@ -32,13 +34,34 @@ HERE, THERE = (
 BY_SETTING = tuple(guarded.replace("$test", "$own_cfg.compile") for guarded in GUARDED)
 
 
+PAIR = "QOnlineTargetEnsemble"
+# How the copy is made where the pair is: at once, or by a method of its own.
+MADE_BY: dict[str, tuple[Where, ...]] = {
+    **dict.fromkeys(TARGET_COPIES, ()),
+    **{f"self.online, self.target = $online, deepcopy($online){more}": () for more in ("", ".requires_grad_(False)")},
+    "self.target = self.$copied($*taken)": (
+        Where("layers", "def $copied(self, $*_):\n    $$_", PAIR, near=("deepcopy($*_)", "copy.deepcopy($*_)")),
+    ),
+    "self.$copied()": (
+        Where(
+            "layers",
+            tuple(f"def $copied(self):\n    $$_\n{indent(one, '    ')}\n    $$_" for one in TARGET_COPIES),
+            PAIR,
+        ),
+    ),
+}
+
+
 def _with_its_own(
     code: str, *conditions: Where, own: str = "self.target.$own", fallback: bool = False
 ) -> tuple[Shape, ...]:
     made = f"self.target.$forward = torch.compile({own}, $*options)"
     added = code.format(own=made)
     where = (NOT_OVER_ITSELF, *conditions) if own == "self.target.$own" else conditions
-    return tuple(Shape(c, f"{c}\n{added}", present=made, where=where, fallback=fallback) for c in TARGET_COPIES)
+    return tuple(
+        Shape(code, f"{code}\n{added}", present=made, where=(*where, *more), fallback=fallback)
+        for code, more in MADE_BY.items()
+    )
 
 
 def _over_itself(code: str, compiled: str, *conditions: Where) -> tuple[Shape, ...]:
