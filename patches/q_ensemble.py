@@ -223,8 +223,8 @@ CHOSEN = tuple(
     f"{gather}$chosen = self._Qs if $drawn is None else [self._Qs[$k] for $k in $drawn]\n{outputs}"
     for stack in STACKS
     for outputs in (
-        f"return {stack.format('[$q($x) for $q in $chosen]')}",
-        f"$outs = [$q($x) for $q in $chosen]\nreturn {stack.format('$outs')}",
+        f"return $@given[{stack.format('[$q($x) for $q in $chosen]')}]",
+        f"$outs = [$q($x) for $q in $chosen]\nreturn $@given[{stack.format('$outs')}]",
     )
     for gather in ("", "if isinstance($drawn, torch.Tensor):\n    $$gather\n")
 )
@@ -309,7 +309,7 @@ PATCH = Patch(
                 *(
                     Shape(
                         f"def _forward_impl(self, $x, $drawn=None):\n{indent(code, '    ')}",
-                        "def _forward_impl(self, $x, $drawn=None):\n    return self._Qs($x, $drawn)",
+                        "def _forward_impl(self, $x, $drawn=None):\n    return $@given[self._Qs($x, $drawn)]",
                         where=FUNCTIONAL,
                     )
                     for code in CHOSEN
