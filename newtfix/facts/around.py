@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 
 from newtfix.code import arithmetic
-from newtfix.code.imports import origin
 from newtfix.code.names import as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
 from newtfix.code.syntax import dotted, handed, last_name, parsed, parts, walk
@@ -209,14 +208,10 @@ def not_overridden(tree: NewtTree, role: str, called: str) -> Broken | None:
     """No class that is derived from that of a role has a method of its own in place of one that calls `called`."""
     found = tree.roles.get(role)
     methods = {method.name for method, _ in tree.calls(role, called)} - {"train"}
-    for file in tree.python if methods and found is not None and found.cls else ():
-        if found is None or str(found.cls) not in tree.sources[file]:
-            continue
-        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
-            derived = any(origin(file, dotted(base), tree.sources) == (found.file, found.cls) for base in cls.bases)
-            for node in cls.body if derived else ():
-                if isinstance(node, ast.FunctionDef) and node.name in methods:
-                    return tree.broken_in(file, node, f"{cls.name} has its own {node.name}")
+    for file, cls in tree.derived(role, str(found.cls)) if methods and found is not None and found.cls else ():
+        for node in cls.body:
+            if isinstance(node, ast.FunctionDef) and node.name in methods:
+                return tree.broken_in(file, node, f"{cls.name} has its own {node.name}")
     return None
 
 

@@ -299,12 +299,10 @@ def _maker(method: Method, call: ast.Call) -> str:
 def not_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
     """No class that is derived from the one of this name, in a role's file, has its methods anew."""
     own = {method.name for method in tree.of_class(role, name)} - {"__init__"}
-    for file in (one for one in tree.python if name in tree.sources[one]):
-        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
-            derived = any(dotted(base).rpartition(".")[2] == name for base in cls.bases)
-            again = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name in own]
-            if derived and again:
-                return tree.broken_in(file, again[0], f"{cls.name} has its own {again[0].name}")
+    for file, cls in tree.derived(role, name):
+        again = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name in own]
+        if again:
+            return tree.broken_in(file, again[0], f"{cls.name} has its own {again[0].name}")
     return None
 
 
@@ -331,13 +329,10 @@ def none_derived(tree: NewtTree, role: str, word: str) -> Broken | None:
 def set_in_no_derived(tree: NewtTree, role: str, name: str) -> Broken | None:
     """No class that is derived from the one of this name gives attributes another value that this one sets."""
     own = {dotted(target) for method in tree.of_class(role, name) for target in _set_in(method.node)}
-    for file in (one for one in tree.python if name in tree.sources[one]):
-        for cls in (node for node in walk(tree.module(file)) if isinstance(node, ast.ClassDef)):
-            if not any(dotted(base).rpartition(".")[2] == name for base in cls.bases):
-                continue
-            for target in _set_in(cls):
-                if dotted(target) in own:
-                    return tree.broken_in(file, target, f"{cls.name} sets {dotted(target)} anew")
+    for file, cls in tree.derived(role, name):
+        for target in _set_in(cls):
+            if dotted(target) in own:
+                return tree.broken_in(file, target, f"{cls.name} sets {dotted(target)} anew")
     return None
 
 

@@ -6,7 +6,7 @@ As in git, two changes merge where at least one unchanged line lies between them
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -27,7 +27,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class _Change:
+class Change:
     """Lines start:end of the base became lines first:last of one side."""
 
     start: int
@@ -42,8 +42,8 @@ class _Region:
 
     start: int
     end: int
-    ours: tuple[_Change, ...]
-    theirs: tuple[_Change, ...]
+    ours: tuple[Change, ...]
+    theirs: tuple[Change, ...]
 
 
 def merge(base: bytes, ours: bytes, theirs: bytes) -> bytes | tuple[Conflict, ...]:
@@ -125,8 +125,8 @@ def _with_newlines(text: bytes, old: bytes, new: bytes) -> bytes:
 
 def _regions(base: Sequence[bytes], ours: Sequence[bytes], theirs: Sequence[bytes]) -> Iterator[_Region]:
     """Changes of both sides in order, those that touch one another as one."""
-    sided = [(change, 0) for change in _changes(base, ours)] + [(change, 1) for change in _changes(base, theirs)]
-    sides: tuple[list[_Change], list[_Change]] = ([], [])
+    sided = [(one, side) for side, lines in enumerate((ours, theirs)) for one in changes_between(base, lines)]
+    sides: tuple[list[Change], list[Change]] = ([], [])
     start = end = -1
     for change, side in sorted(sided, key=lambda one: (one[0].start, one[0].end)):
         if change.start > end:
@@ -139,18 +139,19 @@ def _regions(base: Sequence[bytes], ours: Sequence[bytes], theirs: Sequence[byte
         yield _Region(start, end, tuple(sides[0]), tuple(sides[1]))
 
 
-def _changes(base: Sequence[bytes], side: Sequence[bytes]) -> list[_Change]:
+def changes_between(base: Sequence[Hashable], side: Sequence[Hashable]) -> list[Change]:
+    """Where two texts differ, line by line, in order."""
     matcher = SequenceMatcher(None, base, side, autojunk=False)
-    return [_Change(*places) for tag, *places in matcher.get_opcodes() if tag != "equal"]
+    return [Change(*places) for tag, *places in matcher.get_opcodes() if tag != "equal"]
 
 
-def _span(region: _Region, changes: Sequence[_Change]) -> tuple[int, int]:
+def _span(region: _Region, changes: Sequence[Change]) -> tuple[int, int]:
     """The lines of a side that stand for the region; `changes` are those that this side made in it."""
     head, tail = changes[0], changes[-1]
     return head.first - (head.start - region.start), tail.last + (region.end - tail.end)
 
 
-def _side(lines: Sequence[bytes], region: _Region, changes: Sequence[_Change]) -> Sequence[bytes]:
+def _side(lines: Sequence[bytes], region: _Region, changes: Sequence[Change]) -> Sequence[bytes]:
     """What a side has in the region; nothing where it changed nothing there."""
     if not changes:
         return ()

@@ -87,12 +87,18 @@ class NewtTree:
         found = self.roles.get(role)
         if (own := self.methods(role).get(name)) is not None:
             yield own
-        for file in self.python if found is not None and found.cls else ():
-            if found is None or str(found.cls) not in self.sources[file]:
-                continue
-            for cls in (node for node in self.module(file).body if isinstance(node, ast.ClassDef)):
-                if any(origin(file, dotted(base), self.sources) == (found.file, found.cls) for base in cls.bases):
-                    yield from (Method(file, name, one) for one in _functions(cls.body) if one.name == name)
+        for file, cls in self.derived(role, str(found.cls)) if found is not None and found.cls else ():
+            yield from (Method(file, name, one) for one in _functions(cls.body) if one.name == name)
+
+    def derived(self, role: str, name: str) -> Iterator[tuple[str, ast.ClassDef]]:
+        """The classes of the tree that are made of one in the file of a role, by this name or another."""
+        found = self.roles.get(role)
+        for file in (one for one in self.python if name in self.sources[one]) if found is not None else ():
+            for cls in (node for node in walk(self.module(file)) if isinstance(node, ast.ClassDef)):
+                for base in map(dotted, cls.bases):
+                    same = found is not None and origin(file, base, self.sources) == (found.file, name)
+                    if same or base.rpartition(".")[2] == name:
+                        yield file, cls
 
     def of_class(self, role: str, cls: str) -> Iterable[Method]:
         """The methods of a class in the file of a role."""

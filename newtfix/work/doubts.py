@@ -19,29 +19,12 @@ from itertools import pairwise
 from newtfix.code.flat import Line, flat, joined
 from newtfix.code.units import Units, bound_in, brought_in, parses, units
 from newtfix.errors import Refused, TreeError
+from newtfix.files.merge import Change, changes_between
 from newtfix.files.tree import decode
 from newtfix.work import planning
 from newtfix.work.outcome import pristine_sources
 from newtfix.work.session import Session, changed_patches, usable
 from newtfix.work.steps import fitting, steps
-
-
-@dataclass(frozen=True)
-class _Change:
-    """Lines start:end of one text are first:last of another."""
-
-    start: int
-    end: int
-    first: int
-    last: int
-
-    def meets(self, other: _Change) -> bool:
-        """Whether both change the same lines, or one what lies within the other's."""
-        within = any(a.start < b.start == b.end < a.end for a, b in ((self, other), (other, self)))
-        return within or max(self.start, other.start) < min(self.end, other.end)
-
-    def touches(self, other: _Change) -> bool:
-        return self.start <= other.end and other.start <= self.end
 
 
 @dataclass(frozen=True)
@@ -167,13 +150,13 @@ def _merged(
     key: str, base: list[Line], ours: list[Line], theirs: list[Line]
 ) -> tuple[list[Line], list[Line], list[_Spoilt]]:
     """A unit with its edits and without the patches; as it is, but for edited lines of patches; and these."""
-    wrote, edits = _changes(base, ours), _changes(base, theirs)
+    wrote, edits = changes_between(base, ours), changes_between(base, theirs)
     sets = bound_in(line.text for one in wrote for line in base[one.start : one.end])
 
-    def is_spoilt(edit: _Change, *, beside: bool) -> bool:
+    def is_spoilt(edit: Change, *, beside: bool) -> bool:
         lines = theirs[edit.first : edit.last]
         again = bool(sets & bound_in(line.text for line in lines)) if lines else False
-        return again or any(edit.meets(one) or (beside and edit.touches(one)) for one in wrote)
+        return again or any(_meet(edit, one) or (beside and _touch(edit, one)) for one in wrote)
 
     for beside in (False, True):
         bad = [one for one in edits if is_spoilt(one, beside=beside)]
@@ -193,8 +176,8 @@ def _merged(
 
 def _both(base: list[Line], ours: list[Line], theirs: list[Line]) -> list[Line]:
     """The changes of both sides, which change different lines."""
-    sided = [(one, ours, False) for one in _changes(base, ours)]
-    sided += [(one, theirs, True) for one in _changes(base, theirs)]
+    sided = [(one, ours, False) for one in changes_between(base, ours)]
+    sided += [(one, theirs, True) for one in changes_between(base, theirs)]
     found: list[Line] = []
     done = 0
     places = _places(base, theirs)
@@ -221,9 +204,14 @@ def _at(lines: Sequence[Line], index: int) -> Line:
     return lines[min(index, len(lines) - 1)] if lines else Line("", 1)
 
 
-def _changes(old: Sequence[Line], new: Sequence[Line]) -> list[_Change]:
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
-    return [_Change(*places) for tag, *places in matcher.get_opcodes() if tag != "equal"]
+def _meet(one: Change, other: Change) -> bool:
+    """Whether both change the same lines, or one what lies within the other's."""
+    within = any(a.start < b.start == b.end < a.end for a, b in ((one, other), (other, one)))
+    return within or max(one.start, other.start) < min(one.end, other.end)
+
+
+def _touch(one: Change, other: Change) -> bool:
+    return one.start <= other.end and other.start <= one.end
 
 
 def _set_again(now: Mapping[str, str], made: Mapping[str, str], brought: set[str]) -> Iterator[tuple[str, str, Line]]:
@@ -258,7 +246,7 @@ def _otherwise(wanted: str, now: str, file: _File | None) -> list[tuple[str, fro
             if missing or more:
                 found.append((key, frozenset(line.text for line in missing), next(iter(more), _at(theirs, 0))))
             continue
-        for one in _changes(ours, theirs):
+        for one in changes_between(ours, theirs):
             lines = ours[max(one.start - 1, 0) : one.end + 1]
             found.append((key, frozenset(line.text for line in lines), _at(theirs or _all(here), one.first)))
     return found

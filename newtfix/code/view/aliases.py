@@ -230,13 +230,10 @@ def _used(nodes: list[ast.AST]) -> tuple[Counter[str], Counter[str]]:
 def _temporaries(
     block: list[ast.stmt], stored: Mapping[str, int], read: Mapping[str, int]
 ) -> Iterator[tuple[str, ast.expr]]:
-    """Names for a condition, or for what a loop goes through, that the next statement asks for and nothing else."""
+    """Names for what a loop goes through, that the next statement asks for and nothing else."""
     for statement, then in pairwise([*block, None]):
         match statement, then:
             case (
-                ast.Assign(targets=[ast.Name(id=name)], value=ast.Compare() | ast.BoolOp() as value),
-                ast.If(test=ast.Name(id=asked)),
-            ) | (
                 ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as value),
                 ast.For(iter=ast.Name(id=asked)),
             ) if name == asked and stored[name] == 1 and read[name] == 1:
