@@ -25,6 +25,19 @@ SPELLED_OUT = Vocabulary(
     bounds=("seeding_coef", "_seed_steps"),
     count="self._step",
 )
+# Methods of newt and its relatives, which mean something to what reads a tree.
+METHODS = frozenset(
+    """
+    Q V add act act_greedily api_model_conversion capacity cap_at common_metrics empty_metrics enc encode eval
+    hard_update_target load load_demos log_pi_action mlp mppi next next_episode_id num_eps pi pi_loss plan policy
+    reset reward sample save set_storage_device soft_update_target soft_update_target_Q split_by_rank step task_emb
+    termination to to_td total_params track_grad track_q_grad train transform update update_model update_pi update_Q
+    """.split()
+    + """
+    _alternate_pc_pi_loss _constrained_pi_loss _estimate_value _forward _forward_impl _loss_fn _maybe_compile _mppi
+    _pi _pi_loss _plan _positions _prepare_batch _reserve_buffer _sample_pi_trajs _td_target _to_device _update
+    """.split()
+)
 _FREQUENCY = {"num_envs", "episode_length", "world_size"}
 
 

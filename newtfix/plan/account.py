@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache, lru_cache
 
 from newtfix.facts.relations import broken
 from newtfix.match import pattern as pat
@@ -18,8 +18,10 @@ from newtfix.plan.look import Look, look_at, look_by_hand
 from newtfix.plan.unmet import place_of
 from newtfix.plan.working import WorkingTree
 
+_KNOWN = (State.AVAILABLE, State.APPLIED, State.ABSENT)
 ONLY_WHERE = "only-where"  # stands for the facts of a patch in a report
 _HOLES = re.compile(r"\$[$*@]?\w+")
+_BARE = re.compile(r"(?<![\w.$*@])[^\W\d]\w*(?!\s*=[^=])")
 _NAME = re.compile(r"[A-Za-z_]\w+")
 
 
@@ -96,24 +98,96 @@ def _state(looks: Sequence[Look]) -> State:
 
 def state_of(tree: WorkingTree, patch: Patch) -> State:
     """The state that `examine` finds, without the account of it."""
-    return examine(tree, patch, places=False)[0].state
+    return examine(tree, patch, places=False).report.state
 
 
-def examine(tree: WorkingTree, patch: Patch, places: bool) -> tuple[PatchReport, list[Look]]:
+@dataclass(frozen=True)
+class Seen:
+    """What a patch found, in the tree or in one that shows the same otherwise; then `first` is what it found before."""
+
+    report: PatchReport
+    looks: Sequence[Look]
+    tree: WorkingTree
+    first: Seen | None = None
+
+
+def examine(tree: WorkingTree, patch: Patch, places: bool) -> Seen:
+    """What a patch finds in a tree. Where it does not fit, calls and variables are looked at as what they stand for.
+
+    Args:
+        places: whether the report shall have the lines.
+    """
+    seen = _examined(tree, patch, places)
+    for other in () if fits(patch, seen.report, seen.looks) else tree.others(*_spoken_of(patch)):
+        then = _examined(other, patch, places)
+        if then.report.state in _KNOWN:
+            return Seen(_of_owner(then.report, other, tree), then.looks, other, seen)
+    return seen
+
+
+def fits(patch: Patch, report: PatchReport, looks: Sequence[Look]) -> bool:
+    """Whether all of a patch is there, or can be."""
+    return not is_drifted(report, looks) and not _names_alone(patch, report)
+
+
+def is_drifted(report: PatchReport, looks: Sequence[Look]) -> bool:
+    return report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
+
+
+def _names_alone(patch: Patch, report: PatchReport) -> bool:
+    """Whether all that is there of a patch are some names that it adds together: they may mean something else."""
+    adds = {edit.id for edit in patch.edits if isinstance(edit, Add)}
+    some = any(one.edit in adds and one.state is State.PARTIAL for one in report.edits)
+    telling = {edit.id for edit in patch.edits if not edit.optional}
+    return some and not any(one.state is State.APPLIED and one.edit in telling for one in report.edits)
+
+
+@cache
+def _spoken_of(patch: Patch) -> tuple[frozenset[str], frozenset[str]]:
+    """The roles that a patch changes, and the names that its patterns have."""
+    texts = [text for edit in patch.edits for text in _texts(edit)]
+    names = {name for text in texts for name in _BARE.findall(text)}
+    return frozenset(edit.role for edit in patch.edits), frozenset(names)
+
+
+def _texts(one: object) -> Iterator[str]:
+    """The code that something of a patch has."""
+    if isinstance(one, str):
+        yield one
+    elif isinstance(one, tuple):
+        yield from (text for part in one for text in _texts(part))
+    elif is_dataclass(one):
+        parts = (getattr(one, field.name) for field in fields(one) if field.name not in ("id", "role", "scope"))
+        yield from (text for part in parts for text in _texts(part))
+
+
+def _of_owner(report: PatchReport, other: WorkingTree, tree: WorkingTree) -> PatchReport:
+    """The report with the lines of the tree as it is."""
+
+    def place(there: Place) -> Place:
+        number = there.line
+        for step in reversed(other.shown.get(there.file, ())):
+            number = step.lines[number - 1]
+        return Place(there.file, number, tree.text(there.file).split("\n")[number - 1].strip())
+
+    return replace(report, edits=tuple(replace(one, places=tuple(map(place, one.places))) for one in report.edits))
+
+
+def _examined(tree: WorkingTree, patch: Patch, places: bool) -> Seen:
     own = look_by_hand(tree, patch.by_hand)
     if own is not None:
         if (found := broken(tree.pristine, patch.there_only_where)) is not None:
-            return _refusal(patch, found), []
+            return Seen(_refusal(patch, found), [], tree)
         lines = _lines(tree, own.file, own.present) if places else ()
         report = EditReport(patch.id, "by-hand", own.file, own.symbol, State.APPLIED, lines)
-        return PatchReport(patch.id, State.APPLIED, (report,)), []
+        return Seen(PatchReport(patch.id, State.APPLIED, (report,)), [], tree)
     looks = [look_at(tree, edit) for edit in patch.edits]
     reports = tuple(_report(tree, patch, e, look, places) for e, look in zip(patch.edits, looks, strict=True))
     state = _patch_state(patch, looks)
     facts = patch.only_where if state in (State.AVAILABLE, State.PARTIAL) else patch.there_only_where
     if state is not State.DRIFTED and (found := broken(tree.pristine, facts)) is not None:
-        return _refusal(patch, found), []
-    return PatchReport(patch.id, state, reports), looks
+        return Seen(_refusal(patch, found), [], tree)
+    return Seen(PatchReport(patch.id, state, reports), looks, tree)
 
 
 def _refusal(patch: Patch, found: Broken) -> PatchReport:

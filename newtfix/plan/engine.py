@@ -39,7 +39,7 @@ def inspect(
         return {name: names.report(report) for name, report in found.items()}
     tree = WorkingTree(sources)
     asked = patches if ids is None else ids
-    reports = {name: examine(tree, patches[name], places=True)[0] for name in asked}
+    reports = {name: examine(tree, patches[name], places=True).report for name in asked}
     # Once what a patch requires is in, code that only its requirements bring is not missing.
     then: dict[tuple[str, ...], WorkingTree | None] = {}
     for name, report in reports.items():
@@ -92,19 +92,19 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
     tree = WorkingTree(sources)
     reports: dict[str, PatchReport] = {}
     for name in order:
-        report, looks = examine(tree, patches[name], places=False)
-        reports[name] = report
-        must_fit(tree, patches[name], report, looks)
-        for edit in patches[name].edits if report.state in (State.AVAILABLE, State.PARTIAL) else ():
-            look = look_at(tree, edit)
-            if look.state not in (State.AVAILABLE, State.PARTIAL):
-                continue
-            if isinstance(edit, Add):
-                apply_add(tree, edit, look.file)
-            elif isinstance(edit, Carry):
-                apply_carry(tree, edit, name)
-            else:
-                apply_edit(tree, look, name)
+        seen = examine(tree, patches[name], places=False)
+        reports[name] = seen.report
+        must_fit(tree, patches[name], seen.report, seen.looks)
+        if seen.report.state not in (State.AVAILABLE, State.PARTIAL):
+            continue
+        try:
+            _carry_out(seen.tree, patches[name])
+            if seen.first is not None:
+                tree.take(seen.tree)
+        except Refused:
+            if seen.first is not None:
+                must_fit(tree, patches[name], seen.first.report, seen.first.looks)
+            raise
     after = {file: tree.text(file) for file in sorted(tree.changed)}
     try:
         patched = prove(sources, after, order, patches)
@@ -119,6 +119,20 @@ def plan(sources: Mapping[str, str], wanted: Iterable[str], patches: Mapping[str
         *without_effect(tree.pristine, now),
     )
     return Plan(tuple(order), pulled_in, reports, before, after, notes)
+
+
+def _carry_out(tree: WorkingTree, patch: Patch) -> None:
+    """Carry out the edits of a patch whose code is in a tree. Raises Refused where one of them cannot be."""
+    for edit in patch.edits:
+        look = look_at(tree, edit)
+        if look.state not in (State.AVAILABLE, State.PARTIAL):
+            continue
+        if isinstance(edit, Add):
+            apply_add(tree, edit, look.file)
+        elif isinstance(edit, Carry):
+            apply_carry(tree, edit, patch.id)
+        else:
+            apply_edit(tree, look, patch.id)
 
 
 def _blaming(refused: Refused, sources: Mapping[str, str], order: Sequence[str], patches: Mapping[str, Patch]) -> str:

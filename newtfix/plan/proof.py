@@ -89,7 +89,7 @@ def _still_called(sources: Mapping[str, str], after: Mapping[str, str]) -> Itera
 
 def _recognised(tree: WorkingTree, order: Sequence[str], patches: Mapping[str, Patch]) -> None:
     for name in order:
-        report = examine(tree, patches[name], places=False)[0]
+        report = examine(tree, patches[name], places=False).report
         state = report.state
         for one in report.edits:
             if one.edit == ONLY_WHERE and state is State.DRIFTED:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from newtfix.errors import Refused
-from newtfix.model import Add, EditReport, Patch, PatchReport, State
-from newtfix.plan.account import ONLY_WHERE, examine
+from newtfix.model import EditReport, Patch, PatchReport, State
+from newtfix.plan.account import ONLY_WHERE, examine, fits, is_drifted
 from newtfix.plan.look import Look
 from newtfix.plan.working import WorkingTree
 
 
 def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequence[Look]) -> None:
     """Raise Refused where a patch neither fits nor is there."""
-    drifted = report.state is State.DRIFTED or any(look.state is State.DRIFTED for look in looks)
-    if not drifted and not _names_alone(patch, report):
+    if fits(patch, report, looks):
         return
+    drifted = is_drifted(report, looks)
     states = (State.DRIFTED,) if drifted else (State.PARTIAL, State.AVAILABLE)
     bad = next((one for one in report.edits if one.state in states), None)
     message, hint = f"patch {patch.id!r} does not fit this tree", f"or leave the patch out (newtfix show {patch.id})"
     lines = [_broken(bad)] if bad is not None else []
     if report.state is State.PARTIAL:
         message = f"patch {patch.id!r} is only partly there"
-        lines += _parts(examine(tree, patch, places=True)[0])
+        lines += _parts(examine(tree, patch, places=True).report)
     if bad is not None and bad.edit == ONLY_WHERE:
         lines.append(f"what the patch relies on: {bad.code}")
     if patch.changes:
@@ -34,14 +34,6 @@ def must_fit(tree: WorkingTree, patch: Patch, report: PatchReport, looks: Sequen
     code = _code(bad) if bad is not None else ""
     more = "; --verbose prints the code that the patch looks for" if code else ""
     raise Refused(message, "\n".join(lines), f"{next_step}{more}; nothing was written", detail=code)
-
-
-def _names_alone(patch: Patch, report: PatchReport) -> bool:
-    """Whether all that is there of a patch are some names that it adds together: they may mean something else."""
-    adds = {edit.id for edit in patch.edits if isinstance(edit, Add)}
-    some = any(one.edit in adds and one.state is State.PARTIAL for one in report.edits)
-    telling = {edit.id for edit in patch.edits if not edit.optional}
-    return some and not any(one.state is State.APPLIED and one.edit in telling for one in report.edits)
 
 
 def _broken(edit: EditReport) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import libcst as cst
 
 from newtfix.code.view import restored, view
+from newtfix.code.view.once import once
+from newtfix.code.view.placed import InPlace, in_place
+from newtfix.code.view.unnamed import Unnamed, unnamed
 from newtfix.match import pattern as pat
 from newtfix.model import AnyEdit, Edit, Where
 from newtfix.newt.roles import ROLES, Found, find_roles
 from newtfix.newt.tree import NewtTree
-from newtfix.newt.usual import SPELLED_OUT
+from newtfix.newt.usual import METHODS, SPELLED_OUT
+
+Shown = InPlace | Unnamed
 
 
 class WorkingTree:
@@ -29,6 +34,8 @@ class WorkingTree:
         # What conditions bind, and what edits see, as the tree stands.
         self.known: dict[tuple[Where, ...], Any] = {}
         self.seen: dict[AnyEdit, Any] = {}
+        self._given = dict(sources)  # what `modules` are views of
+        self.shown: Mapping[str, list[Shown]] = {}  # how `sources` came of those of another tree
 
     def module(self, file: str) -> cst.Module:
         if file not in self.modules:
@@ -47,8 +54,51 @@ class WorkingTree:
         self.seen = {edit: look for edit, look in self.seen.items() if here.isdisjoint(_roles_of(edit))}
 
     def text(self, file: str) -> str:
-        text = self.sources[file]
+        text = self._given[file]
         return restored(self.modules[file], text, SPELLED_OUT) if file in self.changed else text
+
+    def texts(self) -> dict[str, str]:
+        return {file: self.text(file) for file in self.sources}
+
+    def others(self, roles: Iterable[str], known: frozenset[str]) -> Iterator[WorkingTree]:
+        """The tree as if methods that are called in one place had never been taken out of it, and variables neither.
+
+        Args:
+            roles: those of the files that are looked at. known: names that patterns look for.
+        """
+        files = {self.roles[role].file for role in roles if role in self.roles}
+        now, before = self.texts(), self.pristine.sources
+        plain: dict[str, list[Shown]] = {}
+        for names in (None, known):
+            shown, pristine = (_shown(sources, files, names) for sources in (now, before))
+            if shown == plain:
+                continue
+            plain = shown
+            texts = {file: steps[-1].text for file, steps in shown.items()}
+            whole = {**before, **{file: steps[-1].text for file, steps in pristine.items()}}
+            other = WorkingTree({**now, **texts}, NewtTree(whole, self.roles))
+            other.shown = shown
+            yield other
+
+    def take(self, other: WorkingTree) -> None:
+        """Take over what was done to one of the others. Raises Refused where it cannot be done to this one."""
+        for file in other.changed:
+            text = other.text(file)
+            for step in reversed(other.shown.get(file, ())):
+                text = step.back(text)
+            self._given[file] = text
+            self.update(file, view(text, SPELLED_OUT))
+
+
+def _shown(sources: Mapping[str, str], files: Iterable[str], known: frozenset[str] | None) -> dict[str, list[Shown]]:
+    """For files in which something is shown otherwise, the steps to that."""
+    found = {}
+    for file in files:
+        placed = in_place(sources[file], once(file, sources), METHODS)
+        text = sources[file] if placed is None else placed.text
+        steps = (placed, None if known is None else unnamed(text, known))
+        found[file] = [step for step in steps if step is not None]
+    return {file: steps for file, steps in found.items() if steps}
 
 
 @cache

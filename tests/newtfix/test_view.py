@@ -34,6 +34,12 @@ LOOP = """class T:
             return
         self.e(y)
 """
+TIMED_UPDATE = """class T:
+    def f(self, qs):
+        a = self.g()
+        with record_function('scale'):
+            self.scale.update(qs)
+"""
 TIMED = """class T:
     def f(self):
         if self.x:
@@ -222,12 +228,18 @@ def test_guards_do_not_keep_the_flow_from_what_a_patch_adds_behind_them(behind: 
     assert there in text and added.strip() in text and "#~" not in text
 
 
+def test_a_context_goes_with_the_last_that_stands_in_it() -> None:
+    left = TIMED_UPDATE.replace("        with record_function('scale'):\n            self.scale.update(qs)\n", "")
+    seen = view(TIMED_UPDATE, SPELLED_OUT).code.replace("        self.scale.update(qs)\n", "", 1)
+    assert left != TIMED_UPDATE and restored(libcst.parse_module(seen), TIMED_UPDATE, SPELLED_OUT) == left
+
+
 def test_a_block_that_a_patch_tears_apart_is_refused() -> None:
-    torn = (
-        view(TIMED, SPELLED_OUT).code.replace("            self.y()\n", "", 1).replace("            self.z()\n", "", 1)
-    )
+    text = TIMED_UPDATE.replace("with record_function('scale'):", "try:") + "        except E:\n            raise\n"
+    seen = view(text, SPELLED_OUT).code
+    assert "try" not in seen.replace("#~with~    ~try:", "")
     with pytest.raises(Refused, match="apart"):
-        restored(libcst.parse_module(torn), TIMED, SPELLED_OUT)
+        restored(libcst.parse_module(seen.replace("        self.scale.update(qs)\n", "", 1)), text, SPELLED_OUT)
 
 
 @pytest.mark.parametrize("name", ["newt_base", "plain", "byhand", "idioms"])

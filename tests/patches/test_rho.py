@@ -17,7 +17,14 @@ from trees import PATCHES, make_cfg, sources, tree
 
 from newtfix.errors import Refused
 from newtfix.plan.engine import plan
-from newtfix.testing import variant
+from newtfix.testing import apply, variant
+
+
+def test_weights_under_a_name_of_their_own_stay_under_it() -> None:
+    clone = "clone = (F.mse_loss(pi_action[:-1], action, reduction='none').mean(2) * self.rho[:-1, None]).sum(0)"
+    named = "w = self.rho[:-1, None]\n\t\t" + clone.replace("self.rho[:-1, None]", "w")
+    after = apply(variant(texts("plain"), "tdmpc2.py", (clone, named)), "rho", patches=PATCHES)["tdmpc2.py"]
+    assert f"{named} / self.cfg.horizon\n" in after and after.count("self.rho[t] / self.cfg.horizon") == 3
 
 
 def test_another_loss_is_averaged_as_the_three_are_and_one_without_weights_is_not() -> None:
@@ -193,13 +200,6 @@ GUARDED_IN_PLAIN = {
         "tdmpc2.py",
         "\tdef update_pi(self",
         "\tdef _returns(self, values):\n\t\treturn (values * self.rho[:, None]).sum(0)\n\n\tdef update_pi(self",
-        "'weights'",
-    ),
-    "weights under a name of their own": (
-        "tdmpc2.py",
-        "\t\tclone = (F.mse_loss(pi_action[:-1], action, reduction='none').mean(2) * self.rho[:-1, None]).sum(0)\n",
-        "\t\tw = self.rho[:-1, None]\n"
-        "\t\tclone = (F.mse_loss(pi_action[:-1], action, reduction='none').mean(2) * w).sum(0)\n",
         "'weights'",
     ),
 }

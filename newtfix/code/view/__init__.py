@@ -14,7 +14,7 @@ from functools import lru_cache
 import libcst as cst
 
 from newtfix.code.syntax import parse
-from newtfix.code.view import contexts, guards, inert, joined, shared, spelled
+from newtfix.code.view import contexts, guards, inert, joined, placed, shared, spelled, unnamed
 from newtfix.code.view.aliases import Vocabulary, aliases
 
 
@@ -63,7 +63,7 @@ def line_of_owner(text: str, line: int) -> int:
 
 def is_mark(comment: str) -> bool:
     """Whether a comment stands for something that patterns don't see."""
-    return any(kind.is_mark(comment) for kind in (inert, contexts, joined, guards))
+    return any(kind.is_mark(comment) for kind in (inert, contexts, joined, guards, placed, unnamed))
 
 
 def _layout(module: cst.Module) -> tuple[str, str]:

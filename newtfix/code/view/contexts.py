@@ -52,7 +52,10 @@ def without(text: str) -> str:
 
 
 def around(text: str) -> str:
-    """The text with the blocks in their contexts again. Raises Refused where a patch has torn one apart."""
+    """The text with the blocks in their contexts again, but for those that nothing is left of.
+
+    Raises Refused where a patch has torn one apart.
+    """
     if _WITH not in text and _END not in text:
         return text
     out: list[str] = []
@@ -67,8 +70,12 @@ def around(text: str) -> str:
             units.append((mark[1], mark[2], len(out)))
         elif mark[5] == _MORE:
             out.append(_indented(f"{mark[1]}{mark[6]}", units[-1][0], inner) if units else f"{mark[1]}{mark[6]}")
-        elif not units or units[-1][0] != mark[1] or not any(map(_is_code, out[units[-1][2] :])):
+        elif not units or units[-1][0] != mark[1]:
             raise _torn(text)
+        elif not any(map(is_code, out[units[-1][2] :])):
+            if mark[5]:
+                raise _torn(text)
+            del out[units.pop()[2] - 1]
         else:
             units.pop()
             if mark[5]:
@@ -90,7 +97,7 @@ def line_before(text: str, line: int) -> int:
     return line - sum(_END in one for one in seen.split("\n")[: line - 1]) if seen is not text else line
 
 
-def _is_code(line: str) -> bool:
+def is_code(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
@@ -161,13 +168,13 @@ def _has_own_lines(node: _Block, lines: list[str]) -> bool:
         return False
     if any(runs_on(part) for part in walk(node)) or (isinstance(node, ast.Try) and not _has_own_tail(node, lines)):
         return False
-    indent = _indent(lines[first - 1])
+    indent = indent_of(lines[first - 1])
     return all(line.startswith(indent) or not line.strip() for line in block) and node.body[0].col_offset == len(indent)
 
 
 def _last_line(node: _Block, lines: list[str]) -> int:
     """Where the block ends, with the ends of blocks within it that were taken out before."""
-    last, inner = node.body[-1].end_lineno or node.lineno, _indent(lines[node.body[0].lineno - 1])
+    last, inner = node.body[-1].end_lineno or node.lineno, indent_of(lines[node.body[0].lineno - 1])
     if isinstance(node, ast.Try):
         return node.handlers[0].lineno - 1
     while last < len(lines) and _ends_block(lines[last], inner, lines[last + 1 :]):
@@ -186,15 +193,15 @@ def runs_on(node: ast.AST) -> bool:
     return isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno
 
 
-def _indent(line: str) -> str:
+def indent_of(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def _has_own_tail(node: ast.Try, lines: list[str]) -> bool:
     """Whether the handlers are lines at the indentation of the header, or further in, with no marks among them."""
-    outer, first = _indent(lines[node.lineno - 1]), node.handlers[0].lineno
+    outer, first = indent_of(lines[node.lineno - 1]), node.handlers[0].lineno
     tail = lines[first - 1 : node.end_lineno]
-    own = all(line.startswith(outer) for line in tail if line.strip()) and _indent(tail[0]) == outer
+    own = all(line.startswith(outer) for line in tail if line.strip()) and indent_of(tail[0]) == outer
     own = own and not any(_MARK.match(line) for line in tail)
     return own and lines[node.lineno - 1].strip() == "try:" and not any(line.endswith("\\") for line in tail)
 
@@ -202,7 +209,7 @@ def _has_own_tail(node: ast.Try, lines: list[str]) -> bool:
 def _take_out(node: _Block, lines: list[str]) -> None:
     last = _last_line(node, lines)
     header = lines[node.lineno - 1]
-    outer, inner = _indent(header), _indent(lines[node.body[0].lineno - 1])
+    outer, inner = indent_of(header), indent_of(lines[node.body[0].lineno - 1])
     unit = inner[len(outer) :]
     lines[node.lineno - 1] = f"{outer}{_WITH}{unit}~{header[len(outer) :]}"
     for number in range(node.lineno, last):

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 
 from newtfix.code.syntax import walk
-from newtfix.code.view.contexts import runs_on
+from newtfix.code.view.contexts import indent_of, is_code, runs_on
 from newtfix.code.view.inert import readable
 
 _GUARD, _ELSE = "#~guard~", "#~else~"
@@ -67,7 +67,7 @@ def flat(text: str) -> str:
         if mark is None:
             continue
         inner, leaves, header = mark[1], mark[2], mark[3].rstrip("\r")
-        outer = _indent(lines[number - 1])
+        outer = indent_of(lines[number - 1])
         end = "\r" if lines[number].endswith("\r") else ""
         if not inner.startswith(outer) or lines[number - 1] != f"{outer}if {_opposite(header)}:{end}":
             del lines[number]
@@ -83,8 +83,8 @@ def flat(text: str) -> str:
 def _put_behind(number: int, mark: re.Match[str], lines: list[str]) -> None:
     """What stands under an `else` again behind what leaves before it."""
     outer, leaves, end = mark[1], mark[2], mark[3]
-    first = next((line for line in lines[number + 1 :] if _is_code(line)), "")
-    inner = _indent(first)
+    first = next((line for line in lines[number + 1 :] if is_code(line)), "")
+    inner = indent_of(first)
     if len(inner) <= len(outer) or _goes_on_behind(number, outer, inner, lines):
         lines[number] = f"{outer}else:{end}"
         return
@@ -94,7 +94,7 @@ def _put_behind(number: int, mark: re.Match[str], lines: list[str]) -> None:
 
 def _goes_on_behind(number: int, outer: str, inner: str, lines: list[str]) -> bool:
     """Whether something that is not under the condition follows in the block that the guard would leave."""
-    behind = (line for line in lines[number + 1 :] if _is_code(line) and not line.startswith(inner))
+    behind = (line for line in lines[number + 1 :] if is_code(line) and not line.startswith(inner))
     return next(behind, "").startswith(outer) and bool(outer)
 
 
@@ -104,10 +104,6 @@ def _move_out(number: int, outer: str, inner: str, lines: list[str]) -> None:
             if not lines[below].startswith(inner):
                 break
             lines[below] = outer + lines[below][len(inner) :]
-
-
-def _is_code(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
 def is_mark(comment: str) -> bool:
@@ -143,7 +139,7 @@ def _leaves(statement: ast.stmt, block: _Guarded) -> bool:
 
 def _has_own_lines(guard: ast.If, loop: _Guarded, lines: list[str]) -> bool:
     header, last = lines[guard.lineno - 1], guard.body[-1].lineno
-    leaves, outer = lines[last - 1], _indent(header)
+    leaves, outer = lines[last - 1], indent_of(header)
     rest = lines[last : _end(loop, outer, lines)]
     return (
         header.strip().startswith("if ")
@@ -168,14 +164,10 @@ def _end(loop: _Guarded, outer: str, lines: list[str]) -> int:
     return end
 
 
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip(" \t"))]
-
-
 def _put_under(guard: ast.If, loop: _Guarded, lines: list[str]) -> None:
     header, last = lines[guard.lineno - 1], guard.body[-1].lineno
     leaves = lines[last - 1]
-    outer, inner = _indent(header), _indent(leaves)
+    outer, inner = indent_of(header), indent_of(leaves)
     end = "\r" if header.endswith("\r") else ""
     if len(guard.body) > 1:
         lines[last - 1] = f"{outer}else:  {_ELSE}{leaves.strip()}{end}"
