@@ -321,6 +321,7 @@ PATCH = Patch(
         Fact("not_rebound", ("agent", "update_pi")),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("handed_as_sampled", ("agent", "mu", "std")),
+        Fact("no_logarithm", ("agent", "forward", "plan")),
         Fact("chosen_by", ("agent", "update_pi", "pi_loss", "constrained_planning")),
     ),
     edits=(

@@ -247,6 +247,7 @@ PATCH = Patch(
         Fact("asks_for_none", ("agent", "forward", "plan", "self.model.Q")),
         Fact("not_selected", ("episode_reward_pi", "episode_success_pi", "mc_value", "q_value")),
         Fact("reads", ("agent", "_td_target", "self.discount")),
+        Fact("undecorated", ("trainer", "eval")),
     ),
     edits=(
         Add("settings", "config", "Config", SETTINGS, after="eval_episodes"),

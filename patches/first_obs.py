@@ -145,6 +145,7 @@ PATCH = Patch(
         Fact("cut_from_first", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),
         Fact("taken_as_given", ("buffer", "add", "row by row"), keys=("obs",)),
+        Fact("copies_at_once", ("buffer", "add", "trainer", "self._tds")),
     ),
     edits=(
         Edit(

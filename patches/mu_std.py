@@ -215,6 +215,7 @@ PATCH = Patch(
         Fact("returns_unscaled", ("math", "log_std")),
         Fact("no_logarithm", ("agent", "forward", "plan")),
         Fact("loaded_only_for", ("checkpoint", "finetune", "resume", "demo")),
+        Fact("not_handed_to", ("trainer", "self.agent", "mu", "std")),
         Fact("only_replaced", ("agent", "mu", "std")),
     ),
     edits=(

@@ -96,6 +96,7 @@ PATCH = Patch(
         Fact("undecorated", ("math", "interp_dist")),
         Fact("never_added", ("constraint_start_step", "constraint_final_step")),
         Fact("at_one_place", ("agent", "constraint_final_step")),
+        Fact("told_as_step", ("constraint_final_step",)),
         Fact("ordered", ("constraint_start_step", "constraint_final_step")),
     ),
     edits=(

@@ -83,6 +83,7 @@ PATCH = Patch(
         Fact("summed_only", ("agent", "log_prob")),
         Fact("not_remade", ("agent", "log_prior prior_loss", "scale where")),
         Fact("not_filled", ("world_model", "_action_masks")),
+        Fact("written_only_in", ("world_model", "self._action_masks", "__init__")),
         Fact("not_accumulated", ("agent", "_loss", "prior")),
         Fact("asked_once", ("agent", "pi_loss", "self._log_prior", "math.gaussian_logprob")),
     ),

@@ -83,13 +83,14 @@ def _steps(update: str) -> tuple[Where, ...]:
 
 def _moved(update: str, values: str, result: str) -> Shape:
     """The update goes from the policy's step, where nothing decides whether it happens, into the loss."""
-    step = f"def update_pi(self, $*_):\n    $$_\n{_indented(update.format(values))}\n    $$_"
+    followed = (update, f"{BLOCK}\n    $_[$_] = $_") if update is PLAIN else (update,)
+    steps = tuple(f"def update_pi(self, $*_):\n    $$_\n{_indented(one.format(values))}\n    $$_" for one in followed)
     block = BLOCK if update is PLAIN else update
     first = "$qs[0].detach()" if update is METHOD else "$qs[0]"
     return Shape(
         _loss(result),
         _loss(result, block.format(first)),
-        where=(*_steps(update), CALLED, Where("agent", step, "TDMPC2.update_pi"), AS_RETURNED),
+        where=(*_steps(update), CALLED, Where("agent", steps, "TDMPC2.update_pi"), AS_RETURNED),
         count=None,
         untouched=("between:uses self.scale", "using:qs"),
     )

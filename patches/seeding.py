@@ -246,6 +246,8 @@ PATCH = Patch(
         Fact("made_by_library", ("trainer", "self._tds")),
         Fact("columns_in_order", ("trainer", "self._tds")),
         Fact("independent", ("buffer", "add")),
+        Fact("draws_evenly", ("buffer",)),
+        Fact("asks_for_none", ("buffer", "add", "", "torch.cat", "cat")),
         Fact("not_asked_before", ("trainer", "self._update_tokens", "self.buffer")),
         Fact("counts_rows", ("trainer", "self._tds")),
     ),

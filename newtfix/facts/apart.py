@@ -42,6 +42,23 @@ def names_no_number(tree: NewtTree, role: str, number: str) -> Broken | None:
     return None
 
 
+def draws_evenly(tree: NewtTree, role: str) -> Broken | None:
+    """What is drawn in the file of a role is drawn alike, or by how long it is."""
+    found = tree.roles.get(role)
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        if not isinstance(node, ast.Call) or found is None:
+            continue
+        by_name = [one.value for one in node.keywords if one.arg in ("weights", "cum_weights", "p")]
+        at = {"choices": 1, "multinomial": 0, "WeightedRandomSampler": 0}.get(last_name(node.func))
+        if at is None and last_name(node.func) != "choice":
+            continue
+        for weights in by_name or (node.args[at : at + 1] if at is not None else []):
+            lengths = (part for part in walk(weights) if isinstance(part, ast.Call) and last_name(part.func) == "len")
+            if next(lengths, None) is None and not reads_any(weights, "shape"):
+                return tree.broken_in(found.file, node, "some are drawn more often than others")
+    return None
+
+
 def maps_randomly(tree: NewtTree, role: str) -> Broken | None:
     """What runs networks side by side lets each draw numbers of its own."""
     found = tree.roles.get(role)

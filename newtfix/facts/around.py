@@ -196,6 +196,11 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
             given = handed(node)
             if mode not in {name for one in given for name in names.parts_of(one)}:
                 return tree.broken_in(found.file, node, "this trains whatever the mode")
+        for part in names.nodes:
+            match part:
+                case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")), attr="train")):
+                    if mode not in {name for one in handed(part) for name in names.parts_of(one)}:
+                        return tree.broken_in(found.file, part, "this trains whatever the mode")
         for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):
             owner = node.func.value if isinstance(node.func, ast.Attribute) else node
             asked = mode in {name for one in node.args for name in names_in(one)}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TypeGuard
 
-from newtfix.code.names import Names, bindings, targets
+from newtfix.code.effects import own_attributes_set
+from newtfix.code.names import Names, bindings, own_attributes_changed, targets
 from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, is_call, walk
 from newtfix.facts.closed import is_logarithm
@@ -168,6 +169,13 @@ def leaves_no_trace(tree: NewtTree, role: str, method: str, *but: str) -> Broken
             part = dotted(node.func).rpartition(".") if isinstance(node, ast.Call) else ("", "", "")
             if found is not None and part[0].startswith("self.") and part[2] in _KEEPS:
                 return tree.broken(found, node, f"{method} changes {part[0]} each time")
+            for one in [tree.methods(other).get(part[2]) for other in tree.roles if part[0].startswith("self.")]:
+                if (
+                    found is not None
+                    and one is not None
+                    and own_attributes_changed(one.node) | own_attributes_set(one.node)
+                ):
+                    return tree.broken(found, node, f"{method} has {part[0]} change each time")
             called = tree.called(role, node) if isinstance(node, ast.Call) else None
             if called is not None and called.name not in {*seen, *but}:
                 seen.add(called.name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from newtfix.code.names import Write, as_attribute, bindings, is_read
 from newtfix.code.paths import conditions, names_in, path_to, skipped_by
-from newtfix.code.syntax import dotted, last_name, walk
+from newtfix.code.syntax import dotted, handed, last_name, walk
 from newtfix.newt.places import End
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -67,12 +67,19 @@ def _leads(tree: NewtTree, role: str, method: Method, call: ast.Call, called: tu
 def handed_only_to(tree: NewtTree, role: str, word: str, *callers: str) -> Broken | None:
     """Methods with such a word in their names are handed to nothing but what has one of these in its own."""
     for method in tree.methods(role).values():
-        for call in (node for node in walk(method.node) if isinstance(node, ast.Call)):
-            given = [*call.args, *(one.value for one in call.keywords)]
-            named = [one for one in given if isinstance(one, ast.Attribute) and word in one.attr]
-            for one in (part for part in named if dotted(part) == f"self.{part.attr}"):
-                if not any(caller in last_name(call.func) for caller in callers):
-                    return tree.broken(method, call, f"{one.attr} is called by {last_name(call.func)}")
+        names = tree.names(role, method)
+        calls = [node for node in names.nodes if isinstance(node, ast.Call)]
+        called = {call.func for call in calls}
+        for call in calls:
+            given = [part for one in handed(call) for part in walk(one) if part not in called]
+            for one in (part for part in given if isinstance(part, (ast.Attribute, ast.Name))):
+                own = [
+                    name for name in names.of(one) if name.startswith("self.") and word in name and name.count(".") == 1
+                ]
+                if own and not any(caller in last_name(call.func) for caller in callers):
+                    return tree.broken(
+                        method, call, f"{own[0].removeprefix('self.')} is called by {last_name(call.func)}"
+                    )
     return None
 
 

@@ -103,7 +103,7 @@ def no_logarithm(tree: NewtTree, role: str, *methods: str) -> Broken | None:
         for node in names.nodes:
             value = node.value if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) else None
             for part in value.elts if value is not None else ():
-                if is_logarithm(part) or not names.of(_moved(part)).isdisjoint(logs):
+                if is_logarithm(_moved(part)) or not names.of(_moved(part)).isdisjoint(logs):
                     return tree.broken(method, node, f"{method.name} returns a logarithm")
     return None
 

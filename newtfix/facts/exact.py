@@ -62,14 +62,23 @@ def only_of(tree: NewtTree, role: str, name: str, called: str, *owners: str) -> 
 
 
 def read_once(tree: NewtTree, role: str, function: str, parameter: str) -> Broken | None:
-    """A function of a module reads a parameter at one place, by whatever name."""
+    """A function of a module reads a parameter at one place, by whatever name, but to leave where there is nothing."""
     if (found := tree.function(role, function)) is None:
         return None
     file, names = found
     plain = [node for node in names.nodes if not isinstance(node, ast.NamedExpr)]
     moved = {value for node in plain for _, value, whole in bindings(node) if value is not None and whole}
-    reads = [node for node in names.reads(parameter) if node not in moved]
+    zero = {part for node in plain if isinstance(node, ast.If) and _is_for_nothing(node) for part in walk(node.test)}
+    reads = [node for node in names.reads(parameter) if node not in moved | zero]
     return tree.broken_in(file, reads[1], f"{parameter} is used once more") if len(reads) > 1 else None
+
+
+def _is_for_nothing(node: ast.If) -> bool:
+    """Whether it leaves where something is zero or less."""
+    match node:
+        case ast.If(test=ast.Compare(ops=[ast.LtE() | ast.Eq()], comparators=[ast.Constant(value=0)]), orelse=[]):
+            return isinstance(node.body[-1], ast.Return)
+    return False
 
 
 def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeGuard
 
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, bindings, targets
-from newtfix.code.syntax import dotted, is_call, parsed, walk
+from newtfix.code.syntax import dotted, is_call, last_name, parsed, walk
 from newtfix.code.values import positional
 from newtfix.newt.tree import Broken, Method, NewtTree
 
@@ -28,7 +28,7 @@ def taken_as_given(
     Args:
         by_row: copies may be changed in ways that make each number of that number alone.
     """
-    for method in tree.versions(role, name):
+    for method in _and_on(tree, tree.versions(role, name)):
         if (parameter := _first_parameter(method)) is None:
             continue
         flow = Flow(method.node, lambda call: tree.helper(role, call), keys)
@@ -40,6 +40,46 @@ def taken_as_given(
             may = "" if change.is_certain else "perhaps "
             return tree.broken(method, change.line, f"{may}{name} changes what it is given")
     return None
+
+
+def copies_at_once(tree: NewtTree, role: str, name: str, other: str, source: str) -> Broken | None:
+    """A method puts into no list what it is given, or a part of it that is no copy, unless it is given copies.
+
+    Args:
+        other, source: the role that calls it, and what it must be given no part of for that.
+    """
+    callers = [tree.names(other, method) for method in tree.methods(other).values()]
+    given = [(names, node) for names in callers for node in names.nodes if is_call(node, name) and node.args]
+    if given and not any(names.is_of(call.args[0], source) for names, call in given):
+        return None
+    for method in _and_on(tree, tree.versions(role, name)):
+        parameter, names = _first_parameter(method), Names(method.node)
+        for node in names.nodes if parameter is not None else ():
+            match node:
+                case ast.Call(func=ast.Attribute(value=owner, attr="append" | "insert"), args=[*_, one]):
+                    kept = one
+                case ast.AugAssign(target=owner, op=ast.Add(), value=ast.List() as kept):
+                    pass
+                case _:
+                    continue
+            if dotted(owner).startswith("self.") and names.is_of(kept, str(parameter)):
+                return tree.broken(method, node, f"{method.name} keeps what may still change")
+    return None
+
+
+def _and_on(tree: NewtTree, methods: Iterable[Method]) -> Iterator[Method]:
+    """Methods, and those of other classes of the file that they hand their first parameter, or a part of it, first."""
+    for method in methods:
+        yield method
+        parameter, names = _first_parameter(method), Names(method.node)
+        calls = [node for node in names.nodes if isinstance(node, ast.Call) and dotted(node.func).count(".") > 1]
+        handed = {
+            last_name(one.func) for one in calls if parameter and one.args and names.is_of(one.args[0], parameter)
+        }
+        for cls in (node for node in tree.module(method.file).body if isinstance(node, ast.ClassDef)):
+            for one in cls.body if method.node not in cls.body else ():
+                if isinstance(one, ast.FunctionDef) and one.name in handed:
+                    yield Method(method.file, one.name, one)
 
 
 def leaves_as_given(tree: NewtTree, name: str) -> Broken | None:
@@ -68,7 +108,7 @@ def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
 
     Checks count as well, so the method is looked at as it is written.
     """
-    found = (_takes_any_length(tree, method) for method in tree.versions(role, name))
+    found = (_takes_any_length(tree, method) for method in _and_on(tree, tree.versions(role, name)))
     return next((one for one in found if one is not None), None)
 
 
@@ -127,7 +167,7 @@ def _of_one(node: ast.expr, entry: str) -> bool:
             return all(_of_one(one, entry) for one in (owner, *args, *(word.value for word in keywords)))
         case ast.Attribute() | ast.Name():
             name = dotted(node)
-            return name.isupper() or name.startswith(("self.cfg.", "cfg."))
+            return name.isupper() or name.startswith("torch.") or name.startswith(("self.cfg.", "cfg."))
     return isinstance(node, ast.Constant) or ast.unparse(node) == entry
 
 
@@ -294,6 +334,8 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
         and (function in names.lasts(call.func) or (is_call(call, "partial") and function in names.lasts(call.args[0])))
     ]
     for file, names, call in calls:
+        if any(isinstance(one, ast.Starred) for one in call.args[-2:]):
+            return tree.broken_in(file, call, f"{function} may be called with a duration")
         by_name = [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
         given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
         pair = [_value(one, names, _constants(tree, file)) for one in (by_name if len(by_name) == 2 else given[-2:])]

@@ -10,7 +10,7 @@ from itertools import pairwise
 from newtfix.code.arithmetic import product, terms
 from newtfix.code.effects import ABOUT
 from newtfix.code.names import Names, as_attribute, bindings, targets, writes
-from newtfix.code.syntax import dotted, is_call, is_text, reads_any, walk
+from newtfix.code.syntax import dotted, is_call, reads_any, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _OPTION = re.compile(r"--\w+|(?:--)?\w+=[-+]?\d[\d.e+-]*")  # as a command line gives a setting
@@ -89,13 +89,17 @@ def is_number(tree: NewtTree, *settings: str) -> Broken | None:
                     continue
                 if dotted(target) in settings:
                     default = _default(value)
-                    if isinstance(default, (ast.Tuple, ast.List, ast.Dict, ast.Lambda)) or is_text(default):
+                    if isinstance(default, (ast.Tuple, ast.List, ast.Dict, ast.Lambda)) or not _is_amount(default):
                         return tree.broken_in(found.file, node, f"{dotted(target)} is no number")
                 elif dotted(target):
                     for part in walk(value):
                         if isinstance(part, ast.Name) and part.id in settings:
                             return tree.broken_in(found.file, node, f"{part.id} decides another default as well")
     return None
+
+
+def _is_amount(default: ast.expr) -> bool:
+    return not isinstance(default, ast.Constant) or (default.value is not None and not isinstance(default.value, str))
 
 
 def _default(value: ast.expr) -> ast.expr:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from itertools import takewhile
 
 from newtfix.code.arithmetic import called, operands
 from newtfix.code.equivalent import CASTS
@@ -13,6 +15,11 @@ from newtfix.code.values import positional
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
+# What people say of how long something takes.
+_LENGTH = re.compile(
+    r"\b(duration|length|how long|lasts?|takes|longer|later|(so|this|that|as) many|steps (from|after))\b",
+    re.IGNORECASE,
+)
 _MOVES = frozenset("detach to clone float cpu cuda contiguous long".split())
 _CASTS = frozenset("float to type_as double half int long".split())
 _DRAWS = frozenset("randn randn_like rand rand_like normal normal_".split())
@@ -85,8 +92,25 @@ def ordered(tree: NewtTree, first: str, second: str) -> Broken | None:
         for target in targets(node):
             if isinstance(value, ast.Constant) and isinstance(value.value, (int, float)):
                 defaults.setdefault(dotted(target), (node, float(value.value)))
-    if found is not None and first in defaults and second in defaults and defaults[first][1] > defaults[second][1]:
-        return tree.broken_in(found.file, defaults[second][0], f"{second} comes before {first}: it is no step")
+    if found is not None and first in defaults and second in defaults and defaults[first][1] >= defaults[second][1]:
+        return tree.broken_in(found.file, defaults[second][0], f"{second} is not after {first}: it is no step")
+    return None
+
+
+def told_as_step(tree: NewtTree, setting: str) -> Broken | None:
+    """What the settings say of one, beside it or above it, is not that it is how long something takes."""
+    found = tree.roles.get("config")
+    lines = tree.sources[found.file].splitlines() if found is not None else []
+    for node in walk(tree.module(found.file)) if found is not None else ():
+        value = node.value if isinstance(node, (ast.AnnAssign, ast.Assign)) else None
+        if value is None or found is None or setting not in map(dotted, targets(node)):
+            continue
+        last = value.end_lineno or value.lineno
+        above = list(takewhile(lambda line: line.lstrip().startswith("#"), reversed(lines[: value.lineno - 1])))
+        texts = (one.value for one in walk(value) if isinstance(one, ast.Constant))
+        said = [lines[last - 1].partition("#")[2], *above, *(text for text in texts if isinstance(text, str))]
+        if any(_LENGTH.search(one) for one in said):
+            return tree.broken_in(found.file, node, f"{setting} is said to be how long it takes")
     return None
 
 

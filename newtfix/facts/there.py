@@ -1,12 +1,13 @@
-"""What must hold for a fix to count as there: nothing undoes what it leaves."""
+"""What must hold for a fix to count as there: nothing undoes what it leaves, nor what it hands on."""
 
 from __future__ import annotations
 
 import ast
 
 from newtfix.code.effects import Gives, of_call
+from newtfix.code.imports import origin
 from newtfix.code.names import Names, bindings
-from newtfix.code.syntax import dotted, is_call, walk
+from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
 
@@ -58,3 +59,30 @@ def _moves(names: Names, value: ast.AST | None, name: str) -> bool:
         if names.is_(value, name):
             return True
     return False
+
+
+def not_handed_to(tree: NewtTree, role: str, owner: str, *keys: str) -> Broken | None:
+    """No entry by one of these keys is handed to a method of `owner`, or of a part of it."""
+    for method in tree.methods(role).values():
+        names = tree.names(role, method)
+        for call in (node for node in names.nodes if isinstance(node, ast.Call)):
+            of_owner = dotted(call.func).startswith(f"{owner}.")
+            for part in (part for one in handed(call) for part in walk(one)) if of_owner else ():
+                key = part.slice if isinstance(part, ast.Subscript) else next(iter(getattr(part, "args", ())), None)
+                if isinstance(key, ast.Constant) and key.value in keys:
+                    return tree.broken(method, call, f"{key.value} of rows is used for something else")
+    return None
+
+
+def takes_bare(tree: NewtTree, role: str, name: str) -> Broken | None:
+    """An attribute is what the class is given, and nothing of the tree's own around it."""
+    for method in tree.methods(role).values():
+        own = {node.name for node in walk(tree.module(method.file)) if isinstance(node, ast.ClassDef)}
+        for node in walk(method.node):
+            for target, value, _ in bindings(node):
+                made = last_name(value.func) if isinstance(value, ast.Call) else ""
+                if value is None or not made[:1].isupper() or dotted(target) != name:
+                    continue
+                if made in own or any(origin(method.file, made, tree.sources)):
+                    return tree.broken(method, value, f"{made} is around {name.removeprefix('self.')}")
+    return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from relations.table import Table
-from relations.trees import AGENT, SCRIPT, TRAINER
+from relations.table import Table, method
+from relations.trees import AGENT, BUFFER, SCRIPT, TRAINER
 
 LAYERS = "=== common/layers.py\nclass QEnsemble:\n    METHODS\n"
 LOSS = "def pi_loss(self, t, flag):\n    {}\n    return t"
@@ -11,6 +11,27 @@ ASKS = "def train(self, n):\n    if {}:\n        pass"
 NOISE = ("torch.randn_like(x)", "torch.rand(3)", "torch.normal(x, 1)", "x.bernoulli_()", "torch.empty(3).uniform_()")
 
 TABLES = {
+    "draws_evenly": [
+        Table(
+            ("buffer",),
+            BUFFER,
+            method(
+                "sample(self, n)",
+                "random.choices(self.episodes, k=n)",
+                "random.choices(self.episodes, weights=[len(one) for one in self.episodes], k=n)",
+                "torch.randint(9, (n,))",
+                "np.random.choice(9, n)",
+                "random.choice(self.episodes)",
+            ),
+            method(
+                "sample(self, n)",
+                "random.choices(self.episodes, self.weights, k=n)",
+                "random.choices(self.episodes, weights=self.returns, k=n)",
+                "torch.multinomial(self.priorities, n)",
+                "np.random.choice(9, n, p=self.shares)",
+            ),
+        ),
+    ],
     "shares_no_function": [
         Table(
             ("layers", "QEnsemble"),

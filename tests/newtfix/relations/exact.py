@@ -80,7 +80,7 @@ TABLES = {
         Table(
             ("math", "dist", "end"),
             "=== common/math.py\ndef dist(t, start, end):\n    HERE\ndef other(end):\n    return end + end\n",
-            ("return t", "return start + end", "e = end\nreturn e", "return other(end)"),
+            ("return start + end", "e = end\nreturn e", "return other(end)", "if end <= 0:\n    return t\nreturn end"),
             (
                 "return end + end",
                 "y = end * 2\nreturn y - end",

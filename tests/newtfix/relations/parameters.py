@@ -15,7 +15,37 @@ def dist(start, end, t, flag):
 """
 
 
+STORES = "=== trainer.py\nclass Trainer:\n    def train(self):\n        self.buffer.add(self._tds[:3])\n"
+
 TABLES = {
+    "copies_at_once": [
+        Table(
+            ("buffer", "add", "trainer", "self._tds"),
+            f"{STORES}{BUFFER}class Slices:\n    def extend(self, rows):\n        self.kept.append(rows.clone())\n"
+            "    def keep(self, rows):\n        self.kept.append(rows)\n",
+            (
+                *method(
+                    "add(self, td, t)",
+                    "self._buffer.extend(td)",
+                    "self.kept.append(td[0].clone())",
+                    "self.kept += [td.clone()]",
+                    "self.kept.append(torch.cat([td]))",
+                    "self.counts.append(t)",
+                    "some = []\nsome.append(td)",
+                ),
+                "def add(self, td):\n    self.kept.append(td)"
+                + STORES.replace("=== t", "\n=== t").replace("3]", "3].clone()"),
+            ),
+            method(
+                "add(self, td, t)",
+                "self.kept.append(td)",
+                "self.kept.append(td[0])",
+                "self.kept += [td]",
+                "row = td.squeeze(0)\nself.kept.append(row)",
+                "self._buffer.keep(td[0])",
+            ),
+        ),
+    ],
     "leaves_as_given": [
         Table(
             ("step",),

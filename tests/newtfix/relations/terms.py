@@ -57,7 +57,26 @@ TABLES = {
             ("start", "final"),
             "=== config.py\nclass Config:\n    HERE\n",
             ("start: int = 1\nfinal: int = 2", "start: int = 1", "final = 2\nstart = None"),
-            ("start: int = 3\nfinal: int = 2",),
+            ("start: int = 3\nfinal: int = 2", "start: int = 2\nfinal: int = 2"),
+        ),
+    ],
+    "told_as_step": [
+        Table(
+            ("final",),
+            "=== config.py\nclass Config:\n    HERE\n",
+            (
+                "final: int = 2",
+                "final: int = 2  # and is over here",
+                "# how long a run takes\nsteps: int = 3\nfinal: int = 2",
+                "final: int = 2  # no more from this step on\nlength: int = 3  # how long a slice is",
+            ),
+            (
+                "final: int = 2  # steps until it is over: as many as that",
+                "final: int = 2  # how long it takes",
+                "# this many steps later it is over\nfinal: int = 2",
+                "final: int = field(default=2, help='duration of the annealing')",
+                "final: int = field(\n    default=2)  # its length",
+            ),
         ),
     ],
     "scales_noise": [

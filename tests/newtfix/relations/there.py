@@ -5,11 +5,52 @@ from __future__ import annotations
 from textwrap import indent
 
 from relations.table import BINDS, CHANGES, SETS, Table, forms, method
-from relations.trees import AGENT, BUFFER
+from relations.trees import AGENT, BUFFER, TRAINER
 
 INIT = "def __init__(self, t, flag):\n    self.rho = t\n"
 
 TABLES = {
+    "not_handed_to": [
+        Table(
+            ("trainer", "self.agent", "mu"),
+            TRAINER,
+            method(
+                "store(self, t, td)",
+                "self.buffer.add(td)",
+                "self.buffer.note(td['mu'])",
+                "self.agent.note(td['action'])",
+                "self.log(td['mu'].mean())",
+                "self.agent(td)",
+            ),
+            method(
+                "store(self, t, td)",
+                "self.agent.note(td['mu'])",
+                "self.agent.start.lerp_(td['mu'][0].mean(0), 0.1)",
+                "self.agent.model.note(x=td.get('mu'))",
+            ),
+        ),
+    ],
+    "takes_bare": [
+        Table(
+            ("trainer", "self.agent"),
+            "=== trainer.py\nfrom common.smooth import Smooth\nclass Own:\n    pass\nclass Trainer:\n    METHODS\n"
+            "=== common/smooth.py\nclass Smooth:\n    pass\n",
+            method(
+                "__init__(self, agent, buffer)",
+                "self.agent = agent",
+                "self.agent, self.buffer = agent, buffer",
+                "self.agent = torch.compile(agent)",
+                "self.agent = DistributedDataParallel(agent)",
+                "self.buffer = Own(buffer)",
+            ),
+            method(
+                "__init__(self, agent, buffer)",
+                "self.agent = Own(agent)",
+                "self.agent = Smooth(agent, 0.1)",
+                "self.agent, self.buffer = Smooth(agent), buffer",
+            ),
+        ),
+    ],
     "set_once": [
         Table(
             ("agent", "self.rho", "__init__"),
