@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from tokenize import detect_encoding
 
 from newtfix import report
 from newtfix.errors import RecordError, Refused, TreeError, UsageError
@@ -98,7 +100,9 @@ class Session:
     def unreadable(self) -> dict[str, str]:
         """Patched files that are gone, or that are no Python any more, and what is wrong with each."""
         found = {
-            path: self.tree.left.get(path) or _fault(path, self.tree.sources.get(path))
+            path: self.tree.left.get(path)
+            or _not_its_text(path, self.tree)
+            or _fault(path, self.tree.sources.get(path))
             for path in sorted(self.pristine)
         }
         return {path: fault for path, fault in found.items() if fault}
@@ -303,6 +307,20 @@ def _cannot_be_read(session: Session) -> list[str]:
         *(f"{path}: {fault}; of its patches only the record is known." for path, fault in session.unreadable.items()),
         *(f"{path}: {_fault(path, known[path])}; patches for it do not fit." for path in missing),
     ]
+
+
+def _not_its_text(path: str, tree: Tree) -> str:
+    """Why what stands there is no text of the tree: a link, or not UTF-8 without a word on what else it is."""
+    if path not in tree.raw and (tree.root / path).is_symlink():
+        return "the file is a link now, which is not followed"
+    if path not in tree.foreign or not path.endswith(".py"):
+        return ""
+    try:
+        encoding, _ = detect_encoding(BytesIO(tree.raw[path]).readline)
+        tree.raw[path].decode(encoding)
+    except (SyntaxError, UnicodeDecodeError, LookupError):
+        return "the file is no Python (it is not UTF-8, and does not say what else)"
+    return ""
 
 
 def _fault(path: str, text: str | None) -> str:

@@ -210,6 +210,24 @@ def test_a_patched_file_that_is_gone_blocks_only_what_would_change_it(newtfix_: 
     assert config() == text and newtfix_("revert", "--all")[0] == 0
 
 
+def test_a_patched_file_that_is_a_link_now_is_called_one(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "target-q")
+    Path("tree/config.py").rename("tree/elsewhere.py")
+    Path("tree/config.py").symlink_to("elsewhere.py")
+    assert newtfix_("status")[1]["unreadable"] == {"config.py": "the file is a link now, which is not followed"}
+    assert newtfix_("check", "prior-coef")[0] == 1 and newtfix_("check", "target-q")[0] == 0
+
+
+def test_a_patched_file_in_no_encoding_blocks_only_what_would_change_it(newtfix_: Run) -> None:
+    newtfix_("apply", "prior-coef", "target-q")
+    latin = Path("tree/config.py").read_bytes() + "# é\n".encode("latin-1")
+    Path("tree/config.py").write_bytes(latin)
+    code, found, _ = newtfix_("check", "prior-coef", "target-q")
+    assert code == 1 and found["missing"] == ["prior-coef"]
+    Path("tree/config.py").write_bytes(b"# coding: latin-1\n" + latin)
+    assert newtfix_("status")[1]["unreadable"] == {}
+
+
 @pytest.mark.parametrize("name", ["trainer.py", "tdmpc2.py"])
 def test_a_main_file_that_is_gone_is_still_in_the_record(newtfix_: Run, name: str) -> None:
     newtfix_("apply", "seeding", "target-q", "prior-coef", "rho")
