@@ -319,6 +319,7 @@ PATCH = Patch(
         Fact("none_derived", ("agent", "pi_loss")),
         Fact("none_derived", ("agent", "_log_prior")),
         Fact("not_rebound", ("agent", "update_pi")),
+        Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
         Fact("handed_as_sampled", ("agent", "mu", "std")),
         Fact("no_logarithm", ("agent", "forward", "plan")),

@@ -69,6 +69,7 @@ PATCH = Patch(
         Fact("weighs_plainly", ("agent", "prior_coef")),
         Fact("no_number_scales", ("agent", "pi_loss", "prior")),
         Fact("returns_unscaled", ("agent", "_log_prior")),
+        Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
     ),
     there_only_where=AS_BY_DEFAULT,
     edits=(

@@ -75,6 +75,7 @@ PATCH = Patch(
         Fact("names_no_number", ("math", "61")),
         Fact("never_none", ("agent", "update_pi", "task")),
         Fact("none_derived", ("agent", "pi_loss")),
+        Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("none_derived", ("agent", "_log_prior")),
         Fact("called_only_in", ("agent", "self._log_prior", "_loss")),
         Fact("asks_beside", ("agent", "scale_threshold", "log_prior", "logprob", "log_prob")),

@@ -198,6 +198,7 @@ PATCH = Patch(
     only_where=(
         Fact("not_asserted", ("agent", "rho")),
         Fact("none_derived", ("agent", "pi_loss")),
+        Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
         Fact("attribute_only_in", ("rho", "agent")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),

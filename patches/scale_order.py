@@ -122,6 +122,8 @@ PATCH = Patch(
         Fact("only_called_by", ("agent", "update_pi", "_pi_loss", "pi_loss")),
         Fact("read_only_after", ("agent", "self.scale", "self.model.Q")),
         Fact("once", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
+        Fact("called_for", ("agent", "self.scale.update", "update_pi", "pi_loss")),
+        Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("updated_only_in", ("agent", "scale.update")),
         Fact("handed_only_to", ("agent", "pi_loss", "compile", "get")),
         Fact("none_derived", ("agent", "pi_loss")),

@@ -89,6 +89,16 @@ def called_only_in(tree: NewtTree, role: str, name: str, *words: str) -> Broken 
     return None
 
 
+def called_for(tree: NewtTree, role: str, name: str, *words: str) -> Broken | None:
+    """Something is called in methods with such a word in their names, or in some that only these call."""
+    for method, call in tree.calls(role, name):
+        callers = [one.name for one, _ in tree.calls(role, f"self.{method.name}") if one is not method]
+        named = [any(word in one for word in words) for one in (method.name, *callers)]
+        if not named[0] and not all(named[1:] or [False]):
+            return tree.broken(method, call, f"{method.name} calls {name} as well")
+    return None
+
+
 def reached(tree: NewtTree, role: str, method: str, called: str, *but: str) -> Broken | None:
     """Whenever a method runs to its end, it calls something, unless a condition on one of `but` says no."""
     found = tree.methods(role).get(method)

@@ -70,6 +70,21 @@ def not_rebound(tree: NewtTree, role: str, method: str) -> Broken | None:
     return None
 
 
+def not_replaced(tree: NewtTree, role: str, method: str, *called: str) -> Broken | None:
+    """What a method calls one of these for first goes on under its name: nothing else takes its place there."""
+    found = tree.methods(role).get(method)
+    given = [(to, value) for _, targets, value in (assignments(found) if found is not None else ()) for to in targets]
+    calls = [(to, value) for to, value in given if isinstance(value, ast.Call) and dotted(value.func) in called]
+    made = {dotted(to.elts[0] if isinstance(to, ast.Tuple) else to): value.lineno for to, value in calls}
+    for to, value in given:
+        names = {dotted(one) for one in (to.elts if isinstance(to, ast.Tuple) else [to])} - names_in(value)
+        other = dotted(value.func) if isinstance(value, ast.Call) else ""
+        again = [name for name in names if made.get(name, value.lineno) < value.lineno]
+        if found is not None and again and not other.startswith("self."):
+            return tree.broken(found, value, f"{again[0]} is another one from here on")
+    return None
+
+
 def only_replaced(tree: NewtTree, role: str, *names: str) -> Broken | None:
     """Whether a value is NaN is asked only to put something in its place."""
     for method in tree.methods(role).values():

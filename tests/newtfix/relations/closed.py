@@ -6,6 +6,23 @@ from relations.table import READS, Table, forms, method
 from relations.trees import AGENT, SCRIPT, TRAINER
 
 TABLES = {
+    "called_for": [
+        Table(
+            ("agent", "self.scale.update", "update_pi", "pi_loss"),
+            AGENT,
+            (
+                "def update_pi(self, t):\n    self.scale.update(t)\ndef update(self, t):\n    self.update_pi(t)",
+                "def my_pi_loss(self, t):\n    self.scale.update(t)",
+                "def follow(self, t):\n    self.scale.update(t)\ndef update_pi(self, t):\n    self.follow(t)",
+                "def plan(self, t):\n    return self.scale(t)",
+            ),
+            (
+                "def plan(self, t):\n    self.scale.update(t)",
+                "def follow(self, t):\n    self.scale.update(t)\ndef plan(self, t):\n    self.follow(t)",
+                "def follow(self, t):\n    s = self.scale\n    s.update(t)",
+            ),
+        ),
+    ],
     "columns_in_order": [
         Table(
             ("trainer", "self._tds"),

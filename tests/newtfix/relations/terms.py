@@ -44,6 +44,31 @@ TABLES = {
             ("def update_pi(self, zs):\n    zs = zs + 1", "def update_pi(self, zs):\n    zs = torch.cat([zs, zs])"),
         ),
     ],
+    "not_replaced": [
+        Table(
+            ("agent", "update_pi", "self.pi_loss"),
+            AGENT,
+            tuple(
+                f"def update_pi(self, t):\n    loss = None\n    {indent(code, '    ')[4:]}"
+                for code in (
+                    "loss, qs, info = self.pi_loss(t)\nt(loss)",
+                    "loss, qs, info = self.pi_loss(t)\nloss = loss + t",
+                    "loss, qs, info = self.pi_loss(t)\nqs = qs[0]",
+                    "if t:\n    loss, qs, info = self.pi_loss(t)\nelse:\n    loss, qs, info = self.other(t)",
+                    "loss = self.other(t)\nloss = t",
+                )
+            ),
+            tuple(
+                f"def update_pi(self, t):\n    {indent(code, '    ')[4:]}"
+                for code in (
+                    "loss, qs, info = self.pi_loss(t)\nloss = -qs.mean()",
+                    "loss, qs, info = self.pi_loss(t)\nif t:\n    loss = t",
+                    "loss, qs, info = self.pi_loss(t)\nloss, norm = t, 1",
+                    "loss = self.pi_loss(t)\nloss = t",
+                )
+            ),
+        ),
+    ],
     "only_replaced": [
         Table(
             ("agent", "mu"),
