@@ -47,7 +47,7 @@ SET = ("self.rho = $_", 'self.register_buffer("rho", $*_)')
 ATTRIBUTE, BUFFER = (Where("agent", form, "TDMPC2.__init__") for form in SET)
 SHARES = 'self.register_buffer("rho", $_ / $_, $*_)'
 BY_ANOTHER_NAME = ("$_ = self.rho", "$_, $_ = self.rho, $_", "$_, $_ = $_, self.rho")  # its uses are spelled out
-BY_NAME = Where("agent", "$weight = self.rho[$_]", "TDMPC2._loss_fn")
+BY_NAME = Where("agent", "$weight = $@_[self.rho[$_]]", "TDMPC2._loss_fn")
 
 # Terms of policy losses: sums over time of what rho, or its first steps, weigh.
 TERMS = {
@@ -138,7 +138,7 @@ def _summed(weight: str, steps: tuple[str, ...]) -> tuple[Where, ...]:
     known = (
         *steps,
         *(f"{step} / self.cfg.horizon" for step in steps),
-        "$weight = self.rho[$_]",
+        "$weight = $@_[self.rho[$_]]",
         *BY_ANOTHER_NAME,
         *TERMS.values(),
         *MEANS,

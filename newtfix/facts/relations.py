@@ -20,6 +20,7 @@ from newtfix.facts import (
     reads,
     rows,
     settings,
+    taken,
     terms,
     there,
     turns,
@@ -105,7 +106,7 @@ def _goes_only_to(tree: NewtTree, fact: Fact) -> Broken | None:
 
 def _taken_as_given(tree: NewtTree, fact: Fact) -> Broken | None:
     role, method, *but = fact.about
-    return parameters.taken_as_given(tree, role, method, frozenset(fact.keys) or None, by_row="row by row" in but)
+    return taken.taken_as_given(tree, role, method, frozenset(fact.keys) or None, by_row="row by row" in but)
 
 
 def _about(relation: Callable[..., Broken | None]) -> Callable[[NewtTree, Fact], Broken | None]:
@@ -115,8 +116,8 @@ def _about(relation: Callable[..., Broken | None]) -> Callable[[NewtTree, Fact],
 RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "unchanged": _unchanged,
     "taken_as_given": _taken_as_given,
-    "leaves_as_given": _about(parameters.leaves_as_given),
-    "takes_any_length": _about(parameters.takes_any_length),
+    "leaves_as_given": _about(taken.leaves_as_given),
+    "takes_any_length": _about(taken.takes_any_length),
     "written_only_in": _about(reads.written_only_in),
     "bound_only_in": _about(reads.bound_only_in),
     "not_read_by": _about(reads.not_read_by),
@@ -134,7 +135,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "numbers_each": _about(there.numbers_each),
     "not_handed_to": _about(there.not_handed_to),
     "takes_bare": _about(there.takes_bare),
-    "copies_at_once": _about(parameters.copies_at_once),
+    "copies_at_once": _about(taken.copies_at_once),
     "set_once": _about(there.set_once),
     "draws_nothing": _about(apart.draws_nothing),
     "computed_nowhere": _about(apart.computed_nowhere),

@@ -152,12 +152,13 @@ def _of_agent(text: str, cls: str) -> tuple[tuple[str, str], ...]:
 
 
 def _usable(text: str, told: Mapping[str, set[str]]) -> tuple[tuple[str, str], ...]:
-    """What can be renamed and back again: one name for each thing, and newt's stand nowhere."""
+    """What can be renamed and back again: one name for each thing, and newt's stand nowhere, comments aside."""
+    own = {getattr(node, "attr", getattr(node, "name", "")) for node in walk(parsed(text))}
     return tuple(
         (name, usual)
         for usual, found in told.items()
         for name in found
-        if len(found) == 1 and name != usual and not re.search(rf"\b(self\.|def ){usual}\b", text)
+        if len(found) == 1 and name != usual and usual not in own
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import builtins
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import libcst as cst
@@ -65,7 +66,7 @@ def _bind_one(tree: WorkingTree, where: Where, bound: Bindings) -> tuple[Binding
     found = [one for one in found if not any(_is_part(one[1], other) for _, other in found)]
     if not found:
         return None, _missing(where, scope, file, patterns[0], root, path)
-    if (unusable := _unusable(where, found, bound)) is not None:
+    if (unusable := _unusable(where, found, bound, _everywhere(module))) is not None:
         words, one = unusable
         return None, Unmet(words, *_broken(file, *one))
     return {**bound, **found[0][1].bindings}, None
@@ -95,18 +96,27 @@ def _broken(file: str, source: str, match: pat.Match) -> tuple[str, str, pat.Pat
 
 
 def _unusable(
-    where: Where, found: Sequence[tuple[str, pat.Match]], bound: Bindings
+    where: Where, found: Sequence[tuple[str, pat.Match]], bound: Bindings, everywhere: frozenset[str]
 ) -> tuple[str, tuple[str, pat.Match]] | None:
     """Why what the occurrences of a pattern caught cannot be used, and which of them; None: it can."""
     bindings = found[0][1].bindings
     for one in found[1:]:
         if not all(same(one[1].bindings[name], value) for name, value in bindings.items()):
             return f"{where.scope or where.role} has another form of this code elsewhere", one
-    allowed = [_allowed(one, bound) for one in where.names]
+    allowed = {*everywhere, *(_allowed(one, bound) for one in where.names)}
     for name in where.portable:
         if local := _local_names(bindings[name], allowed):
             return f"the patch takes this code to where there is no {local[0]}", found[0]
     return None
+
+
+def _everywhere(module: cst.Module) -> frozenset[str]:
+    """The names that Python has, and those that a module imports for all of it."""
+    lines = [small for one in module.body if isinstance(one, cst.SimpleStatementLine) for small in one.body]
+    imports = [one for one in lines if isinstance(one, (cst.Import, cst.ImportFrom))]
+    names = [one.names for one in imports if not isinstance(one.names, cst.ImportStar)]
+    parts = (alias.asname.name if alias.asname else alias.name for aliases in names for alias in aliases)
+    return frozenset(part.value for part in parts if isinstance(part, cst.Name)) | set(dir(builtins))
 
 
 def _allowed(name: str, bound: Bindings) -> str:
@@ -135,7 +145,7 @@ def has_any(sources: Sequence[str], method: cst.CSTNode) -> bool:
     return any(pat.search(source, method) for source in sources)
 
 
-def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Sequence[str]) -> list[str]:
+def _local_names(code: cst.CSTNode | Sequence[cst.CSTNode], allowed: Collection[str]) -> list[str]:
     """The plain names in expressions or arguments, attributes and keywords aside, that are not allowed."""
     names = [
         node.value

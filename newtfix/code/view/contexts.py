@@ -134,18 +134,16 @@ def _leaves_early(body: list[ast.stmt]) -> bool:
 
 
 def reports(item: ast.withitem) -> bool:
-    """Whether an item of a `with` only times or reports what happens in it, or has it computed in full precision."""
-    return item.optional_vars is None and (_is_bare(item, _REPORTS) or _is_full_precision(item.context_expr))
-
-
-def _is_full_precision(context: ast.expr) -> bool:
-    given = context.keywords if isinstance(context, ast.Call) and last_name(context.func) == "autocast" else []
-    return any(one.arg == "enabled" and getattr(one.value, "value", None) is False for one in given)
+    """Whether an item of a `with` only times or reports what happens in it, or says how precisely it is computed."""
+    return item.optional_vars is None and (_is_bare(item, _REPORTS) or last_name(_called(item)) == "autocast")
 
 
 def _is_bare(item: ast.withitem, names: re.Pattern[str]) -> bool:
-    called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
-    return names.fullmatch(dotted(called)) is not None
+    return names.fullmatch(dotted(_called(item))) is not None
+
+
+def _called(item: ast.withitem) -> ast.expr:
+    return item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
 
 
 def _innermost(found: list[_Block]) -> list[_Block]:

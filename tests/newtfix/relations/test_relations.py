@@ -19,6 +19,7 @@ from relations import (
     reads,
     rows,
     settings,
+    taken,
     terms,
     there,
     turns,
@@ -28,7 +29,7 @@ from relations.table import told
 
 MODULES = (
     *(apart, around, beside, calls, closed, conditions, exact, losses, parameters),
-    *(parts, reads, rows, settings, terms, there, turns, unchanged),
+    *(parts, reads, rows, settings, taken, terms, there, turns, unchanged),
 )
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
 
