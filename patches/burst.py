@@ -85,6 +85,7 @@ PATCH = Patch(
         Fact("undisturbed", ("trainer", "self.agent.update", "self.env")),
         Fact("only_calls", ("trainer", "self.agent.update", "where update tokens are spent")),
         Fact("not_overridden", ("trainer", "self.agent.update")),
+        Fact("without_deadline", ("trainer",)),
         Fact("once", ("agent", "update", "backward")),
         Fact("ends_after", ("agent", "update", "backward")),
         Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),

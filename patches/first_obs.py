@@ -144,6 +144,7 @@ PATCH = Patch(
         Fact("bound_only_in", ("trainer", "self._tds", "__init__")),
         Fact("cut_from_first", ("trainer", "self._tds")),
         Fact("counts_rows", ("trainer", "self._tds")),
+        Fact("alone_of_its_name", ("trainer", "self.env", "reset")),
         Fact("taken_as_given", ("buffer", "add", "row by row"), keys=("obs",)),
         Fact("copies_at_once", ("buffer", "add", "trainer", "self._tds")),
     ),

@@ -82,6 +82,7 @@ PATCH = Patch(
         Fact("scaled_by", ("agent", "_log_prior", "self.scale")),
         Fact("calls_no", ("math", "gaussian_logprob", "mean", "nanmean")),
         Fact("summed_only", ("agent", "log_prob")),
+        Fact("averages_nowhere", ("agent", "_log_prior")),
         Fact("not_remade", ("agent", "log_prior prior_loss", "scale where")),
         Fact("not_filled", ("world_model", "_action_masks")),
         Fact("written_only_in", ("world_model", "self._action_masks", "__init__")),

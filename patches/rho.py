@@ -201,6 +201,7 @@ PATCH = Patch(
         Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),
         Fact("divided_only_by", ("agent", "consistency_loss", "reward_loss", "value_loss", "num_q", "horizon")),
         Fact("attribute_only_in", ("rho", "agent")),
+        Fact("asks_not_for", ("math", "horizon")),
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),

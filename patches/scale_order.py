@@ -128,6 +128,7 @@ PATCH = Patch(
         Fact("handed_only_to", ("agent", "pi_loss", "compile", "get")),
         Fact("none_derived", ("agent", "pi_loss")),
         Fact("reads_what_it_sets", ("RunningScale", "update", "forward", "__call__")),
+        Fact("traceable", ("RunningScale", "update")),
     ),
     there_only_where=(Fact("called_before", ("agent", "self.scale.update", "self.scale")),),
     edits=(

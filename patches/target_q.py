@@ -91,6 +91,9 @@ PATCH = Patch(
         Fact("not_given_by_hand", ("target", "online")),
         Fact("shares_no_function", ("layers", "QEnsemble")),
         Fact("set_in_no_derived", ("layers", "QEnsemble")),
+        Fact("saves_all", ("target",)),
+        Fact("decided_without", ("agent", "compile", "soft_update_target", "soft_update_target_Q")),
+        Fact("copied_with_nothing_compiled", ("layers", "QEnsemble")),
     ),
     edits=(
         Edit(

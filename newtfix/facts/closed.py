@@ -8,13 +8,14 @@ from itertools import pairwise
 from newtfix.code.arithmetic import called, product
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import path_to
-from newtfix.code.syntax import dotted, parts, walk
+from newtfix.code.syntax import dotted, is_call, parts, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _ABOUT_NETWORKS = frozenset(
     "parameters named_parameters buffers modules children train eval apply state_dict load_state_dict training "
     "requires_grad_ to zero_grad register_forward_hook named_children named_modules compile".split()
 )
+_MEASURES = frozenset("pow square reciprocal rsqrt sqrt".split())
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
@@ -91,7 +92,7 @@ def _is_row(node: ast.AST | None) -> bool:
 
 
 def no_logarithm(tree: NewtTree, role: str, *methods: str) -> Broken | None:
-    """None of several things that these methods return together is a logarithm: a deviation, and not its log."""
+    """None of several things that these methods return together is a logarithm, a precision or a variance."""
     for method in (tree.methods(role)[one] for one in methods if one in tree.methods(role)):
         names = tree.names(role, method)
         logs = {
@@ -103,6 +104,8 @@ def no_logarithm(tree: NewtTree, role: str, *methods: str) -> Broken | None:
         for node in names.nodes:
             value = node.value if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) else None
             for part in value.elts if value is not None else ():
+                if is_call(_moved(part), *_MEASURES):
+                    return tree.broken(method, node, f"{method.name} returns another measure")
                 if is_logarithm(_moved(part)) or not names.of(_moved(part)).isdisjoint(logs):
                     return tree.broken(method, node, f"{method.name} returns a logarithm")
     return None

@@ -13,6 +13,7 @@ from newtfix.facts import (
     beside,
     calls,
     closed,
+    elsewhere,
     exact,
     losses,
     parameters,
@@ -282,6 +283,14 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "not_mixed": _about(terms.not_mixed),
     "not_filled": _about(terms.not_filled),
     "chosen_by": _about(terms.chosen_by),
+    "without_deadline": _about(elsewhere.without_deadline),
+    "averages_nowhere": _about(elsewhere.averages_nowhere),
+    "asks_not_for": _about(elsewhere.asks_not_for),
+    "saves_all": _about(elsewhere.saves_all),
+    "decided_without": _about(elsewhere.decided_without),
+    "copied_with_nothing_compiled": _about(elsewhere.copied_with_nothing_compiled),
+    "alone_of_its_name": _about(elsewhere.alone_of_its_name),
+    "traceable": _about(elsewhere.traceable),
     "begun_only": lambda tree, f: calls.begun_only(
         tree, f.about[0], f.about[1], _known(f.about[2], GIVEN, "condition"), f.about[2]
     ),

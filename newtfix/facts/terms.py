@@ -246,7 +246,13 @@ def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
                 return tree.broken(method, value, f"{name} stay zero")
         kept = {f"self.{name}", *map(dotted, given)} - {""}
         made = [value for node in walk(method.node) for target, value, _ in bindings(node) if dotted(target) in kept]
-        changed = any(isinstance(target, ast.Subscript) for node in walk(method.node) for target in targets(node))
+        choices = [node for node in walk(method.node) if isinstance(node, ast.If) and _goes_by_setting(node.test)]
+        chosen = {part for node in choices for part in walk(node)}
+        changed = any(
+            isinstance(target, ast.Subscript)
+            for node in walk(method.node)
+            for target in (targets(node) if node not in chosen else ())
+        )
         for one in [*given, *made] if not changed else ():
             if isinstance(one, ast.Call) and last_name(one.func) == "ones" and not _is_single(one):
                 return tree.broken(method, one, f"{name} are all alike")
@@ -255,6 +261,10 @@ def not_filled(tree: NewtTree, role: str, name: str) -> Broken | None:
             if owner in kept and last_name(call.func) in ("fill_", "fill"):
                 return tree.broken(method, call, f"{name} are all alike")
     return None
+
+
+def _goes_by_setting(test: ast.expr) -> bool:
+    return any(isinstance(one, ast.Attribute) and dotted(one.value).endswith("cfg") for one in walk(test))
 
 
 def _is_single(made: ast.Call) -> bool:

@@ -149,6 +149,14 @@ SENTENCES = {
     "not_rebound": "`{1}` hands on what it is given",
     "not_replaced": "in `{1}` of the {0}, nothing takes the place of what {all} gives first",
     "only_replaced": "what {all} lacks is only filled in",
+    "without_deadline": "nothing in the file of the {0} ends what takes long",
+    "averages_nowhere": "{all} of the {0}, and what they call, average nothing",
+    "asks_not_for": "no function of the {0} goes by `{1}`",
+    "saves_all": "what is saved has the {0} in it, as all else",
+    "decided_without": "`{1}` does not decide whether {all} is called",
+    "copied_with_nothing_compiled": "no class but `{1}` is copied with what it compiles",
+    "alone_of_its_name": "`{1}` has no other way to `{2}`",
+    "traceable": "`{1}` of `{0}` can be compiled with what calls it",
     "ordered": "`{0}` is less than `{1}`",
     "told_as_step": "`{0}` is not said to be how long something takes",
     "scales_noise": "noise in `{1}` is scaled by the planner's deviation",
@@ -202,6 +210,7 @@ _BEFORE = {
     "attribute_only_in": 1,
     "only_named_in": 1,
     "not_under": 1,
+    "averages_nowhere": 1,
 }
 
 

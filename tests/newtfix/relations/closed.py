@@ -142,6 +142,7 @@ TABLES = {
                 "std = t.log()\ns = std\nreturn t, s",
                 "for std in (t.log(),):\n    return t, std",
                 "return t, t.log().cpu()",
+                "return t, flag.pow(-2).cpu()",
                 "std = info['log_std']\nreturn t, std",
             ),
         ),

@@ -12,6 +12,7 @@ from relations import (
     calls,
     closed,
     conditions,
+    elsewhere,
     exact,
     losses,
     parameters,
@@ -28,7 +29,7 @@ from relations import (
 from relations.table import told
 
 MODULES = (
-    *(apart, around, beside, calls, closed, conditions, exact, losses, parameters),
+    *(apart, around, beside, calls, closed, conditions, elsewhere, exact, losses, parameters),
     *(parts, reads, rows, settings, taken, terms, there, turns, unchanged),
 )
 TABLES = {relation: tables for module in MODULES for relation, tables in module.TABLES.items()}
