@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeGuard
 
+from newtfix.code.effects import ABOUT
 from newtfix.code.names import Names, as_attribute, bindings, is_read, targets, writes
 from newtfix.code.paths import names_in
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
@@ -134,8 +135,14 @@ def _takes_apart(method: ast.AST, name: str) -> Iterator[ast.AST]:
             if value is not None and isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr))
             if any(dotted(part) in lists for part in walk(value) if isinstance(part, (ast.Attribute, ast.Name)))
         } - {""}
+    about = {
+        part
+        for node in names.nodes
+        if isinstance(node, ast.Attribute) and node.attr in ABOUT
+        for part in walk(node.value)
+    }
     for node in names.nodes:
-        if isinstance(node, (ast.For, ast.comprehension, ast.Subscript)):
+        if isinstance(node, (ast.For, ast.comprehension, ast.Subscript)) and node not in about:
             inner = node.value if isinstance(node, ast.Subscript) else node.iter
         else:
             continue

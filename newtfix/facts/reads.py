@@ -9,7 +9,7 @@ from newtfix.code import arithmetic
 from newtfix.code.arithmetic import operands, quotients
 from newtfix.code.flow import Flow
 from newtfix.code.names import Write, as_attribute, is_read
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, is_call, walk
 from newtfix.newt.places import assignments
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -97,12 +97,21 @@ def never_under(tree: NewtTree, role: str, name: str, operator: str, *methods: s
     """An attribute is no operand of such an operator: not raised to a power ("Pow"), divided by, in a difference."""
     for method in tree.methods(role).values():
         names = tree.names(role, method)
+        reported = {part for node in names.nodes for part in _detached(node) if operator == "Div"}
         for node in names.nodes if not methods or method.name in methods else ():
-            for operand in _under(node, operator):
+            for operand in _under(node, operator) if node not in reported else ():
                 asked = (one for part in walk(operand) for one in names.of(part) | names.roots(part))
                 if any(f".{one}".endswith(name) for one in asked):
                     return tree.broken(method, node, f"{name} is used another way")
     return None
+
+
+def _detached(node: ast.AST) -> Iterator[ast.AST]:
+    """Quotients in a table of numbers that no gradient goes through."""
+    for value in node.values if isinstance(node, ast.Dict) else ():
+        top = value.left if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div) else value
+        if is_call(top, "detach", "item"):
+            yield from walk(value)
 
 
 def _under(node: ast.AST, operator: str) -> list[ast.expr]:

@@ -112,6 +112,8 @@ def test_what_a_patch_makes_of_the_lines_goes_into_the_method() -> None:
     assert shown.back(shown.text.replace("c * 2", "c * 3")) == text.replace("c * 2", "c * 3")
     assert shown.back(shown.text.replace("x = y + 1", "x = y + 2")) == text.replace("y + 1", "y + 2")
     assert shown.back(shown.text.replace("        self.k(b)", "        self.k(x)")) == text.replace("k(b)", "k(x)")
+    behind = shown.text.replace("        x = y + 1\n", "        x = y + 1\n        x = x / b\n")
+    assert shown.back(behind) == text.replace("        self.k(b)", "        x = x / b\n        self.k(b)")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,7 @@ def _unnamed(text: str) -> str:
         (["w, v = a.x, b(1)", "b(w, v)"], ["v = b(1)", "b(a.x, v)"]),
         (["w = a.x", "v = w * 2", "b(v)"], ["b(a.x * 2)"]),
         (["w = a.x > 1", "if w:", "    b()"], ["if a.x > 1:", "    b()"]),
+        (["w = a.x > 1", "b(w)", "if w:", "    a.x = 2"], ["b(a.x > 1)", "if a.x > 1:", "    a.x = 2"]),
     ],
 )
 def test_a_variable_is_shown_as_what_it_is_set_to(lines: list[str], shown: list[str]) -> None:
@@ -162,6 +165,7 @@ def test_a_variable_is_shown_as_what_it_is_set_to(lines: list[str], shown: list[
         ["w = b(a)", "b(w)"],
         ["known = a.x", "b(known)"],
         ["w = a.x", "a.x = 2", "b(w)"],
+        ["w = a.x > 1", "if b:", "    a.x = 2", "    b(w)"],
         ["w = a.x", "a.x.add_(2)", "b(w)"],
         ["w = a[0]", "a[1] = 2", "b(w)"],
         ["w = a.x", "w = w + 1", "b(w)"],

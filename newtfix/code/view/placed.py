@@ -88,6 +88,10 @@ def _back(one: Placed, text: str) -> str:
     if len(marks) != 3 or len(at) != 3 or not at["call"] < at["back"]:
         raise _torn(one)
     start, stop, indent = at["call"], at["back"], indent_of(lines[at["call"]])
+    if (end := _end_of(one, [line.removeprefix(indent) for line in lines[start + 1 : stop]])) is not None:
+        behind = start + 1 + end  # what a patch adds behind what is returned belongs to the caller
+        lines[behind : stop + 1] = [lines[stop], *lines[behind:stop]]
+        stop, text = behind, "\n".join(lines)
     block = lines[start + 1 : stop]
     _may_stand_apart(one, text, start + 1, stop + 1)  # from mark to mark
     if any(line.strip() and not line.startswith(indent) for line in block):
@@ -112,6 +116,13 @@ def _back(one: Placed, text: str) -> str:
         lines[start : stop + 1] = call
         lines[at["here"] : at["here"] + 1] = method
     return "\n".join(lines)
+
+
+def _end_of(one: Placed, body: list[str]) -> int | None:
+    """How many lines there are up to what stands for the `return`, where that is not the end."""
+    size = len(one.tail)
+    ends = [at + size for at in range(len(body) - size) if size and tuple(body[at : at + size]) == one.tail]
+    return ends[-1] if ends else None
 
 
 def _returned(one: Placed, body: list[str]) -> tuple[list[str], list[str]]:

@@ -191,7 +191,11 @@ def _stays(value: ast.expr, uses: Sequence[ast.Name], then: Sequence[ast.stmt], 
             reached = number
     if wanted:
         return False
-    nodes = [node for statement in then[:reached] for node in walk(statement)]
+    passed: list[ast.AST] = [*then[:reached]]
+    last = then[reached - 1]
+    if isinstance(last, ast.If) and not {*uses}.intersection(_behind_test(last)):
+        passed[-1] = last.test
+    nodes = [node for statement in passed for node in walk(statement)]
     read = {dotted(part) for part in walk(value) if isinstance(part, (ast.Name, ast.Attribute))} - {"", "self"}
     changed = {dotted(_root(one.target)) for node in nodes for one in writes(node)} - {""}
     if any(_touches(one, other) for one in changed for other in read):
@@ -202,6 +206,10 @@ def _stays(value: ast.expr, uses: Sequence[ast.Name], then: Sequence[ast.stmt], 
     methods = [one for one in cls.body if isinstance(one, ast.FunctionDef) and one.name != "__init__"]
     set_there = {name for one in methods for name in (*own_attributes_set(one), *own_attributes_changed(one))}
     return not any(_touches(one, other) for one in set_there for other in own)
+
+
+def _behind_test(choice: ast.If) -> Iterator[ast.AST]:
+    return (node for statement in (*choice.body, *choice.orelse) for node in walk(statement))
 
 
 def _root(target: ast.expr) -> ast.expr:

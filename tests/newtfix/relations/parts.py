@@ -131,6 +131,7 @@ TABLES = {
                 "for q in self._Qs:\n    t(q)",
                 "return t[0]",
                 "x = torch.stack([q(t) for q in self.others])\nreturn x[0]",
+                "t(t.to(self._Qs[0][-1].weight.dtype))",
             ),
             (
                 "return [q[0](t) for q in self._Qs]",

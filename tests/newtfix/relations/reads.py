@@ -203,9 +203,10 @@ TABLES = {
         Table(
             ("agent", ".discount", "Div"),
             AGENT,
-            ("t(self.discount / t)",),
+            ("t(self.discount / t)", "return {'a': t.detach() / self.discount, 'b': (t / self.discount).item()}"),
             (
                 "t(t / self.discount)",
+                "return {'a': t / self.discount}",
                 "y = self.discount\nt(t / y)",
                 "t(torch.div(t, self.discount))",
                 "t(t.div(self.discount))",
