@@ -262,8 +262,8 @@ PATCH = Patch(
                     + def _mean_over_time(self, $x):
                     +     """Mean over time and all else of per-step values [T, ...], weighed by rho^t."""
                           $$weights
-                    -     return ($weight * $x).sum(0).mean()
-                    +     return ($weight * $x).mean()
+                    -     return ($weight * $@as_float[$x]).sum(0).mean()
+                    +     return ($weight * $@as_float[$x]).mean()
                     ''',
                     present="def _mean_over_time(self, $_):\n    $$_",
                     where=(NAMED, APART),

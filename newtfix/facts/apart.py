@@ -53,8 +53,11 @@ def draws_evenly(tree: NewtTree, role: str) -> Broken | None:
         if at is None and last_name(node.func) != "choice":
             continue
         for weights in by_name or (node.args[at : at + 1] if at is not None else []):
-            lengths = (part for part in walk(weights) if isinstance(part, ast.Call) and last_name(part.func) == "len")
-            if next(lengths, None) is None and not reads_any(weights, "shape"):
+            lengths = any(isinstance(part, ast.Call) and last_name(part.func) == "len" for part in walk(weights))
+            numbers = isinstance(weights, (ast.List, ast.Tuple)) and all(
+                isinstance(o, ast.Constant) for o in weights.elts
+            )
+            if not lengths and not numbers and not reads_any(weights, "shape"):
                 return tree.broken_in(found.file, node, "some are drawn more often than others")
     return None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from newtfix.code import arithmetic
-from newtfix.code.names import as_attribute, bindings
+from newtfix.code.names import Names, as_attribute, bindings
 from newtfix.code.paths import conditions, names_in, path_to
-from newtfix.code.syntax import dotted, handed, last_name, parsed, parts, walk
+from newtfix.code.syntax import dotted, handed, is_call, last_name, parsed, parts, walk
 from newtfix.newt.tree import Broken, Method, NewtTree
 
 _SELECTS = frozenset("startswith endswith removeprefix removesuffix match search fullmatch".split())
@@ -192,21 +193,32 @@ def passes_mode(tree: NewtTree, role: str, *parts: str) -> Broken | None:
         own = {dotted(one) for node in walk(cls) for one, _, _ in bindings(node)} if cls is not None else set()
         if "super" not in called and not told and own & set(parts):
             return tree.broken_in(found.file, method, f"this leaves out {' and '.join(sorted(own & set(parts)))}")
-        for node in names.calls(*(f"{part}.train" for part in parts)):
-            given = handed(node)
-            if mode not in {name for one in given for name in names.parts_of(one)}:
-                return tree.broken_in(found.file, node, "this trains whatever the mode")
-        for part in names.nodes:
-            match part:
-                case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("super")), attr="train")):
-                    if mode not in {name for one in handed(part) for name in names.parts_of(one)}:
-                        return tree.broken_in(found.file, part, "this trains whatever the mode")
-        for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):
-            owner = node.func.value if isinstance(node.func, ast.Attribute) else node
-            asked = mode in {name for one in node.args for name in names_in(one)}
-            if asked and names.is_of(owner, "self.target"):
-                return tree.broken_in(found.file, node, "this trains what is never trained")
+        for node, words in _other_modes(names, method, mode, parts):
+            return tree.broken_in(found.file, node, words)
     return None
+
+
+def _other_modes(
+    names: Names, method: ast.FunctionDef, mode: str, parts: tuple[str, ...]
+) -> Iterator[tuple[ast.AST, str]]:
+    """Where a method that sets modes sets another one than it is given, or that of what is never trained."""
+
+    def told(call: ast.Call) -> bool:
+        return mode in {name for one in handed(call) for name in names.parts_of(one)}
+
+    for node in names.calls(*(f"{part}.train" for part in parts)):
+        if not told(node):
+            yield node, "this trains whatever the mode"
+    for node in names.calls(*(f"{part}.eval" for part in parts)):
+        if not any(isinstance(one, (ast.If, ast.IfExp)) for one in path_to(method, node)):
+            yield node, "this trains whatever the mode"
+    for node in (one for one in names.nodes if isinstance(one, ast.Call) and arithmetic.called(one) == "train"):
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else node
+        if is_call(owner, "super") and not told(node):
+            yield node, "this trains whatever the mode"
+        asked = mode in {name for one in node.args for name in names_in(one)}
+        if asked and names.is_of(owner, "self.target"):
+            yield node, "this trains what is never trained"
 
 
 def not_overridden(tree: NewtTree, role: str, called: str) -> Broken | None:

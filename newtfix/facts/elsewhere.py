@@ -9,7 +9,7 @@ from newtfix.code.paths import path_to
 from newtfix.code.syntax import dotted, is_call, last_name, reads_any, walk
 from newtfix.newt.tree import Broken, NewtTree
 
-_ALARMS = frozenset("alarm setitimer dump_traceback_later Timer wait_for timeout timeout_at".split())
+_ALARMS = frozenset("alarm setitimer dump_traceback_later wait_for timeout timeout_at".split())
 _TO_HOST = frozenset("item tolist numpy cpu".split())
 
 
@@ -17,7 +17,8 @@ def without_deadline(tree: NewtTree, role: str) -> Broken | None:
     """Nothing in the file of a role ends what takes too long."""
     found = tree.roles.get(role)
     for node in walk(tree.module(found.file)) if found is not None else ():
-        if found is not None and is_call(node, *_ALARMS):
+        waits = is_call(node, "Timer") and len(node.args) > 1  # others measure
+        if found is not None and (waits or is_call(node, *_ALARMS)):
             return tree.broken_in(found.file, node, "this ends what takes longer than it does now")
     return None
 

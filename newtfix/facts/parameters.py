@@ -51,13 +51,14 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
         and (function in names.lasts(call.func) or (is_call(call, "partial") and function in names.lasts(call.args[0])))
     ]
     for file, names, call in calls:
-        if any(isinstance(one, ast.Starred) for one in call.args[-2:]):
+        args = [part for one in call.args for part in _unpacked(one, names)]
+        if any(isinstance(one, ast.Starred) for one in args[-2:]):
             return tree.broken_in(file, call, f"{function} may be called with a duration")
         tables = [_value(one.value, names) for one in call.keywords if one.arg is None]
         pairs = [one for table in tables for one in _entries(table)]
         by_name = [value for name in ("start", "end") for key, value in pairs if key == name]
         by_name = by_name or [one.value for name in ("start", "end") for one in call.keywords if one.arg == name]
-        given = [*call.args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
+        given = [*args, *by_name, *(k.value for k in call.keywords if k.value not in by_name)]
         pair = [_value(one, names, _constants(tree, file)) for one in (by_name if len(by_name) == 2 else given[-2:])]
         numbers = [one.value for one in pair if isinstance(one, ast.Constant) and isinstance(one.value, int)]
         rises = len(numbers) == 2 and numbers[0] < numbers[1] and len({one for *_, one in calls}) == 1
@@ -65,6 +66,12 @@ def ends_by_setting(tree: NewtTree, function: str) -> Broken | None:
         if differs or (any(isinstance(part, ast.Constant) for one in pair for part in walk(one)) and not rises):
             return tree.broken_in(file, call, f"{function} may be called with a duration")
     return None
+
+
+def _unpacked(given: ast.expr, names: Names) -> list[ast.expr]:
+    """What is given by `*pair`, where that is a tuple."""
+    value = _value(given.value, names) if isinstance(given, ast.Starred) else None
+    return list(value.elts) if isinstance(value, ast.Tuple) else [given]
 
 
 def _entries(table: ast.expr) -> Iterator[tuple[str, ast.expr]]:

@@ -137,7 +137,7 @@ def attribute_only_in(tree: NewtTree, name: str, *roles: str) -> Broken | None:
     for file in tree.python:
         for node in walk(tree.module(file)) if file not in known and name in tree.sources[file] else ():
             asked = as_attribute(node) or node
-            named = isinstance(node, ast.Constant) and node.value == name
+            named = isinstance(node, ast.Constant) and node.value == name and name.startswith("_")
             of_another = isinstance(asked, ast.Attribute) and not dotted(asked.value).endswith("cfg")
             if named or (of_another and isinstance(asked, ast.Attribute) and asked.attr == name):
                 return tree.broken_in(file, node, f"{name} is used here as well")

@@ -7,6 +7,7 @@ import ast
 from newtfix.code.effects import Gives, of_call
 from newtfix.code.imports import origin
 from newtfix.code.names import Names, bindings
+from newtfix.code.paths import names_in
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -32,7 +33,8 @@ def selects_all(tree: NewtTree, role: str, *entries: str) -> Broken | None:
     for call in (node for node in nodes if is_call(node, "select")):
         given = [one.value if isinstance(one, ast.Starred) else one for one in call.args]
         made = [(lists.get(dotted(one).rpartition(".")[2]) if dotted(one) else None) or one for one in given]
-        names = {part.value for one in made for part in walk(one) if isinstance(part, ast.Constant)}
+        texts = [part.value for one in made for part in walk(one) if isinstance(part, ast.Constant)]
+        names = {word for text in texts for word in (text.split() if isinstance(text, str) else [text])}
         if found is not None and entries[0] in names and not names.issuperset(entries):
             return tree.broken_in(found.file, call, f"{' and '.join(entries[1:])} are left out")
     return None
@@ -75,14 +77,16 @@ def not_handed_to(tree: NewtTree, role: str, owner: str, *keys: str) -> Broken |
 
 
 def takes_bare(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """An attribute is what the class is given, and nothing of the tree's own around it."""
+    """An attribute is what the class is given, or makes itself, and nothing of the tree's own around it."""
+    bare = name.removeprefix("self.")
     for method in tree.methods(role).values():
         own = {node.name for node in walk(tree.module(method.file)) if isinstance(node, ast.ClassDef)}
         for node in walk(method.node):
             for target, value, _ in bindings(node):
                 made = last_name(value.func) if isinstance(value, ast.Call) else ""
-                if value is None or not made[:1].isupper() or dotted(target) != name:
+                given = {part for one in handed(value) for part in names_in(one)} if isinstance(value, ast.Call) else ()
+                if value is None or not made[:1].isupper() or dotted(target) != name or not {name, bare} & {*given}:
                     continue
                 if made in own or any(origin(method.file, made, tree.sources)):
-                    return tree.broken(method, value, f"{made} is around {name.removeprefix('self.')}")
+                    return tree.broken(method, value, f"{made} is around {bare}")
     return None

@@ -96,7 +96,7 @@ def _shown(sources: Mapping[str, str], files: Iterable[str], known: frozenset[st
     for file in files:
         placed = in_place(sources[file], once(file, sources), METHODS)
         text = sources[file] if placed is None else placed.text
-        steps = (placed, None if known is None else unnamed(text, known))
+        steps = (placed, unnamed(text, known, once(file, sources) - METHODS))
         found[file] = [step for step in steps if step is not None]
     return {file: steps for file, steps in found.items() if steps}
 

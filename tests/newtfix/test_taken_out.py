@@ -180,6 +180,48 @@ def test_other_variables_stay(lines: list[str]) -> None:
     assert _unnamed(_function(*lines)) == _function(*lines)
 
 
+ASKED = "class T:\n    def f(self, x):\n        return {} + 1\n\n{}    def g(self):\n        pass\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "method", "shown"),
+    [
+        ("self.h()", "    def h(self):\n        return self.n * 2\n\n", "self.n * 2"),
+        ("self.h(x)", "    def h(self, x):\n        return self.n[x]\n\n", "self.n[x]"),
+        ("self.h(x)", '    def h(self, y):\n        """Say."""\n        return y - y\n\n', "(x - x)"),
+        ("self.h(y=x.sum())", "    def h(self, y):\n        return self.n(y)\n\n", "self.n(x.sum())"),
+        ("self.h", "    @property\n    def h(self):\n        return self.n\n\n", "self.n"),
+    ],
+)
+def test_a_method_that_is_an_expression_is_shown_as_that(asked: str, method: str, shown: str) -> None:
+    text = ASKED.format(asked, method)
+    seen = unnamed(text, frozenset(), once("a.py", {"a.py": text}))
+    assert seen is not None and _code(seen.text) == _code(ASKED.format(shown, ""))
+    assert seen.back(seen.text) == text
+    assert seen.back(seen.text.replace(" + 1", " + 2")) == text.replace(" + 1", " + 2")
+    left = seen.text.replace("self.n", "self.o")
+    assert "self.n" not in seen.text or seen.back(left) == ASKED.format(shown.replace("self.n", "self.o"), "").replace(
+        "(self.o) +", "self.o +"
+    ).replace("(x - x)", "x - x")
+
+
+@pytest.mark.parametrize(
+    ("asked", "method"),
+    [
+        ("self.h() + self.h()", "    def h(self):\n        return self.n\n\n"),
+        ("self.h(x())", "    def h(self, y):\n        return y - y\n\n"),
+        ("self.h(x)", "    def h(self, y):\n        return [x + y for x in self.n]\n\n"),
+        ("self.h()", "    @cache\n    def h(self):\n        return self.n\n\n"),
+        ("self.h()", "    def h(self, y=1):\n        return y\n\n"),
+        ("self.h()", "    def h(self):\n        self.m()\n        return self.n\n\n"),
+        ("other.h()", "    def h(self):\n        return self.n\n\n"),
+    ],
+)
+def test_other_answers_stay_where_they_are(asked: str, method: str) -> None:
+    text = ASKED.format(asked, method)
+    assert unnamed(text, frozenset(), once("a.py", {"a.py": text})) is None
+
+
 def test_what_methods_of_its_own_may_change_stays() -> None:
     text = "class T:\n    def f(self):\n        w = self.n > 2\n        self.g()\n        self.k(w)\n"
     other = "    def g(self):\n        self.n += 1\n"

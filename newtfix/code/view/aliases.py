@@ -155,7 +155,10 @@ def _answer(node: ast.stmt) -> tuple[str, ast.expr | None]:
                 return "", None
             for one in others:
                 match one:
-                    case ast.Assign(targets=[ast.Name(id=name)], value=given):
+                    case (
+                        ast.Assign(targets=[ast.Name(id=name)], value=given)
+                        | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as given)
+                    ):
                         known.values[name] = known.spelled(given)
                     case ast.Expr(value=ast.Constant()):
                         pass

@@ -134,8 +134,13 @@ def _leaves_early(body: list[ast.stmt]) -> bool:
 
 
 def reports(item: ast.withitem) -> bool:
-    """Whether an item of a `with` only times or reports what happens in it, or says how precisely it is computed."""
-    return item.optional_vars is None and (_is_bare(item, _REPORTS) or last_name(_called(item)) == "autocast")
+    """Whether an item of a `with` only times or reports what happens in it, or lowers precision by a setting."""
+    return item.optional_vars is None and (_is_bare(item, _REPORTS) or _may_be_off(item.context_expr))
+
+
+def _may_be_off(context: ast.expr) -> bool:
+    given = context.keywords if isinstance(context, ast.Call) and last_name(context.func) == "autocast" else []
+    return any(one.arg == "enabled" and getattr(one.value, "value", None) is not True for one in given)
 
 
 def _is_bare(item: ast.withitem, names: re.Pattern[str]) -> bool:

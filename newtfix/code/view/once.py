@@ -122,11 +122,12 @@ def _is_plain(method: ast.FunctionDef, lines: Sequence[str], alone: bool) -> boo
         return False
     inner = indent_of(lines[method.body[-1].lineno - 1])
     return all(lines[at].startswith(inner) or not lines[at].strip() for at in body) and not any(
-        runs_on(node) for one in _code(method) for node in walk(one)
+        runs_on(node) for one in code_of(method) for node in walk(one)
     )
 
 
-def _code(method: ast.FunctionDef) -> list[ast.stmt]:
+def code_of(method: ast.FunctionDef) -> list[ast.stmt]:
+    """The statements of a method behind its docstring."""
     first = method.body[0]
     is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return method.body[1:] if is_text else method.body
@@ -134,7 +135,7 @@ def _code(method: ast.FunctionDef) -> list[ast.stmt]:
 
 def lines_of(method: ast.FunctionDef, lines: Sequence[str], whole: bool = False) -> range:
     """The lines of what it does, without those of its last statement if that is a `return`, unless `whole`."""
-    code = _code(method)
+    code = code_of(method)
     if not code:
         return range(0)
     header = method.body[0].end_lineno if len(code) < len(method.body) else _header_end(method, lines)
@@ -165,7 +166,7 @@ def has_own_lines(statement: ast.stmt, lines: Sequence[str]) -> bool:
 def _placed(
     method: ast.FunctionDef, caller: ast.FunctionDef, statement: ast.stmt, call: ast.Call, lines: Sequence[str]
 ) -> Placed | None:
-    code = _code(method)
+    code = code_of(method)
     leaves = [node for one in code for node in walk(one) if isinstance(node, ast.Return)]
     last = code[-1]
     ends = [last] if isinstance(last, ast.Return) else []
@@ -180,7 +181,7 @@ def _placed(
         return None
     elif isinstance(statement, ast.Assign) and returned is not None:
         targets, tail = _names(statement.targets[0]), _assigned(statement.targets[0], returned)
-    given = _given(method, call)
+    given = given_to(method, call)
     if given is None or len(given) != len(_parameters(method)) or (not targets and isinstance(statement, ast.Assign)):
         return None
     same = {name for name, value in given.items() if isinstance(value, ast.Name) and value.id == name}
@@ -208,7 +209,8 @@ def _parameters(method: ast.FunctionDef) -> list[str]:
     return [one.arg for one in method.args.args if one.arg != "self"]
 
 
-def _given(method: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr] | None:
+def given_to(method: ast.FunctionDef, call: ast.Call) -> dict[str, ast.expr] | None:
+    """What a call gives each parameter of a method; None where that cannot be told."""
     if any(isinstance(one, ast.Starred) for one in call.args) or any(one.arg is None for one in call.keywords):
         return None
     each = [(None, one) for one in call.args] + [(one.arg, one.value) for one in call.keywords]

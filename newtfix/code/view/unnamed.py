@@ -11,15 +11,17 @@ import io
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from newtfix.code.effects import own_attributes_set
 from newtfix.code.names import own_attributes_changed, writes
 from newtfix.code.syntax import dotted, parsed, walk
 from newtfix.code.view.contexts import indent_of, runs_on
-from newtfix.code.view.once import has_own_lines
+from newtfix.code.view.once import code_of, given_to, has_own_lines
 
 _MARK = "#~unnamed~"
 _MARKED = re.compile(rf"^([ \t]*){_MARK}(\d+)(\r?)$")
@@ -48,6 +50,9 @@ class _Variable:
     rest: tuple[str, ...]
 
 
+_Found = tuple[_Variable, ast.stmt, Sequence[ast.expr]]  # with what sets it, and where it is used
+
+
 @dataclass(frozen=True)
 class Unnamed:
     """A text without such variables, and for each of its lines the one in the owner's text."""
@@ -69,24 +74,32 @@ def is_mark(comment: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def unnamed(text: str, known: frozenset[str]) -> Unnamed | None:
+def unnamed(text: str, known: frozenset[str] | None, once: frozenset[str] = frozenset()) -> Unnamed | None:
     """`text` without such variables; None where there are none.
 
     Args:
-        known: names that patterns look for.
+        known: names that patterns look for; None: variables keep theirs. once: those of methods that may be called in
+            one place only; where such a method answers with one expression, the call is shown as that.
     """
     if _MARK in text or "\r" in text or not text.isascii():
         return None
     lines, numbers = text.split("\n"), list(range(1, text.count("\n") + 2))
     found: list[_Variable] = []
-    while some := list(_found("\n".join(lines), lines, known)):
+    while True:
+        text = "\n".join(lines)
+        some: list[_Found] = list(islice(_answers(text, lines, once - (known or frozenset())), 1))
+        if not some and known is not None:
+            some = list(_found(text, lines, known))
+        if not some:
+            break
         swaps: list[tuple[int, int, int, list[str]]] = []  # line, from, to, and what stands there then
         for variable, statement, uses in some:
             blanks = " " * (_BLANKS + len(found))
             for use in uses:
                 stop = use.col_offset + len(variable.name)
                 swaps.append((use.lineno - 1, use.col_offset, stop, [f"({blanks}{variable.code})"]))
-            first, last = statement.lineno - 1, statement.end_lineno or statement.lineno
+            last = statement.end_lineno or statement.lineno
+            first = last - len(variable.lines)
             mark = [f"{_MARK}{len(found)}", *variable.rest]
             swaps.append((first, -1, last, [indent_of(lines[first]) + line for line in mark]))
             found.append(variable)
@@ -102,9 +115,7 @@ def unnamed(text: str, known: frozenset[str]) -> Unnamed | None:
 # --- which ------------------------------------------------------------------------------------------------------------
 
 
-def _found(
-    text: str, lines: Sequence[str], known: frozenset[str]
-) -> Iterator[tuple[_Variable, ast.Assign, list[ast.Name]]]:
+def _found(text: str, lines: Sequence[str], known: frozenset[str]) -> Iterator[_Found]:
     """Such variables, none of which stands in what another one of them is set to, or is set beside it."""
     for cls, function in _functions(parsed(text)):
         nodes = walk(function)
@@ -135,6 +146,66 @@ def _found(
                         own = tuple(lines[statement.lineno - 1 : statement.end_lineno])
                         taken |= {*walk(statement), *uses}
                         yield _Variable(function.name, name, ast.unparse(value), own, tuple(rest)), statement, uses
+
+
+def _answers(text: str, lines: Sequence[str], once: frozenset[str]) -> Iterator[_Found]:
+    """Methods, and properties, that are one expression, and where that is asked for."""
+    for cls in (node for node in parsed(text).body if isinstance(node, ast.ClassDef)):
+        for method in (one for one in cls.body if isinstance(one, ast.FunctionDef) and one.name in once):
+            decorators = [ast.unparse(one) for one in method.decorator_list]
+            match code_of(method):
+                case [ast.Return(value=ast.expr() as value)] if decorators in ([], ["property"]) and _is_one(value):
+                    pass
+                case _:
+                    continue
+            for node in (part for one in cls.body if one is not method for part in walk(one)):
+                given = _asked(method, node, bool(decorators))
+                if given is None or not isinstance(node, ast.expr) or node.lineno != node.end_lineno:
+                    continue
+                if not _may_stand_for(given, value):
+                    continue
+                name = lines[node.lineno - 1][node.col_offset : node.end_col_offset]
+                code = ast.unparse(_Given(given).visit(deepcopy(value)))
+                first = min([method.lineno, *(one.lineno for one in method.decorator_list)])
+                own = tuple(lines[first - 1 : method.end_lineno])
+                yield _Variable(method.name, name, code, own, ()), method, [node]
+
+
+def _asked(method: ast.FunctionDef, node: ast.AST, is_property: bool) -> dict[str, ast.expr] | None:
+    """What a method is given where that is asked for it; None where something else is asked."""
+    if is_property:
+        return {} if isinstance(node, ast.Attribute) and dotted(node) == f"self.{method.name}" else None
+    if not isinstance(node, ast.Call) or dotted(node.func) != f"self.{method.name}":
+        return None
+    args, given = method.args, given_to(method, node)
+    others = [*args.posonlyargs, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]
+    return given if given is not None and not others and len(given) == len(args.args) - 1 else None
+
+
+def _is_one(value: ast.expr) -> bool:
+    """Whether it means the same where it is asked for."""
+    apart = (ast.NamedExpr, ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.JoinedStr)
+    return not any(
+        isinstance(node, apart) or getattr(node, "id", "") == "super" or runs_on(node) for node in walk(value)
+    )
+
+
+def _may_stand_for(given: Mapping[str, ast.expr], value: ast.expr) -> bool:
+    """Whether what is given may stand for the parameters: it is computed once, and has no name of a comprehension."""
+    names = Counter(node.id for node in walk(value) if isinstance(node, ast.Name))
+    simple = (ast.Name, ast.Attribute, ast.Constant)
+    once = all(isinstance(one, simple) or names[name] == 1 for name, one in given.items())
+    return once and (not given or not any(isinstance(node, _WITH_NAMES) for node in walk(value)))
+
+
+class _Given(ast.NodeTransformer):
+    """Puts what is given in the place of parameters."""
+
+    def __init__(self, given: Mapping[str, ast.expr]) -> None:
+        self.given = given
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.given.get(node.id, node)
 
 
 def _functions(module: ast.Module) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:
@@ -257,7 +328,8 @@ def _back(number: int, variable: _Variable, text: str) -> str:
     elif used:
         lines[at : at + 1] = [f"{indent}{variable.name} = {code}"]
     else:
-        del lines[at]
+        is_method = variable.lines[-1].lstrip().startswith("return ")
+        lines[at : at + 1 + (is_method and not any(lines[at + 1 : at + 2]))] = []
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ TABLES = {
                 "random.choices(self.episodes, weights=[len(one) for one in self.episodes], k=n)",
                 "torch.randint(9, (n,))",
                 "np.random.choice(9, n)",
+                "np.random.choice(2, n, p=[0.5, 0.5])",
                 "random.choice(self.episodes)",
             ),
             method(

@@ -23,7 +23,9 @@ TABLES = {
         Table(
             ("trainer",),
             TRAINER,
-            method("train(self)", "self.agent.update(1)", "self.alarms += 1", "time.time()"),
+            method(
+                "train(self)", "self.agent.update(1)", "self.alarms += 1", "time.time()", "with Timer('a'):\n    pass"
+            ),
             method(
                 "train(self)",
                 "signal.alarm(60)",

@@ -120,6 +120,12 @@ TABLES = {
                 "del agent.rho",
             ),
         ),
+        Table(
+            ("_tds", "trainer"),
+            TRAINER + "=== other.py\nHERE\n",
+            ("y = 'a _tds'", "y = tds"),
+            ("y = ('_step', '_tds')", "y = trainer._tds", "y = state['_tds']"),
+        ),
     ],
     "read_only_after": [
         Table(

@@ -40,6 +40,7 @@ TABLES = {
                 "self.agent = agent",
                 "self.agent, self.buffer = agent, buffer",
                 "self.agent = torch.compile(agent)",
+                "self.agent = Smooth(cfg)",
                 "self.agent = DistributedDataParallel(agent)",
                 "self.buffer = Own(buffer)",
             ),
@@ -77,9 +78,13 @@ TABLES = {
                 "x, y = t\nt(td.select('action', 'mu', strict=False))",
                 "t(td.select('obs'))",
                 "t(td.select(*COLUMNS))\n=== other.py\nCOLUMNS = ('action',)",
+                "some = 'action mu'.split()\nt(td.select(*some))",
             ),
             method(
-                "add(self, td, t)", "t(td.select('action', 'obs'))", "names = ('obs', 'action')\nt(td.select(*names))"
+                "add(self, td, t)",
+                "t(td.select('action', 'obs'))",
+                "names = ('obs', 'action')\nt(td.select(*names))",
+                "names = 'obs action'.split()\nt(td.select(*names))",
             ),
         ),
     ],
