@@ -18,7 +18,6 @@ from newtfix.plan.look import Look, look_at, look_by_hand
 from newtfix.plan.unmet import place_of
 from newtfix.plan.working import WorkingTree
 
-_KNOWN = (State.AVAILABLE, State.APPLIED, State.ABSENT)
 ONLY_WHERE = "only-where"  # stands for the facts of a patch in a report
 _HOLES = re.compile(r"\$[$*@]?\w+")
 _BARE = re.compile(r"(?<![\w.$*@])[^\W\d]\w*(?!\s*=[^=])")
@@ -120,7 +119,7 @@ def examine(tree: WorkingTree, patch: Patch, places: bool) -> Seen:
     seen = _examined(tree, patch, places)
     for other in () if fits(patch, seen.report, seen.looks) else tree.others(*_spoken_of(patch)):
         then = _examined(other, patch, places)
-        if then.report.state in _KNOWN:
+        if fits(patch, then.report, then.looks):
             return Seen(_of_owner(then.report, other, tree), then.looks, other, seen)
     return seen
 

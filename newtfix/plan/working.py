@@ -9,6 +9,7 @@ from typing import Any
 import libcst as cst
 
 from newtfix.code.view import restored, view
+from newtfix.code.view.newlines import Newlines, with_plain_newlines
 from newtfix.code.view.once import once
 from newtfix.code.view.placed import InPlace, in_place
 from newtfix.code.view.unnamed import Unnamed, unnamed
@@ -18,7 +19,7 @@ from newtfix.newt.roles import ROLES, Found, find_roles
 from newtfix.newt.tree import NewtTree
 from newtfix.newt.usual import METHODS, SPELLED_OUT
 
-Shown = InPlace | Unnamed
+Shown = Newlines | InPlace | Unnamed
 
 
 class WorkingTree:
@@ -94,9 +95,11 @@ def _shown(sources: Mapping[str, str], files: Iterable[str], known: frozenset[st
     """For files in which something is shown otherwise, the steps to that."""
     found = {}
     for file in files:
-        placed = in_place(sources[file], once(file, sources), METHODS)
-        text = sources[file] if placed is None else placed.text
-        steps = (placed, unnamed(text, known, once(file, sources) - METHODS))
+        newlines = with_plain_newlines(sources[file])
+        text = sources[file] if newlines is None else newlines.text
+        placed = in_place(text, once(file, sources), METHODS)
+        variables = unnamed(text if placed is None else placed.text, known, once(file, sources) - METHODS)
+        steps = (newlines, placed, variables) if placed or variables else ()
         found[file] = [step for step in steps if step is not None]
     return {file: steps for file, steps in found.items() if steps}
 

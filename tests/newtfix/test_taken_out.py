@@ -222,6 +222,13 @@ def test_other_answers_stay_where_they_are(asked: str, method: str) -> None:
     assert unnamed(text, frozenset(), once("a.py", {"a.py": text})) is None
 
 
+def test_what_grows_with_every_step_does_not_grow_for_ever() -> None:
+    steps = [f"x{n} = x{n - 1} * a.y + x{n - 1}" for n in range(2, 60)]
+    text = _function("x1 = a.x + b.x", *steps, "b(x59)")
+    seen = unnamed(text, frozenset())
+    assert seen is not None and len(seen.text) < 100_000 and seen.back(seen.text) == text
+
+
 def test_what_methods_of_its_own_may_change_stays() -> None:
     text = "class T:\n    def f(self):\n        w = self.n > 2\n        self.g()\n        self.k(w)\n"
     other = "    def g(self):\n        self.n += 1\n"
@@ -277,6 +284,13 @@ def test_a_patch_is_seen_in_a_tree_whose_method_it_changes() -> None:
     assert after == {**texts, **apply(tree("newt_base"), "rho", patches=PATCHES)}
     assert inspect(after, PATCHES, ["rho"])["rho"].state is State.APPLIED
     assert plan(after, ["rho"], PATCHES).after == {}
+
+
+def test_a_tree_with_other_newlines_keeps_them() -> None:
+    texts = {file: text.replace("\n", "\r\n") for file, text in _weights_by_method().items()}
+    after = plan(texts, ["rho"], PATCHES).after["tdmpc2.py"]
+    plain = {**_weights_by_method(), **plan(_weights_by_method(), ["rho"], PATCHES).after}["tdmpc2.py"]
+    assert after == plain.replace("\n", "\r\n")
 
 
 def test_a_method_that_hides_what_a_patch_must_not_change_does_not_help() -> None:

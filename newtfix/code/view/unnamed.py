@@ -26,6 +26,7 @@ from newtfix.code.view.once import code_of, given_to, has_own_lines
 _MARK = "#~unnamed~"
 _MARKED = re.compile(rf"^([ \t]*){_MARK}(\d+)(\r?)$")
 _BLANKS = 200  # more than anybody writes, and than names for settings take
+_LONGEST = 400  # what stands for something that stands for something may grow without end
 _PURE = frozenset(
     """
     abs all any arange bool cat clamp clone ceil cos detach div dot exp expand fill_value flatten float floor full
@@ -81,7 +82,7 @@ def unnamed(text: str, known: frozenset[str] | None, once: frozenset[str] = froz
         known: names that patterns look for; None: variables keep theirs. once: those of methods that may be called in
             one place only; where such a method answers with one expression, the call is shown as that.
     """
-    if _MARK in text or "\r" in text or not text.isascii():
+    if _MARK in text or "\r" in text:
         return None
     lines, numbers = text.split("\n"), list(range(1, text.count("\n") + 2))
     found: list[_Variable] = []
@@ -135,6 +136,7 @@ def _found(text: str, lines: Sequence[str], known: frozenset[str]) -> Iterator[_
                         name not in known
                         and stored[name] == 1
                         and uses
+                        and all(lines[one.lineno - 1].isascii() for one in uses)  # columns are counted in bytes
                         and not (hidden | taken).intersection(uses)
                         and taken.isdisjoint(walk(statement))
                         and _is_plain(value)
@@ -160,9 +162,9 @@ def _answers(text: str, lines: Sequence[str], once: frozenset[str]) -> Iterator[
                     continue
             for node in (part for one in cls.body if one is not method for part in walk(one)):
                 given = _asked(method, node, bool(decorators))
-                if given is None or not isinstance(node, ast.expr) or node.lineno != node.end_lineno:
+                if given is None or not isinstance(node, ast.expr) or not _may_stand_for(given, value):
                     continue
-                if not _may_stand_for(given, value):
+                if node.lineno != node.end_lineno or not lines[node.lineno - 1].isascii():
                     continue
                 name = lines[node.lineno - 1][node.col_offset : node.end_col_offset]
                 code = ast.unparse(_Given(given).visit(deepcopy(value)))
@@ -185,9 +187,10 @@ def _asked(method: ast.FunctionDef, node: ast.AST, is_property: bool) -> dict[st
 def _is_one(value: ast.expr) -> bool:
     """Whether it means the same where it is asked for."""
     apart = (ast.NamedExpr, ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.JoinedStr)
-    return not any(
-        isinstance(node, apart) or getattr(node, "id", "") == "super" or runs_on(node) for node in walk(value)
-    )
+    for node in walk(value):
+        if isinstance(node, apart) or getattr(node, "id", "") == "super" or runs_on(node):
+            return False
+    return len(ast.unparse(value)) <= _LONGEST
 
 
 def _may_stand_for(given: Mapping[str, ast.expr], value: ast.expr) -> bool:
@@ -250,7 +253,8 @@ def _is_plain(value: ast.expr) -> bool:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name not in _PURE:
                 return False
-    return not isinstance(value, (ast.Constant, ast.Name, ast.List, ast.Dict, ast.Set))
+    named = not isinstance(value, (ast.Constant, ast.Name, ast.List, ast.Dict, ast.Set))
+    return named and len(ast.unparse(value)) <= _LONGEST
 
 
 def _stays(value: ast.expr, uses: Sequence[ast.Name], then: Sequence[ast.stmt], cls: ast.ClassDef | None) -> bool:
