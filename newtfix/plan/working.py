@@ -70,8 +70,8 @@ class WorkingTree:
         files = {self.roles[role].file for role in roles if role in self.roles}
         now, before = self.texts(), self.pristine.sources
         plain: dict[str, list[Shown]] = {}
-        for names in (None, known):
-            shown, pristine = (_shown(sources, files, names) for sources in (now, before))
+        for variables in (False, True):
+            shown, pristine = (_shown(sources, files, known, variables) for sources in (now, before))
             if shown == plain:
                 continue
             plain = shown
@@ -91,15 +91,18 @@ class WorkingTree:
             self.update(file, view(text, SPELLED_OUT))
 
 
-def _shown(sources: Mapping[str, str], files: Iterable[str], known: frozenset[str] | None) -> dict[str, list[Shown]]:
-    """For files in which something is shown otherwise, the steps to that."""
+def _shown(
+    sources: Mapping[str, str], files: Iterable[str], known: frozenset[str], variables: bool
+) -> dict[str, list[Shown]]:
+    """For files in which something is shown otherwise, the steps to that. What has a name that is `known` keeps it."""
     found = {}
     for file in files:
         newlines = with_plain_newlines(sources[file])
         text = sources[file] if newlines is None else newlines.text
-        placed = in_place(text, once(file, sources), METHODS)
-        variables = unnamed(text if placed is None else placed.text, known, once(file, sources) - METHODS)
-        steps = (newlines, placed, variables) if placed or variables else ()
+        methods = once(file, sources) - METHODS - known
+        placed = in_place(text, methods)
+        named = unnamed(text if placed is None else placed.text, known if variables else None, methods)
+        steps = (newlines, placed, named) if placed or named else ()
         found[file] = [step for step in steps if step is not None]
     return {file: steps for file, steps in found.items() if steps}
 

@@ -19,7 +19,7 @@ PATCHES = load()
 
 
 def _in_place(text: str) -> str:
-    shown = in_place(text, once("a.py", {"a.py": text}), METHODS)
+    shown = in_place(text, once("a.py", {"a.py": text}) - METHODS)
     return text if shown is None else shown.text
 
 
@@ -31,7 +31,7 @@ def _code(text: str) -> str:
 def test_texts_come_back_and_each_line_has_its_owner(name: str) -> None:
     texts = tree(name)
     for file, text in texts.items():
-        for shown in (in_place(text, once(file, texts), METHODS), unnamed(text, frozenset())):
+        for shown in (in_place(text, once(file, texts) - METHODS), unnamed(text, frozenset())):
             if shown is None:
                 continue
             compile(shown.text, file, "exec")
@@ -42,7 +42,7 @@ def test_texts_come_back_and_each_line_has_its_owner(name: str) -> None:
 
 def test_something_is_shown_otherwise_in_most_trees() -> None:
     texts = [(tree(name), file) for name in TREES for file in tree(name)]
-    assert sum(in_place(of[file], once(file, of), METHODS) is not None for of, file in texts) >= 5
+    assert sum(in_place(of[file], once(file, of) - METHODS) is not None for of, file in texts) >= 5
     assert sum(unnamed(of[file], frozenset()) is not None for of, file in texts) >= 30
 
 
@@ -107,7 +107,7 @@ def test_other_methods_stay_where_they_are(kind: str) -> None:
 
 def test_what_a_patch_makes_of_the_lines_goes_into_the_method() -> None:
     text = _class("x = self.h(b + 1)", "        y = c * 2  # twice\n        return y + 1\n", ", c")
-    shown = in_place(text, once("a.py", {"a.py": text}), METHODS)
+    shown = in_place(text, once("a.py", {"a.py": text}) - METHODS)
     assert shown is not None
     assert shown.back(shown.text.replace("c * 2", "c * 3")) == text.replace("c * 2", "c * 3")
     assert shown.back(shown.text.replace("x = y + 1", "x = y + 2")) == text.replace("y + 1", "y + 2")
@@ -127,7 +127,7 @@ def test_what_a_patch_makes_of_the_lines_goes_into_the_method() -> None:
 )
 def test_methods_cannot_do_everything(old: str, new: str, why: str) -> None:
     text = _class("x = self.h(b + 1)", "        y = c * 2\n        return y + 1\n", ", c")
-    shown = in_place(text, once("a.py", {"a.py": text}), METHODS)
+    shown = in_place(text, once("a.py", {"a.py": text}) - METHODS)
     assert shown is not None and old in shown.text
     with pytest.raises(Refused, match=why):
         shown.back(shown.text.replace(old, new))
@@ -284,6 +284,17 @@ def test_a_patch_is_seen_in_a_tree_whose_method_it_changes() -> None:
     assert after == {**texts, **apply(tree("newt_base"), "rho", patches=PATCHES)}
     assert inspect(after, PATCHES, ["rho"])["rho"].state is State.APPLIED
     assert plan(after, ["rho"], PATCHES).after == {}
+
+
+def test_a_method_by_the_name_of_one_that_a_patch_brings_is_not_hidden() -> None:
+    texts = variant(
+        tree("newt_base"),
+        "trainer.py",
+        ("eval_metrics = self.eval()\n", "eval_metrics = self.eval() | self.eval_policy()\n"),
+        ("    def to_td(", "    def eval_policy(self):\n        return {}\n\n    def to_td("),
+    )
+    with pytest.raises(Refused):
+        plan(texts, ["eval-modes"], PATCHES)
 
 
 def test_a_tree_with_other_newlines_keeps_them() -> None:

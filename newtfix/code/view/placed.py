@@ -42,18 +42,17 @@ def is_mark(comment: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def in_place(text: str, once: frozenset[str], known: frozenset[str]) -> InPlace | None:
+def in_place(text: str, once: frozenset[str]) -> InPlace | None:
     """`text` with all such calls in place; None where there are none.
 
     Args:
-        once: names that the tree has twice: where something is defined, and in one other place.
-        known: names of methods that patterns look for.
+        once: the names of methods and functions that may be called in one place only.
     """
     lines, numbers = text.split("\n"), tuple(range(1, text.count("\n") + 2))
     placed: list[Placed] = []
     if _MARK in text or "\r" in text:
         return None
-    while (found := next(called_once("\n".join(lines), lines, once - known), None)) is not None:
+    while (found := next(called_once("\n".join(lines), lines, once), None)) is not None:
         one, method, statement = found
         body = lines_of(method, lines, isinstance(statement, ast.Return))
         indent = indent_of(lines[statement.lineno - 1])

@@ -88,7 +88,7 @@ def unnamed(text: str, known: frozenset[str] | None, once: frozenset[str] = froz
     found: list[_Variable] = []
     while True:
         text = "\n".join(lines)
-        some: list[_Found] = list(islice(_answers(text, lines, once - (known or frozenset())), 1))
+        some: list[_Found] = list(islice(_answers(text, lines, once), 1))
         if not some and known is not None:
             some = list(_found(text, lines, known))
         if not some:
