@@ -68,3 +68,10 @@ def names_in(node: ast.AST) -> set[str]:
     """The names and attributes of `self` that an expression reads."""
     found = {dotted(one) for one in walk(node) if isinstance(one, (ast.Name, ast.Attribute))}
     return {name for name in found if name} - {"self"}
+
+
+def trunk(node: ast.expr) -> ast.expr:
+    """What a part is taken of: `x` of `x[0][1]`."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from newtfix.code.arithmetic import operands, product, quotients, terms
 from newtfix.code.names import Names, bindings, targets
-from newtfix.code.paths import names_in
+from newtfix.code.paths import names_in, trunk
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -161,16 +161,10 @@ def uses_only(tree: NewtTree, role: str, method: str, *names: str) -> Broken | N
             )
             own = not known and tree.called(role, node) is None
         else:
-            own = any(dotted(_trunk(one)).startswith("self.") for one in targets(node))
+            own = any(dotted(trunk(one)).startswith("self.") for one in targets(node))
         if own:
             return tree.broken(found, node, f"{method} has something of its own, which would be lost")
     return None
-
-
-def _trunk(node: ast.expr) -> ast.expr:
-    while isinstance(node, ast.Subscript):
-        node = node.value
-    return node
 
 
 def each_divides(tree: NewtTree, role: str, suffix: str, made: str, by: str) -> Broken | None:

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from newtfix.code.flow import Flow
 from newtfix.code.names import Names, bindings, targets
+from newtfix.code.paths import trunk
 from newtfix.code.syntax import dotted, is_call, last_name, parsed, walk
 from newtfix.code.values import positional
 from newtfix.newt.tree import Broken, Method, NewtTree
@@ -92,15 +93,9 @@ def leaves_as_given(tree: NewtTree, name: str) -> Broken | None:
             if any(dotted(target) == given for node in nodes for target, _, _ in bindings(node)):
                 continue
             for node in nodes:
-                if any(given == dotted(_trunk(target)) for target in targets(node)):
+                if any(given == dotted(trunk(target)) for target in targets(node)):
                     return tree.broken_in(file, node, f"{name} writes into what it is given")
     return None
-
-
-def _trunk(node: ast.expr) -> ast.expr:
-    while isinstance(node, ast.Subscript):
-        node = node.value
-    return node
 
 
 def takes_any_length(tree: NewtTree, role: str, name: str) -> Broken | None:
