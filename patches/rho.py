@@ -205,6 +205,7 @@ PATCH = Patch(
         Fact("written_only_in", ("agent", "self.rho", "__init__")),
         Fact("not_read_by", ("agent", "self.rho", "_td_target", "forward", "plan")),
         Fact("used_as_it_is", ("agent", "self.rho", "__init__")),
+        Fact("normalised_last", ("agent", "self.rho")),
         Fact("unchanged", ("agent", "the total loss", "minimised")),
         Fact("independent", ("agent", "_loss_fn", "loss_fn")),
         Fact("ranges_by", ("agent", "__init__ _loss_fn", "horizon", "num_q")),
