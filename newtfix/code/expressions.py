@@ -13,12 +13,15 @@ from newtfix.code.effects import Gives
 from newtfix.code.names import bindings, own_attributes_changed
 from newtfix.code.syntax import dotted, walk
 from newtfix.code.values import (
+    ALL_OTHERS,
+    BY_ANY_NAME,
     Change,
     Function,
     Kind,
     Ref,
     State,
     Value,
+    as_definition,
     bound,
     decided,
     defaults,
@@ -31,9 +34,11 @@ from newtfix.code.values import (
     joined,
     merged,
     part_of,
+    positional,
     reason,
     translated,
     whole_of,
+    without,
 )
 
 _DEPTH = 4  # calls of calls that are looked into
@@ -49,16 +54,19 @@ class Expressions(ABC):
     same_as: Callable[[ast.expr], ast.expr | None] = lambda _: None  # the expression that another one counts as
     depth: int = 0
     returned: list[Value] = field(default_factory=list, init=False)
+    ends: list[State] = field(default_factory=list, init=False)  # what holds where it returns
     mutated: dict[ast.AST, Change] = field(default_factory=dict, init=False)
     met: dict[ast.AST, Kind] = field(default_factory=dict, init=False)
+    _changes: list[frozenset[ast.AST]] = field(default_factory=list, init=False)  # the objects that were changed
     _uses: dict[ast.AST, Change | None] = field(default_factory=dict, init=False)
     _wanted: frozenset[ast.AST] = field(default=frozenset(), init=False)
     _closures: dict[str, Function] = field(default_factory=dict, init=False)
     _inlined: list[str] = field(default_factory=list, init=False)
 
-    def parameter(self, name: str) -> None:
-        """Follow what is handed over as a parameter: `mutated` and `returned` tell what becomes of it."""
-        self._block(self.function.body, State({name: Ref(Kind.SAME, frozenset({self.function.args}))}))
+    def parameter(self, name: str) -> State | None:
+        """Follow what is handed over as a parameter: `mutated` and `returned` tell what becomes of it, too."""
+        end = self._block(self.function.body, State({name: Ref(Kind.SAME, frozenset({self.function.args}))}))
+        return joined((end, *self.ends))
 
     @abstractmethod
     def _block(self, statements: Sequence[ast.stmt], state: State | None) -> State | None:
@@ -96,13 +104,24 @@ class Expressions(ABC):
 
     def _written(self, target: ast.expr, node: ast.AST, state: State) -> None:
         """A target that is changed in place."""
+        key: ast.expr | None = None
         while isinstance(target, (ast.Subscript, ast.Attribute)) and dotted(target) not in state.names:
             if isinstance(target, ast.Subscript):
-                self._read(target.slice, state)
-                if self._is_other_key(target.slice):
+                key = target.slice
+                self._read(key, state)
+                if self._is_other_key(key):
                     return
             target = target.value
-        self._changed(self._read(target, state), node, state)
+        owner = self._read(target, state)
+        is_held = key is not None and has_kind(owner, Kind.HOLDER) and not self._is_named_otherwise(key, owner, state)
+        self._changed(part_of(owner) if is_held else owner, node, state)
+
+    def _is_named_otherwise(self, key: ast.expr, holder: Value, state: State) -> bool:
+        """Whether a text, by which something is held, is no name of what is followed."""
+        ref = flat(holder)
+        sharing = [name for name, one in state.names.items() if ref is not None and one.objects & ref.objects]
+        text = key.value if isinstance(key, ast.Constant) else None
+        return isinstance(text, str) and text not in {name.rpartition(".")[2] for name in sharing}
 
     def _is_other_key(self, index: ast.expr) -> bool:
         if isinstance(index, ast.Name) and self.keys is not None:
@@ -121,6 +140,7 @@ class Expressions(ABC):
         if ref is None or ref.kind is Kind.HOLDER:
             return
         change = Change(getattr(node, "lineno", 0), first_line(node), is_certain)
+        self._changes.append(ref.objects)
         for one in ref.objects:
             self.mutated.setdefault(one, change)
         sharing = [n for n, one in state.names.items() if one.objects & ref.objects]
@@ -139,6 +159,13 @@ class Expressions(ABC):
             change = None if has_kind(value, Kind.SAME) else reason(node, state)
             self._uses[node] = self._uses.get(node) or change
         return value
+
+    def _read_all(self, nodes: Sequence[ast.expr], state: State) -> list[Value]:
+        """What expressions have, of which a later one may change what an earlier one has."""
+        before = len(self._changes)
+        values = [self._read(node, state) for node in nodes]
+        changed = frozenset[ast.AST]().union(*self._changes[before:])
+        return [without(value, changed) for value in values]
 
     def _evaluate(self, node: ast.expr, state: State) -> Value:
         if (inner := self.same_as(node)) is not None:
@@ -166,12 +193,12 @@ class Expressions(ABC):
             case ast.BoolOp(values=values):
                 return either(*[self._read(value, state) for value in values])
             case ast.Tuple(elts=elements):
-                return tuple(self._read(element, state) for element in elements)
+                return tuple(self._read_all(elements, state))
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 return self._comprehension(node, state)
             case ast.Call():
                 return self._call(node, state)
-        parts = [self._read(part, state) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+        parts = self._read_all([part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)], state)
         return holding(parts) if isinstance(node, (ast.List, ast.Set, ast.Dict)) else None
 
     def _attribute(self, node: ast.Attribute, state: State) -> Value:
@@ -210,31 +237,74 @@ class Expressions(ABC):
     def _call(self, call: ast.Call, state: State, is_discarded: bool = False) -> Value:
         effect = effects.of_call(call)
         owner = self._read(call.func.value, state) if isinstance(call.func, ast.Attribute) else None
-        given: list[tuple[str | None, Value]] = [(None, self._read(argument, state)) for argument in call.args]
-        given += [(keyword.arg, self._read(keyword.value, state)) for keyword in call.keywords]
+        given = self._given(call, state)
+        self._called_back(call, [owner, *(value for _, value in given)], state)
+        if isinstance(call.func, ast.Attribute) and effects.holds(call) and self.helper(call) is None:
+            state.hold(dotted(call.func.value), holding(value for _, value in given))
         if owner is not None:
             return self._method(call, effect, owner, state)
-        name = call.func.id if isinstance(call.func, ast.Name) else ""
-        if name in self._closures and name not in self._inlined:
-            return self._inline(self._closures[name], call, given, state)
+        match call:
+            case ast.Call(ast.Name("setattr"), [holder, ast.Constant(str(name)), _]):
+                target = ast.copy_location(ast.Attribute(holder, name, ast.Store()), call)
+                self._assign(target, given[2][1], call, state)
+            case ast.Call(ast.Name("getattr"), [holder, ast.Constant(str(name)), *_]):
+                return self._attribute(ast.copy_location(ast.Attribute(holder, name, ast.Load()), call), state)
+        function = self._within(call.func)
+        if function is not None and function.name not in self._inlined:
+            return self._inline(function, call, given, state)
+        known = state.names.get(dotted(call.func)) if dotted(call.func) else self._read(call.func, state)
+        if known is not None:  # a method of it by another name, or a function that has it already
+            self._changed(part_of(known), call, state, is_certain=False)
         for number, (keyword, value) in enumerate(given):
             if keyword in effect.changes or (number in effect.changes and keyword != "out"):
                 self._changed(whole_of(value), call, state)
         helper = self.helper(call)
         if helper is not None:
             return self._through(helper, call, given, state)
-        if is_discarded and not effect.only_reads and not effect.changes:
+        if is_discarded and not effect.only_reads and not effect.changes and not effects.only_takes(call):
             for _, value in given:
                 self._changed(value, call, state, is_certain=False)
         return given_back(effect, [value for _, value in given], call)
 
+    def _given(self, call: ast.Call, state: State) -> list[tuple[str | None, Value]]:
+        """What a call is given, by position and by name."""
+        values = self._read_all([*call.args, *(one.value for one in call.keywords)], state)
+        given: list[tuple[str | None, Value]] = []
+        for one, value in zip(call.args, values, strict=False):
+            by = ALL_OTHERS if isinstance(one, ast.Starred) or (given and given[-1][0] == ALL_OTHERS) else None
+            given.append((by, part_of(value) if by else value))
+        for keyword, value in zip(call.keywords, values[len(call.args) :], strict=True):
+            given.append((keyword.arg, value) if keyword.arg is not None else (BY_ANY_NAME, part_of(value)))
+        return given
+
+    def _within(self, func: ast.expr) -> Function | None:
+        """The function of this function that is called, or handed over."""
+        if isinstance(func, ast.Lambda):
+            return as_definition(func)
+        return self._closures.get(func.id) if isinstance(func, ast.Name) else None
+
+    def _called_back(self, call: ast.Call, given: Sequence[Value], state: State) -> None:
+        """Functions among what a call is given may be called with the rest of it."""
+        rest = part_of(holding(given))
+        for one in (*call.args, *(keyword.value for keyword in call.keywords)):
+            if not isinstance(one, (ast.Lambda, ast.Name, ast.Attribute)):
+                continue
+            function = self._within(one)
+            others = [other for other in call.args if other is not one]
+            again = ast.copy_location(ast.Call(one, others, [k for k in call.keywords if k.value is not one]), call)
+            if function is not None and function.name not in self._inlined:
+                self._inline(function, again, [(None, rest) for _ in positional(function)], state)
+            elif function is None and rest is not None and (helper := self.helper(again)) is not None:
+                self._through(helper, again, [(None, rest) for _ in positional(helper)], state)
+
     def _method(self, call: ast.Call, effect: effects.Effect, owner: Value, state: State) -> Value:
         """A call of a method of what is followed, or of what holds it."""
-        keys = [one for one in call.args[:1] if isinstance(one, ast.Constant)]
-        if effect.changes_owner and not any(map(self._is_other_key, keys)):
-            self._changed(whole_of(owner) if effects.changes_in_place(call) else owner, call, state)
-            return owner
         ref = flat(owner)
+        if effect.changes_owner:
+            if any(self._is_other_key(one) for one in call.args[:1] if isinstance(one, ast.Constant)):
+                return owner
+            self._changed(whole_of(owner) if effects.changes_in_place(call) else owner, call, state)
+            return ref if has_kind(ref, Kind.HOLDER) and effect.gives is not Gives.VIEW else part_of(owner)
         if ref is not None and ref.kind is Kind.HOLDER and effect.gives is not Gives.VIEW:
             return ref
         return given_back(effect, [owner], call)
@@ -257,6 +327,9 @@ class Expressions(ABC):
         own = {node.id for node in walk(closure) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         own -= {name for node in walk(closure) if isinstance(node, (ast.Nonlocal, ast.Global)) for name in node.names}
         state.lose_as(end or inner, own | {one.arg for one in closure.args.args})
+        for name, ref in (end or inner).names.items():
+            if "." in name and state.names.get(name) != ref:
+                state.bind(name, ref, call)
         for one, change in self.mutated.items():
             state.lose([name for name, ref in state.names.items() if one in ref.objects], change)
         return either(*mine) if mine else None
@@ -271,6 +344,7 @@ class Expressions(ABC):
                 self._changed(whole_of(state.names[name]), call, state)
             state.lose(effects.own_attributes_set(helper) & state.names.keys(), here)
         result: Value = None
+        changed: frozenset[ast.AST] = frozenset()
         for parameter, value in bound(helper, given):
             ref = flat(value)
             if ref is None:
@@ -279,12 +353,17 @@ class Expressions(ABC):
                 self._changed(whole_of(value), call, state, is_certain=False)
                 continue
             inner = type(self)(helper, self.helper, self.keys, self.same_as, self.depth + 1)
-            inner.parameter(parameter)
+            end = inner.parameter(parameter)
             if (change := inner.mutated.get(helper.args)) is not None:
+                changed |= ref.objects
                 self._changed(whole_of(value), call, state, change.is_certain)
             back = either(*inner.returned) if inner.returned else None
             result = merged(result, translated(back, helper.args, ref, call))
-        return result
+            owner = dotted(call.func).rpartition(".")[0]
+            for name, kept in end.names.items() if end is not None and owner else ():
+                if name.startswith("self.") and kept.kind is not Kind.HOLDER:
+                    state.bind(owner + name.removeprefix("self"), translated(kept, helper.args, ref, call), call)
+        return without(result, changed)
 
 
 def _named(target: ast.expr) -> set[str]:

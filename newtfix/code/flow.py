@@ -20,8 +20,10 @@ from newtfix.code.values import (
     Kind,
     Ref,
     State,
+    as_definition,
     copied,
     decided,
+    holding,
     is_constant,
     joined,
     part_of,
@@ -87,6 +89,9 @@ class Flow(Expressions):
 
     def _run(self, statement: ast.stmt, state: State | None) -> State | None:
         match statement:
+            case ast.Return() | ast.Raise():
+                self._leave(statement, state)
+                return None
             case ast.If():
                 return self._if(statement, state)
             case ast.For() | ast.AsyncFor() | ast.While():
@@ -100,14 +105,8 @@ class Flow(Expressions):
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._closures[statement.name] = statement
                 return state
-            case ast.Return(value=value):
-                given = self._read(value, state)
-                self.returned += [given] if state is not None else []
-                return None
-            case ast.Raise(exc=exc, cause=cause):
-                for part in (exc, cause):
-                    self._read(part, state)
-                return None
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as function):
+                self._closures[name] = as_definition(function)
             case ast.Break() | ast.Continue() if self._loops:
                 loop = self._loops[-1]
                 (loop.breaks if isinstance(statement, ast.Break) else loop.continues).append(state)
@@ -115,6 +114,16 @@ class Flow(Expressions):
         if state is not None:
             self._simple(statement, state)
         return state
+
+    def _leave(self, statement: ast.Return | ast.Raise, state: State | None) -> None:
+        if isinstance(statement, ast.Raise):
+            for part in (statement.exc, statement.cause):
+                self._read(part, state)
+        else:
+            given = self._read(statement.value, state)
+            if state is not None:
+                self.returned.append(given)
+                self.ends.append(state)
 
     def _if(self, statement: ast.If, state: State | None) -> State | None:
         self._read(statement.test, state)
@@ -176,6 +185,8 @@ class Flow(Expressions):
     def _with(self, items: Sequence[ast.withitem], body: Sequence[ast.stmt], state: State | None) -> State | None:
         for item in items:
             given = self._read(item.context_expr, state)
+            if isinstance(item.context_expr, ast.Call):  # what it gives may be what it was given
+                given = holding([given, *(self._read(one, state) for one in item.context_expr.args)])
             if item.optional_vars is not None and state is not None:
                 self._assign(item.optional_vars, part_of(given), item.optional_vars, state)
         if not any("suppress" in ast.unparse(item.context_expr) for item in items):

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from newtfix.code import effects
 from newtfix.code.effects import Gives
-from newtfix.code.syntax import dotted, walk
+from newtfix.code.syntax import dotted, last_name, walk
 
 T = TypeVar("T")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -85,8 +85,9 @@ class State:
     def lose_as(self, inner: State, but: Iterable[str]) -> None:
         """What was lost in an inner scope is lost here as well; names of that scope alone are not."""
         for name, change in inner.lost.items():
-            if name in self.names and name not in but:
+            if name in self.names and name not in but and inner.names.get(name) != self.names[name]:
                 self.lose([name], change)
+                self.names |= {name: inner.names[name]} if name in inner.names else {}
 
 
 def joined(states: Iterable[State | None]) -> State | None:
@@ -149,6 +150,13 @@ def whole_of(value: Value) -> Ref | None:
     return part_of(value)
 
 
+def without(value: Value, changed: frozenset[ast.AST]) -> Value:
+    """What is left of something when some objects are changed."""
+    if isinstance(value, tuple):
+        return tuple(without(one, changed) for one in value)
+    return part_of(value) if has_kind(value, Kind.SAME) and value is not None and value.objects & changed else value
+
+
 def holding(values: Iterable[Value]) -> Ref | None:
     return flat(tuple(values))
 
@@ -198,9 +206,11 @@ def given_back(effect: effects.Effect, values: Sequence[Value], call: ast.Call) 
     if effect.gives is Gives.CONTAINER:
         return holding(values)
     first = flat(values[0])
-    if first is None or effect.gives is Gives.ITSELF:
-        return first
-    return Ref(first.kind, frozenset({call})) if effect.gives is Gives.COPY else part_of(holding(values))
+    if effect.gives is Gives.VIEW:
+        # Of what other arguments of a method are, sizes for instance, nothing is given back.
+        any_of_them = isinstance(call.func, ast.Name) or last_name(call.func) in ("get", "setdefault", "pop")
+        return part_of(holding(values)) if any_of_them or first is not None else None
+    return Ref(first.kind, frozenset({call})) if first is not None and effect.gives is Gives.COPY else first
 
 
 def positional(function: Function) -> list[str]:
@@ -208,11 +218,18 @@ def positional(function: Function) -> list[str]:
     return [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg != "self"]
 
 
+ALL_OTHERS, BY_ANY_NAME = "*", "**"  # how `f(*args)` and `f(**kwargs)` are given
+
+
 def bound(function: Function, given: Sequence[tuple[str | None, T]]) -> Iterable[tuple[str, T]]:
     """The parameters that get something of the value, and what."""
     names = positional(function)
+    others = [one.arg for one in (function.args.vararg, *function.args.kwonlyargs, function.args.kwarg) if one]
     rest = function.args.vararg.arg if function.args.vararg is not None else None
     for number, (keyword, value) in enumerate(given):
+        if keyword in (ALL_OTHERS, BY_ANY_NAME):
+            yield from ((name, value) for name in (*names[number if keyword == ALL_OTHERS else 0 :], *others))
+            continue
         name = keyword if keyword is not None else names[number] if number < len(names) else rest
         if name is not None:
             yield name, value
@@ -226,6 +243,15 @@ def defaults(function: Function) -> Iterable[tuple[str, ast.expr]]:
     for one, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         if default is not None:
             yield one.arg, default
+
+
+def as_definition(function: ast.Lambda) -> ast.FunctionDef:
+    """A lambda as the definition that it abbreviates."""
+    made = ast.parse("def _(): pass").body[0]
+    assert isinstance(made, ast.FunctionDef)
+    made.name, made.args = f"<lambda {function.lineno}:{function.col_offset}>", function.args
+    made.body = [ast.copy_location(ast.Return(function.body), function)]
+    return made
 
 
 def reason(node: ast.expr, state: State) -> Change:

@@ -6,8 +6,6 @@ import ast
 import textwrap
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from newtfix.code.flow import Flow
 from newtfix.code.values import Change
@@ -98,6 +96,10 @@ HOLDS = {
     "a comprehension": "x = make()\ny = [row.sum() for row in x]\nuse(x)",
     "a function within that reads": "x = make()\ndef g():\n    return x + 1\ny = g()\nuse(x)",
     "another key": None,
+    "a key of another name, augmented": 'x = make()\nrow = {"x": x}\nrow["n"] += 1\nuse(x)',
+    "copied into something": "x = make()\nt[0].copy_(x)\nuse(x)",
+    "a size of something": "x = make()\nself.rows = t.view(len(x), x.shape[1])\nself.rows.zero_()\nuse(x)",
+    "a lambda that reads": "x = make()\ny = sorted(values, key=lambda i: x[i])\nuse(x)",
     "augmented on another name": "x = make()\ny = x.sum()\ny += x.sum()\nuse(x)",
     "moved by a setting": "x = make()\nif flag:\n    x = x.to(t)\nuse(x)",
     "annotated": "x = make()\ny: object = x\nuse(y)",
@@ -116,6 +118,24 @@ BROKEN = {
     "slice": "x = make()\nx[:, 1:] += 1\nuse(x)",
     "item in a loop": "x = make()\nfor i in range(3):\n    if flag:\n        x[i] = 0.0\nuse(x)",
     "in-place method": "x = make()\nx.neg_()\nuse(x)",
+    "the result of an in-place method": "x = make()\nx = x.neg_()\nuse(x)",
+    "the result of an in-place method by another name": "x = make()\ny = x.mul_(2)\nuse(y)",
+    "the result of an in-place method, used at once": "x = make()\nuse(x.mul_(2))",
+    "a copy that is changed and used": "x = make()\nuse(x.clone().fill_(0))",
+    "a lambda": "x = make()\ng = lambda: x.zero_()\ng()\nuse(x)",
+    "a lambda from before": "g = lambda: x.zero_()\nx = make()\ng()\nuse(x)",
+    "a lambda that is called at once": "x = make()\n(lambda y: y.zero_())(x)\nuse(x)",
+    "map": "x = make()\nlist(map(doubles, [x]))\nuse(x)",
+    "a function as an argument": "x = make()\ny = min([x], key=lambda y: y.zero_().sum())\nuse(x)",
+    "a partial": "x = make()\npartial(doubles, x)()\nuse(x)",
+    "an item of a list, augmented": "x = make()\nrows = [x, t]\nrows[flag] *= 2\nuse(x)",
+    "a list that grows": "x = make()\nrows = []\nrows.append(x)\nrows[-1].zero_()\nuse(x)",
+    "taken from a list": "x = make()\nrows = [x]\ny = rows.pop()\ny += 1\nuse(x)",
+    "setattr": "x = make()\nsetattr(self, 'kept', x)\nself.kept[0] = 3\nuse(x)",
+    "starred arguments": "x = make()\nfills(*[x, 1])\nuse(x)",
+    "a dictionary of arguments": "x = make()\ny = itself(**{'x': x})\ny.zero_()\nuse(x)",
+    "what a context gives": "x = make()\nwith t(x) as y:\n    y[0] = 7\nuse(x)",
+    "a later argument": "x = make()\nuse(swapped(x.zero_(), x))",
     "in-place method of an item": "x = make()\nx[0].zero_()\nuse(x)",
     "in-place method of a view": "x = make()\nx.view(-1).mul_(2)\nuse(x)",
     "a view by name": "x = make()\nrow = x[0]\nrow += 1\nuse(x)",
@@ -166,6 +186,7 @@ BROKEN = {
     ),
 }
 CANNOT_TELL = {
+    "a method that has a name": "x = make()\nzero = x.zero_\nzero()\nuse(x)",
     "an unknown function": "x = make()\nclip_to_bounds(x)\nuse(x)",
     "a function that calls itself": "x = make()\nagain(x)\nuse(x)",
     "an unknown method": "x = make()\nself.shield.project(x)\nuse(x)",
@@ -200,115 +221,3 @@ def test_only_the_entries_asked_for_count() -> None:
 def test_the_first_statement_that_changes_a_value_is_named() -> None:
     (change,) = followed("x = make()\ny = x[0]\ny.zero_()\nx = t\nuse(x)")
     assert change is not None and (change.line, change.code) == (4, "y.zero_()")
-
-
-# --- random bodies, run with concrete values --------------------------------------------------------------------------
-
-NAMES = st.sampled_from(["x", "y", "z"])
-SIMPLE = st.one_of(
-    st.builds("{} = {}".format, NAMES, NAMES),
-    st.builds("{} = {}.copy()".format, NAMES, NAMES),
-    st.builds("{} = {}[:2]".format, NAMES, NAMES),
-    st.builds("{} = {} + 1".format, NAMES, NAMES),
-    st.builds("{} += 1".format, NAMES),
-    st.builds("{}[0] = 7".format, NAMES),
-    st.builds("{}, {} = {}, {}".format, NAMES, NAMES, NAMES, NAMES),
-    st.builds("{} = {} if flag else {}".format, NAMES, NAMES, NAMES),
-    st.builds("np.copyto({}, 3)".format, NAMES),
-    st.builds("np.negative({0}, out={0})".format, NAMES),
-    st.builds("held = [{}, {}]\nheld[0][0] = 5".format, NAMES, NAMES),
-    st.builds("[row.fill(2) for row in [{}]]".format, NAMES),
-    st.builds("use({})".format, NAMES),
-    st.builds("double({})".format, NAMES),
-    st.builds("{} = same({})".format, NAMES, NAMES),
-)
-
-
-def _indented(lines: list[str]) -> str:
-    return textwrap.indent("\n".join(lines), "    ")
-
-
-def _compound(bodies: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
-    return st.one_of(
-        st.builds(lambda a, b: f"if flag:\n{_indented(a)}\nelse:\n{_indented(b)}", bodies, bodies),
-        st.builds(lambda a: f"for i in range(2):\n{_indented(a)}", bodies),
-        st.builds(lambda a: f"for i in range(3):\n    if i == flag:\n        break\n{_indented(a)}", bodies),
-        st.builds(lambda a, n: f"for row in [{n}]:\n{_indented([*a, 'row[1] = 9'])}", bodies, NAMES),
-        st.builds(
-            lambda a, b, c: (
-                f"try:\n{_indented([*a, 'fail(flag)'])}\nexcept ValueError:\n{_indented(b)}\nfinally:\n{_indented(c)}"
-            ),
-            bodies,
-            bodies,
-            bodies,
-        ),
-        st.builds(lambda a: f"with suppress(ValueError):\n{_indented(['fail(flag)', *a])}", bodies),
-        st.builds(
-            lambda a, b: (
-                f"match flag:\n    case 0:\n{textwrap.indent(_indented(a), '    ')}\n    case _:\n"
-                f"{textwrap.indent(_indented(b), '    ')}"
-            ),
-            bodies,
-            bodies,
-        ),
-    )
-
-
-BODIES = st.recursive(
-    st.lists(SIMPLE, min_size=1, max_size=4), lambda inner: st.lists(_compound(inner) | SIMPLE, min_size=1, max_size=4)
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(before=st.lists(SIMPLE, max_size=2), body=BODIES)
-def test_unchanged_is_never_said_of_a_value_that_changed(before: list[str], body: list[str]) -> None:
-    import contextlib
-
-    import numpy as np
-
-    uses = 0
-    lines = []
-    for line in "\n".join([*before, "x = make()", *body, "use(x)"]).split("\n"):
-        if "use(" in line:
-            line, uses = line.replace("use(", f"use_{uses}("), uses + 1
-        lines.append(line)
-    code = "def f(flag, x, y, z):\n" + _indented(lines)
-    helpers = "def double(x):\n    x *= 2\ndef same(x):\n    return x\n"
-    module = ast.parse(helpers + code)
-    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
-    nodes = list(ast.walk(functions["f"]))
-    start = next(n for n in nodes if isinstance(n, ast.Assign) and ast.unparse(n.value) == "make()")
-    calls = {
-        n.func.id: n.args[0]
-        for n in nodes
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id.startswith("use_")
-    }
-    flow = Flow(functions["f"], lambda call: functions.get(getattr(call.func, "id", "")))
-    told = flow.uses(start, ["x"], calls.values())
-    intact = {name for name, node in calls.items() if node in told and told[node] is None}
-
-    made: list[object] = []
-
-    def make() -> object:
-        made.append(True)
-        return np.arange(4.0) + 100
-
-    def user(name: str):
-        def use(value: np.ndarray) -> None:
-            if made and name in intact:
-                assert np.array_equal(value, np.arange(4.0) + 100), (name, code)
-
-        return use
-
-    def fail(flag: int) -> None:
-        if flag:
-            raise ValueError
-
-    for flag in (0, 1):
-        made.clear()
-        space = {"np": np, "make": make, "fail": fail, "suppress": contextlib.suppress}
-        space |= {name: user(name) for name in calls}
-        exec(helpers + code, space)
-        other = [np.zeros(4), np.ones(4), np.full(4, 2.0)]
-        with contextlib.suppress(ValueError, IndexError):
-            space["f"](flag, *other)  # type: ignore[operator]
