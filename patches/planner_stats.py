@@ -630,7 +630,7 @@ PATCH = Patch(
         Fact("unchanged", ("trainer", "episodes", "added to the buffer"), keys=ROW),
         Fact("taken_as_given", ("buffer", "add"), keys=ROW),
         Fact("unchanged", ("agent", "sampled actions", "handed to the policy")),
-        Fact("takes_bare", ("trainer", "self.agent")),
+        Fact("takes_bare", ("trainer", "self.agent", "agent")),
         Fact("not_spread", ("sample", "agent", "buffer", "trainer")),
     ),
     edits=(*AGENT, *TRAINER, *BUFFER),

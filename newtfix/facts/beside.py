@@ -183,25 +183,6 @@ def leaves_no_trace(tree: NewtTree, role: str, method: str, *but: str) -> Broken
     return None
 
 
-def counts_all(tree: NewtTree, role: str, name: str, *settings: str) -> Broken | None:
-    """What counts environment steps goes up by these settings multiplied, and nothing else."""
-    for method in tree.methods(role).values():
-        for node in walk(method.node):
-            value = node.value if isinstance(node, ast.AugAssign) and dotted(node.target) == name else None
-            for part in _spelled_out(tree, role, value) if value is not None else ():
-                if isinstance(part, ast.Attribute) and dotted(part.value).endswith("cfg") and part.attr not in settings:
-                    return tree.broken(method, node, f"{name} counts something else")
-    return None
-
-
-def _spelled_out(tree: NewtTree, role: str, value: ast.expr) -> list[ast.AST]:
-    """The parts of an expression, and of what the attributes in it were given."""
-    own = {dotted(part) for part in walk(value) if isinstance(part, ast.Attribute) and dotted(part).count(".") == 1}
-    nodes = [node for method in tree.methods(role).values() for node in walk(method.node)]
-    made = [given for node in nodes for target, given, _ in bindings(node) if dotted(target) in own and given]
-    return [part for one in (value, *made) for part in walk(one)]
-
-
 def holds_only(tree: NewtTree, role: str, cls: str, name: str) -> Broken | None:
     """A class makes no networks but those in one list."""
     for method in tree.of_class(role, cls):

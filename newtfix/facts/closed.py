@@ -135,7 +135,8 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
     """Nothing but its default gives a setting a number other than `but`: no preset, no argument, no second default."""
     usual, default = _usual_choices(tree), _number_of(tree, setting)
     for file in tree.python:
-        nodes = walk(tree.module(file)) if setting in tree.sources[file] else []
+        text = tree.sources[file]
+        nodes = walk(tree.module(file)) if setting in text or setting.replace("_", "-") in text else []
         choices = {
             value
             for one in nodes
@@ -158,6 +159,8 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
                     given: list[tuple[ast.expr | None, ast.expr]] = [
                         (k, v) for k, v in zip(keys, values, strict=True) if getattr(k, "value", None) == setting
                     ]
+                case ast.Call(keywords=keywords) if _is_option(node, setting):
+                    given = [(one.value, one.value) for one in keywords if one.arg == "default"]
                 case ast.keyword(arg=name, value=value) if name == setting:
                     given = [(value, value)]
                     if isinstance(value, (ast.Subscript, ast.IfExp, ast.BinOp)):
@@ -169,6 +172,13 @@ def set_nowhere_else(tree: NewtTree, setting: str, but: str) -> Broken | None:
                 if place is not None and isinstance(number, (int, float)) and number != float(but):
                     return tree.broken_in(file, place, f"{setting} is set here as well")
     return None
+
+
+def _is_option(call: ast.Call, setting: str) -> bool:
+    """Whether a command line has an option for it: `add_argument("--prior-coef", ...)`."""
+    named = [one.value for one in call.args if isinstance(one, ast.Constant) and str(one.value).startswith("-")]
+    named += [str(getattr(one.value, "value", "")) for one in call.keywords if one.arg == "dest"]
+    return setting in [str(one).lstrip("-").replace("-", "_") for one in named]
 
 
 _DEFAULT = (ast.Assign, ast.AnnAssign)

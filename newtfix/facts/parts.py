@@ -221,6 +221,9 @@ def taken_together(tree: NewtTree, name: str, cls: str) -> Broken | None:
     return None
 
 
+_OF_TRAINING = ("requires_grad", "training", "grad")
+
+
 def none_replaced(tree: NewtTree, name: str, cls: str) -> Broken | None:
     """Outside of a class nobody puts something else into a part of what a list of that name holds."""
     for file in (one for one in tree.python if name in tree.sources[one]):
@@ -233,12 +236,14 @@ def none_replaced(tree: NewtTree, name: str, cls: str) -> Broken | None:
                 if hooks and isinstance(func, ast.Attribute) and _is_one_of(names, func.value, name):
                     return tree.broken_in(file, node, f"a part of one of {name} is hooked")
                 for one, value, _ in bindings(node):
-                    inside = (
-                        isinstance(one, ast.Attribute)
-                        and not isinstance(value, ast.Constant)
-                        and one.attr not in ("requires_grad", "training", "grad")
-                    )
-                    if inside and isinstance(one, ast.Attribute) and _is_one_of(names, one.value, name):
+                    match one:
+                        case ast.Attribute(value=owner, attr=attr):
+                            inside = not isinstance(value, ast.Constant) and attr not in _OF_TRAINING
+                        case ast.Subscript(value=owner):
+                            inside = not isinstance(owner, ast.Attribute)
+                        case _:
+                            continue
+                    if inside and _is_one_of(names, owner, name):
                         return tree.broken_in(file, node, f"a part of one of {name} is replaced")
     return None
 

@@ -254,7 +254,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "read_by_none": _about(beside.read_by_none),
     "made_by_library": _about(beside.made_by_library),
     "leaves_no_trace": _about(beside.leaves_no_trace),
-    "counts_all": _about(beside.counts_all),
+    "counts_all": _about(settings.counts_all),
     "holds_only": _about(beside.holds_only),
     "not_set_by_name": _about(beside.not_set_by_name),
     "asks_for_none": _about(beside.asks_for_none),

@@ -77,6 +77,29 @@ def _is_plain(value: ast.AST | None, setting: str) -> bool:
     return isinstance(value, ast.Constant) or (value is not None and _is_setting(value, setting))
 
 
+def counts_all(tree: NewtTree, role: str, name: str, *settings: str) -> Broken | None:
+    """What counts environment steps goes up by these settings multiplied, where they are known, and nothing else."""
+    methods = tree.methods(role).values()
+    known = any(_is_setting(node, one) for one in settings for method in methods for node in walk(method.node))
+    for method in methods:
+        for node in walk(method.node):
+            value = node.value if isinstance(node, ast.AugAssign) and dotted(node.target) == name else None
+            for part in _spelled_out(tree, role, value) if value is not None else ():
+                if isinstance(part, ast.Attribute) and dotted(part.value).endswith("cfg") and part.attr not in settings:
+                    return tree.broken(method, node, f"{name} counts something else")
+            if isinstance(value, ast.Constant) and known:
+                return tree.broken(method, node, f"{name} does not count by {settings[0]}")
+    return None
+
+
+def _spelled_out(tree: NewtTree, role: str, value: ast.expr) -> list[ast.AST]:
+    """The parts of an expression, and of what the attributes in it were given."""
+    own = {dotted(part) for part in walk(value) if isinstance(part, ast.Attribute) and dotted(part).count(".") == 1}
+    nodes = [node for method in tree.methods(role).values() for node in walk(method.node)]
+    made = [given for node in nodes for target, given, _ in bindings(node) if dotted(target) in own and given]
+    return [part for one in (value, *made) for part in walk(one)]
+
+
 def is_number(tree: NewtTree, *settings: str) -> Broken | None:
     """The default of a setting is a number, and no other default is made of it."""
     found = tree.roles.get("config")

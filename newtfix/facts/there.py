@@ -9,6 +9,7 @@ from newtfix.code.imports import origin
 from newtfix.code.names import Names, bindings
 from newtfix.code.paths import names_in
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
+from newtfix.code.values import bound
 from newtfix.newt.tree import Broken, NewtTree
 
 
@@ -76,17 +77,39 @@ def not_handed_to(tree: NewtTree, role: str, owner: str, *keys: str) -> Broken |
     return None
 
 
-def takes_bare(tree: NewtTree, role: str, name: str) -> Broken | None:
-    """An attribute is what the class is given, or makes itself, and nothing of the tree's own around it."""
+def takes_bare(tree: NewtTree, role: str, name: str, taken: str) -> Broken | None:
+    """An attribute is what plays the role `taken`, and nothing of the tree's own around it, there or where given."""
     bare = name.removeprefix("self.")
     for method in tree.methods(role).values():
-        own = {node.name for node in walk(tree.module(method.file)) if isinstance(node, ast.ClassDef)}
         for node in walk(method.node):
             for target, value, _ in bindings(node):
-                made = last_name(value.func) if isinstance(value, ast.Call) else ""
-                given = {part for one in handed(value) for part in names_in(one)} if isinstance(value, ast.Call) else ()
-                if value is None or not made[:1].isupper() or dotted(target) != name or not {name, bare} & {*given}:
-                    continue
-                if made in own or any(origin(method.file, made, tree.sources)):
-                    return tree.broken(method, value, f"{made} is around {bare}")
+                if dotted(target) == name and (made := _own_around(tree, method.file, value, taken, (name, bare))):
+                    return tree.broken(method, node, f"{made} is around {bare}")
+    begins, found = tree.methods(role).get("__init__"), tree.roles.get(role)
+    if begins is None or found is None or found.cls is None:
+        return None
+    for file in (one for one in tree.python if found.cls in tree.sources[one]):
+        nodes = walk(tree.module(file))
+        for call in (node for node in nodes if is_call(node, found.cls)):
+            given = dict(
+                bound(begins.node, [*((None, a) for a in call.args), *((k.arg, k.value) for k in call.keywords)])
+            )
+            names = {dotted(given[bare])} if bare in given else set()
+            values = [value for node in nodes for target, value, _ in bindings(node) if dotted(target) in names - {""}]
+            for value in (given.get(bare), *values):
+                if made := _own_around(tree, file, value, taken):
+                    return tree.broken_in(file, call, f"{made} is around {bare}")
     return None
+
+
+def _own_around(tree: NewtTree, file: str, value: ast.expr | None, taken: str, of: tuple[str, ...] = ()) -> str:
+    """The class of the tree that a value is an object of, made of one of these names perhaps; "" for the role's own."""
+    made = last_name(value.func) if isinstance(value, ast.Call) else ""
+    given = {part for one in handed(value) for part in names_in(one)} if isinstance(value, ast.Call) else set()
+    role = tree.roles.get(taken)
+    own = (
+        {role.cls, *(cls.name for _, cls in tree.derived(taken, role.cls))} if role is not None and role.cls else set()
+    )
+    if not made[:1].isupper() or made in own or (of and given.isdisjoint(of)):
+        return ""
+    return made if any(origin(file, made, tree.sources)) else ""

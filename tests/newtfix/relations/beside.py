@@ -170,21 +170,6 @@ TABLES = {
             ("def to_td(self, obs):\n    self.m += 1\n    return self.b(obs)\ndef b(self, x):\n    return x",),
         ),
     ],
-    "counts_all": [
-        Table(
-            ("trainer", "self._step", "num_envs", "world_size"),
-            TRAINER,
-            (
-                "self._step += self.cfg.num_envs * self.cfg.world_size",
-                "self._step += 1",
-                "self.other += self.cfg.repeat",
-            ),
-            (
-                "self._step += self.cfg.num_envs * self.cfg.action_repeat",
-                "self._frames = self.cfg.num_envs * self.cfg.action_repeat\nself._step += self._frames",
-            ),
-        ),
-    ],
     "holds_only": [
         Table(
             ("layers", "QEnsemble", "self._Qs"),

@@ -159,8 +159,13 @@ TABLES = {
                 "cfg.coef = 1",
                 "other = 0.5",
                 "x = {'b': {'coef': 2.0}}",
+                "p.add_argument('--coef', type=float, default=1.0)",
+                "p.add_argument('--coef', type=float)",
+                "p.add_argument('--other-coef', default=0.5)",
             ),
             (
+                "p.add_argument('--coef', type=float, default=0.5)",
+                "p.add_argument('-c', dest='coef', default=0.5)",
                 "class Other:\n    if x:\n        coef: float = 1.0\n    else:\n        coef: float = 10.0",
                 "x = {'coef': 0.5}",
                 "f(coef=0.5)",

@@ -271,10 +271,13 @@ TABLES = {
                 "init.zero_(m._Qs[0][-1].weight)",
                 "for q in m.others:\n    q[0].act = x",
                 "for q in m._Qs:\n    x.append(q[0].act)",
+                "for q in m._Qs:\n    q[-1].weight[0] = 0",
             ),
             (
                 "for q in m._Qs:\n    q[0].act = x",
                 "m._Qs[0].act = x",
+                "for q in m._Qs:\n    q[0] = x",
+                "for e in (m._Qs.online, m._Qs.target):\n    for q in e._Qs:\n        q[0] = f(act=x)",
                 "for e in (m._Qs.online, m._Qs.target):\n    for q in e._Qs:\n        setattr(q[0], 'act', x)",
                 "q = m._Qs[1]\nq[0].act, y = x",
                 "for q in (*m._Qs.online._Qs, *m.target._Qs):\n    q[0].register_forward_pre_hook(x)",

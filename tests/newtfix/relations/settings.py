@@ -15,6 +15,23 @@ PRETRAIN = "    def update_pi(self, t):\n        return self.cfg.coef * t\n"
 
 
 TABLES = {
+    "counts_all": [
+        Table(
+            ("trainer", "self._step", "num_envs", "world_size"),
+            TRAINER,
+            (
+                "self._step += self.cfg.num_envs * self.cfg.world_size",
+                "self._step += 1",
+                "self.other += self.cfg.repeat",
+                "self.other += 1\nself.n = self.cfg.num_envs",
+            ),
+            (
+                "self._step += 1\nself.n = self.cfg.num_envs",
+                "self._step += self.cfg.num_envs * self.cfg.action_repeat",
+                "self._frames = self.cfg.num_envs * self.cfg.action_repeat\nself._step += self._frames",
+            ),
+        ),
+    ],
     "read_only_in": [
         Table(
             ("coef", "trainer"),

@@ -32,7 +32,7 @@ TABLES = {
     ],
     "takes_bare": [
         Table(
-            ("trainer", "self.agent"),
+            ("trainer", "self.agent", "agent"),
             "=== trainer.py\nfrom common.smooth import Smooth\nclass Own:\n    pass\nclass Trainer:\n    METHODS\n"
             "=== common/smooth.py\nclass Smooth:\n    pass\n",
             method(
@@ -49,6 +49,25 @@ TABLES = {
                 "self.agent = Own(agent)",
                 "self.agent = Smooth(agent, 0.1)",
                 "self.agent, self.buffer = Smooth(agent), buffer",
+            ),
+        ),
+        Table(
+            ("trainer", "self.agent", "agent"),
+            "=== trainer.py\nclass Trainer:\n    def __init__(self, cfg, agent):\n        self.agent = agent\n"
+            "=== tdmpc2.py\nclass TDMPC2:\n    def act(self, x):\n        return x\n"
+            "=== run.py\nfrom trainer import Trainer\nfrom tdmpc2 import TDMPC2\nclass Other(TDMPC2):\n    pass\n"
+            "class Many:\n    pass\nHERE\n",
+            (
+                "Trainer(cfg, TDMPC2(cfg))",
+                "Trainer(cfg=cfg, agent=Other(cfg))",
+                "agent = TDMPC2(cfg)\nTrainer(cfg, agent)",
+                "x = Many(cfg)\nTrainer(x, make(cfg))",
+                "Trainer(**parts)",
+            ),
+            (
+                "Trainer(cfg, Many([TDMPC2(cfg)]))",
+                "Trainer(cfg, agent=Many(agents))",
+                "agent = Many(agents)\nTrainer(cfg, agent)",
             ),
         ),
     ],
