@@ -60,6 +60,7 @@ class Expressions(ABC):
     _changes: list[frozenset[ast.AST]] = field(default_factory=list, init=False)  # the objects that were changed
     _uses: dict[ast.AST, Change | None] = field(default_factory=dict, init=False)
     _wanted: frozenset[ast.AST] = field(default=frozenset(), init=False)
+    _same_entries: set[object] = field(default_factory=set, init=False)  # that hold an entry that counts
     _closures: dict[str, Function] = field(default_factory=dict, init=False)
     _inlined: list[str] = field(default_factory=list, init=False)
 
@@ -86,7 +87,10 @@ class Expressions(ABC):
                 self._read(index, state)
                 owner = self._read(value, state)
                 if self._is_other_key(index):
-                    return
+                    if flat(given) is not None:
+                        self._same_entries.add(getattr(index, "value", None))
+                    if owner is not None or flat(given) is None:
+                        return
                 if self._is_key(index) and owner is not None:
                     self._changed(whole_of(owner), node, state)
                 elif has_kind(owner, Kind.HOLDER) or (owner is None and flat(given) is not None):
@@ -132,7 +136,7 @@ class Expressions(ABC):
     def _is_key(self, index: ast.expr, without_keys: bool = False) -> bool:
         """Whether it names an entry that counts."""
         key = index.value if isinstance(index, ast.Constant) else None
-        return key in self.keys if self.keys is not None else without_keys
+        return key in self.keys | self._same_entries if self.keys is not None else without_keys
 
     def _changed(self, value: Value, node: ast.AST, state: State, is_certain: bool = True) -> None:
         """Something is changed in place: whatever shares its memory is not what it was."""
@@ -375,6 +379,7 @@ def _named(target: ast.expr) -> set[str]:
 def _named_by_loops(function: Function) -> dict[str, frozenset[str]]:
     """The variables of loops over texts that are written there, less some of them perhaps: which texts."""
     found: dict[str, frozenset[str]] = {}
+    loops: set[ast.AST] = set()
     for node in walk(function):
         if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
             most = (
@@ -384,10 +389,7 @@ def _named_by_loops(function: Function) -> dict[str, frozenset[str]]:
             known = [one.value for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
             if len(known) == len(texts):
                 found[node.target.id] = found.get(node.target.id, frozenset()) | frozenset(known)
-    bound_otherwise = {
-        dotted(target)
-        for node in walk(function)
-        if not (isinstance(node, ast.For) and isinstance(node.target, ast.Name) and node.target.id in found)
-        for target, *_ in bindings(node)
-    }
+                loops.add(node)
+    others = (node for node in walk(function) if node not in loops)
+    bound_otherwise = {dotted(target) for node in others for target, *_ in bindings(node)}
     return {name: texts for name, texts in found.items() if name not in bound_otherwise}

@@ -216,6 +216,12 @@ def test_only_the_entries_asked_for_count() -> None:
     assert followed('x = make()\nx["priority"] = t\nx["age"] += 1\nx.set("age", t)\nuse(x)', keys) == [None]
     assert followed('x = make()\nx["action"] = t\nuse(x)', keys) != [None]
     assert followed('x = make()\nx["action"][0] = t\nuse(x)', keys) != [None]
+    assert followed('x = make()\nuse(x.set("age", t))', keys) == [None]
+    assert followed('x = make()\nuse(x.set("action", t))', keys) != [None]
+    assert followed('x = make()\nx["mu"] = x["action"]\nuse(x)', keys) == [None]
+    assert followed('x = make()\nx["mu"] = x["action"]\nx["mu"].clamp_(-1, 1)\nuse(x)', keys) != [None]
+    assert followed('x = make()\nfor k in ("age",):\n    x[k] = t\nuse(x)', keys) == [None]
+    assert followed('x = make()\nfor k in ("age",):\n    pass\nfor k in t:\n    x[k] = t\nuse(x)', keys) != [None]
 
 
 def test_the_first_statement_that_changes_a_value_is_named() -> None:
