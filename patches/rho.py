@@ -194,8 +194,10 @@ PATCH = Patch(
     there_only_where=(
         Fact("set_once", ("agent", "self.rho", "__init__")),
         Fact("normalised_last", ("agent", "self.rho")),
+        Fact("has_powers", ("agent", "self.rho", "rho", "as they are")),
     ),
     only_where=(
+        Fact("has_powers", ("agent", "self.rho", "rho")),
         Fact("not_asserted", ("agent", "rho")),
         Fact("none_derived", ("agent", "pi_loss")),
         Fact("not_replaced", ("agent", "update_pi", "self.pi_loss", "self._pi_loss")),

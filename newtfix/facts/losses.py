@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
 
 from newtfix.code.arithmetic import operands, product, quotients, terms
 from newtfix.code.names import Names, bindings, targets
 from newtfix.code.paths import names_in, trunk
+from newtfix.code.series import Series
 from newtfix.code.syntax import dotted, handed, is_call, last_name, walk
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -223,3 +225,26 @@ def scaled_by(tree: NewtTree, role: str, made: str, by: str) -> Broken | None:
 
 def _is_own_object(name: str, own: set[str], but: str) -> bool:
     return name.startswith("self.") and name.count(".") == 1 and name.removeprefix("self.") not in own and name != but
+
+
+def has_powers(tree: NewtTree, role: str, attribute: str, setting: str, how: str = "") -> Broken | None:
+    """An attribute is the powers of a setting from the 0th on, one for each step, or else these divided by their sum.
+
+    Args:
+        how: where it says something, they are not divided.
+    """
+    method = tree.methods(role).get("__init__")
+    given = [node for node in walk(method.node) for _ in _given(node, attribute)] if method is not None else []
+    if method is None or not given:
+        return None
+    steps, base = 3, 0.7
+    series = Series({setting: base, "horizon": steps}, lambda call: tree.helper(role, call))
+    series.run(method.node.body)
+    weights = series.names.get(attribute)
+    for count in (steps, steps + 1):
+        powers = [base**step for step in range(count)]
+        for scale in (1.0,) if how else (1.0, math.fsum(powers)):
+            wanted = [power / scale for power in powers]
+            if isinstance(weights, list) and len(weights) == count and all(map(math.isclose, weights, wanted)):
+                return None
+    return tree.broken(method, given[0], f"{attribute} is not known to be {setting}^t")

@@ -195,6 +195,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "read_once": _about(exact.read_once),
     "ends_by_setting": _about(parameters.ends_by_setting),
     "normalised_last": _about(losses.normalised_last),
+    "has_powers": _about(losses.has_powers),
     "adds_nothing": _about(losses.adds_nothing),
     "no_exponent": _about(exact.no_exponent),
     "hands_on": _about(exact.hands_on),

@@ -81,6 +81,7 @@ SENTENCES = {
     "only_of": "`{1}` asks {either} for `{2}`",
     "read_once": "`{1}` reads `{2}` once",
     "ends_by_setting": "no call gives `{0}` a duration",
+    "has_powers": "`{1}` is {2}^t",
     "normalised_last": "nothing normalises `{1}` before it is set",
     "adds_nothing": "`{1}` adds nothing to what `{2}` returns",
     "undisturbed": "nothing is done to `{2}` around `{1}`",

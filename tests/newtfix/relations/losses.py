@@ -99,6 +99,55 @@ TABLES = {
             ),
         ),
     ],
+    "has_powers": [
+        Table(
+            ("agent", "self.rho", "rho"),
+            AGENT,
+            (
+                *method(
+                    "__init__(self, cfg)",
+                    "pass",
+                    "self.rho = torch.pow(cfg.rho, torch.arange(cfg.horizon + 1, device=self.device))",
+                    "self.rho = cfg.rho ** torch.arange(cfg.horizon, dtype=torch.float32).to(self.device)",
+                    "self.rho = torch.pow(cfg.rho, torch.arange(4))\nself.rho = self.rho / self.rho.sum()",
+                    "n = cfg.horizon + 1\nself.rho = torch.tensor([cfg['rho'] ** t for t in range(n)])[:, None]",
+                    "x = cfg.rho ** torch.arange(4)\nself.register_buffer('rho', x / x.sum(), persistent=False)",
+                    "self.rho = torch.exp(torch.log(torch.tensor(cfg.rho)) * torch.arange(4))",
+                    "self.rho = torch.full((3,), cfg.rho).cumprod(0)\nself.rho /= cfg.rho",
+                    "x = []\nfor t in range(cfg.horizon + 1):\n    x.append(cfg.rho ** t)\nself.rho = torch.tensor(x)",
+                    "with x:\n    self.rho = torch.cat([torch.ones(1), torch.full((3,), cfg.rho)]).cumprod(0)",
+                    "self.rho = torch.pow(cfg.rho, torch.arange(4))\nself.rho.div_(self.rho.sum())",
+                    "self.rho = torch.softmax(math.log(cfg.rho) * torch.arange(4), dim=0)",
+                ),
+                "def __init__(self, cfg):\n    self.horizon = cfg.horizon\n    self.rho = self._powers()\n"
+                "def _powers(self):\n    return torch.pow(self.cfg.rho, torch.arange(self.horizon + 1))",
+            ),
+            method(
+                "__init__(self, cfg)",
+                "self.rho = 0.5 * torch.pow(cfg.rho, torch.arange(4))",
+                "self.rho = torch.pow(cfg.rho, torch.arange(4) + 1)",
+                "self.rho = torch.exp(torch.log(torch.tensor(cfg.rho)) * torch.arange(4) * 2)",
+                "self.rho = torch.pow(cfg.rho, torch.arange(4))\nself.rho[0] = 0",
+                "self.rho = torch.pow(cfg.rho, torch.arange(4).flip(0))",
+                "self.rho = torch.linspace(1, 0, cfg.horizon + 1)",
+                "self.rho = weights_of(cfg)",
+                "self.rho = torch.ones(4)",
+                "self.rho = torch.pow(1 - cfg.rho, torch.arange(4))",
+                "self.rho = torch.pow(cfg.rho, torch.arange(5))",
+            ),
+        ),
+        Table(
+            ("agent", "self.rho", "rho", "as they are"),
+            AGENT,
+            method("__init__(self, cfg)", "self.rho = torch.pow(cfg.rho, torch.arange(4))"),
+            method(
+                "__init__(self, cfg)",
+                "self.rho = torch.pow(cfg.rho, torch.arange(4))\nself.rho /= self.rho.sum()",
+                "self.rho = torch.softmax(math.log(cfg.rho) * torch.arange(4), dim=0)",
+                "x = torch.arange(4) * math.log(cfg.rho)\nself.rho = (x - x.logsumexp(0)).exp()",
+            ),
+        ),
+    ],
     "normalised_last": [
         Table(
             ("agent", "self.rho"),
