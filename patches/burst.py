@@ -89,6 +89,7 @@ PATCH = Patch(
         Fact("once", ("agent", "update", "backward")),
         Fact("ends_after", ("agent", "update", "backward")),
         Fact("trains_once_nowhere", ("trainer", "self.agent", "self._update_tokens")),
+        Fact("repeated_by", ("trainer", "self.agent.update", "self._update_tokens")),
         Fact("alone_in_loop", ("trainer", "self.agent.update", "self.agent")),
         Fact("only_kept", ("trainer", "self.agent.update", "self._update_tokens")),
         Fact("independent", ("agent", "update")),

@@ -7,7 +7,7 @@ import ast
 from newtfix.code.equivalent import CASTS
 from newtfix.code.names import Names, bindings, targets
 from newtfix.code.paths import names_in, path_to
-from newtfix.code.syntax import dotted, last_name, parts, walk
+from newtfix.code.syntax import dotted, is_call, last_name, parts, walk
 from newtfix.facts.calls import LOOPS, decides
 from newtfix.newt.tree import Broken, NewtTree
 
@@ -37,6 +37,48 @@ def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> B
                 if node not in asked and _is_at_a_step(node):
                     return tree.broken(method, node, "this may decide how often the agent is trained")
     return None
+
+
+def repeated_by(tree: NewtTree, role: str, called: str, tokens: str) -> Broken | None:
+    """Where tokens are counted, a loop around a call goes round as often as they say, whatever else is asked."""
+    for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
+        names = tree.names(role, method)
+        loops = [node for node in names.nodes if isinstance(node, ast.For) and is_call(node.iter, "range")]
+        for loop in loops if any(names.writes(tokens)) else ():
+            if not any(isinstance(part, ast.Call) and dotted(part.func) == called for part in walk(loop)):
+                continue
+            for count in loop.iter.args[-1:] if isinstance(loop.iter, ast.Call) else ():
+                for value in _values(names, count):
+                    arms = [value, *(arm for part in walk(value) for arm in _arms(part))]
+                    if not all(any(names.reads(tokens, inside=_spelled_out(names, arm))) for arm in arms):
+                        return tree.broken(method, value, "something else says how often the agent is trained")
+    return None
+
+
+def _values(names: Names, node: ast.expr) -> list[ast.expr]:
+    """All that a variable is given, or else the expression."""
+    if not isinstance(node, ast.Name):
+        return [node]
+    found = [given for one in names.nodes for to, given, _ in bindings(one) if dotted(to) == node.id]
+    return [given for given in found if given is not None]
+
+
+def _spelled_out(names: Names, value: ast.expr, depth: int = 3) -> list[ast.AST]:
+    """The parts of an expression, and of what its variables are given."""
+    own = [part for part in walk(value) if isinstance(part, ast.Name)] if depth else []
+    return [
+        *walk(value),
+        *(p for one in own for given in _values(names, one) for p in _spelled_out(names, given, depth - 1)),
+    ]
+
+
+def _arms(node: ast.AST) -> list[ast.expr]:
+    match node:
+        case ast.IfExp(body=body, orelse=orelse):
+            return [body, orelse]
+        case ast.BoolOp(values=values):
+            return values
+    return []
 
 
 def _is_at_a_step(node: ast.AST) -> bool:

@@ -18,6 +18,13 @@ METHODS_OF_SCALE = (
     "getattr(self, 'scale').reset()",
 )
 
+
+def repeated(*counts: tuple[str, str]) -> tuple[str, ...]:
+    """Loops that train, by what stands before and how often they go round."""
+    loop = "{}self._update_tokens -= 1\nfor _ in range({}):\n    self.agent.update(t)"
+    return tuple(loop.format(*count) for count in counts)
+
+
 TABLES = {
     "only_calls": [
         Table(
@@ -271,6 +278,29 @@ TABLES = {
                     "if self.scale.reset():\n    t()",
                     "self.scale.value[0] = t",
                 )
+            ),
+        ),
+    ],
+    "repeated_by": [
+        Table(
+            ("trainer", "self.agent.update", "self._update_tokens"),
+            LOOP,
+            (
+                "for _ in range(self.cfg.demo_steps):\n    self.agent.update(t)",
+                *repeated(
+                    ("", "int(self._update_tokens)"),
+                    ("n = int(self._update_tokens)\n", "n"),
+                    ("n = max(1, int(self._update_tokens))\n", "n"),
+                    ("n = min(int(self._update_tokens), self.cfg.most)\n", "n"),
+                    ("n, self._update_tokens = divmod(self._update_tokens, 1.0)\n", "int(n)"),
+                ),
+            ),
+            repeated(
+                ("", "5"),
+                ("n = 5000 if flag else int(self._update_tokens)\n", "n"),
+                ("n = int(self._update_tokens)\nif flag:\n    n = 5000\n", "n"),
+                ("", "self.first or int(self._update_tokens)"),
+                ("n = self.cfg.most\n", "n"),
             ),
         ),
     ],
