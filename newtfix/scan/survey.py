@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from newtfix.code.syntax import parse
 from newtfix.errors import Refused
+from newtfix.facts.words import sentence
 from newtfix.files.write import is_interrupted
 from newtfix.model import EditReport, Patch, PatchReport, Place, Quantity, Severity, State
 from newtfix.newt.roles import Found, find_roles, outline, without_rivals
@@ -114,7 +115,7 @@ def survey(session: Session, arguments: Sequence[str]) -> Survey:
     settings = with_derived(settings, sources, roles.get("config"), tasks)
     states = {name: report.state for name, report in found.items()}
     facts = Facts(settings, tasks, _trainer(sources, roles), _agent(sources, roles), states)
-    quantities = numbers(facts)
+    quantities = _as_far_as_known(numbers(facts), session, found)
     known = Known(facts, quantities)
     findings = tuple(_finding(session, session.patches[name], one, known) for name, one in found.items())
     telling = dict.fromkeys((*_TELLING, *known.asked))
@@ -122,6 +123,21 @@ def survey(session: Session, arguments: Sequence[str]) -> Survey:
     said = (*session.notes, *notes, *settings.notes, *tasks.notes)
     listed = items(facts, quantities, _places(facts, findings, sources, roles))
     return Survey(session.target, findings, quantities, tasks, used, said, listed, tuple(summary(facts, quantities)))
+
+
+def _as_far_as_known(
+    quantities: Mapping[str, Quantity], session: Session, found: Mapping[str, PatchReport]
+) -> dict[str, Quantity]:
+    """The numbers, but for those of which something that the tree says elsewhere makes others."""
+    known = dict(quantities)
+    for name, report in found.items():
+        patch = session.patches[name]
+        relies = {sentence(fact) for fact in patch.there_only_where}
+        for one in report.edits:
+            if patch.measured in known and one.state is State.DRIFTED and one.code in relies and one.places:
+                how = f"{one.file}:{one.places[0].line}: {one.found}"
+                known[patch.measured] = replace(known[patch.measured], here=None, how=how, here_formula="", example="")
+    return known
 
 
 def _places(

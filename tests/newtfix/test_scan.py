@@ -128,6 +128,18 @@ def test_a_patched_tree_has_the_numbers_of_the_reference(scan: Run, patched: Pat
     )
 
 
+def test_a_number_that_the_tree_changes_elsewhere_is_not_known(
+    scan: Run, patched: Path, copy: Callable[..., Path]
+) -> None:
+    config = (
+        (patched / "config.py").read_text().replace("    return cfg\n", "    cfg.prior_coef *= 10\n    return cfg\n", 1)
+    )
+    result = scan("--json", "--tree", str(copy(patched, config=config)))
+    number = result.json["numbers"]["prior_coef"]
+    assert (result.patch("prior-coef")["state"], number["here"], number["ratio"]) == ("drifted", None, None)
+    assert number["how"].endswith("prior_coef is computed anew: cfg.prior_coef *= 10")
+
+
 def test_half_a_fix_says_what_is_there_and_what_is_missing(scan: Run, patched: Path, copy: Callable[..., Path]) -> None:
     layers = (patched / "common/layers.py").read_text().replace("network[0].dropout = cfg.dropout", "pass")
     result = scan("--json", "--tree", str(copy(patched, common__layers=layers)))
