@@ -101,12 +101,12 @@ def only_replaced(tree: NewtTree, role: str, *names: str) -> Broken | None:
 def ordered(tree: NewtTree, first: str, second: str) -> Broken | None:
     """The default of one setting is less than that of another, where both are numbers."""
     found = tree.roles.get("config")
-    defaults: dict[str, tuple[ast.AST, float]] = {}
+    defaults: dict[str, tuple[ast.AST, int | float]] = {}
     for node in walk(tree.module(found.file)) if found is not None else ():
         value = node.value if isinstance(node, (ast.AnnAssign, ast.Assign)) else None
         for target in targets(node):
             if isinstance(value, ast.Constant) and isinstance(value.value, (int, float)):
-                defaults.setdefault(dotted(target), (node, float(value.value)))
+                defaults.setdefault(dotted(target), (node, value.value))
     if found is not None and first in defaults and second in defaults and defaults[first][1] >= defaults[second][1]:
         return tree.broken_in(found.file, defaults[second][0], f"{second} is not after {first}: it is no step")
     return None

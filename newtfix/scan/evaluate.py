@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,6 +128,12 @@ class Evaluator:
         raise Unknown(_short(node))
 
     def _eval(self, node: ast.expr, function: ast.FunctionDef | None, depth: int) -> Any:
+        value = self._evaluated(node, function, depth)
+        if isinstance(value, int) and value.bit_length() > sys.float_info.max_exp:
+            raise Unknown("a number that is too large")
+        return value
+
+    def _evaluated(self, node: ast.expr, function: ast.FunctionDef | None, depth: int) -> Any:
         if depth > _DEEPEST:
             raise Unknown(_short(node))
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str, type(None))):

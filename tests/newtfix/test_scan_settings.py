@@ -16,6 +16,7 @@ from newtfix.newt.roles import Found
 from newtfix.scan import settings as settings_module
 from newtfix.scan.evaluate import Evaluator, Unknown, class_code
 from newtfix.scan.settings import parse_value, read_settings
+from newtfix.work.places import base_tree
 
 PLAIN = Path(__file__).parents[1] / "specimens/plain"
 
@@ -289,3 +290,12 @@ class C:
 def test_text_where_a_number_belongs_is_refused(scan: Run, given: str, said: str) -> None:
     result = scan("--tree", str(PLAIN), given)
     assert result.code == 2 and said in result.err
+
+
+def test_a_number_that_no_float_holds_is_not_known(scan: Run, copy: Callable[..., Path]) -> None:
+    config = (
+        (base_tree() / "config.py").read_text().replace("prior_coef: Weight = 10.0", f"prior_coef: Weight = {10**400}")
+    )
+    tree = copy(base_tree(), config=f"{config}\nLARGE = 0x{'f' * 512}\n")
+    result = scan("--json", "--tree", str(tree))
+    assert (result.code, result.json["numbers"]["prior_coef"]["here"]) == (0, None)
