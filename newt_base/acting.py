@@ -18,6 +18,7 @@ KEPT = """
     constrained_planning constraint_start_step constraint_final_step model_size latent_dim simnorm_dim enc_dim
     num_enc_layers mlp_dim task_dim
 """.split()
+LARGEST = 2**20  # bytes of a run's settings
 
 
 def of_the_run(checkpoint: str) -> dict[str, str]:
@@ -27,14 +28,15 @@ def of_the_run(checkpoint: str) -> dict[str, str]:
     """
     path = Path(checkpoint).resolve().parent.parent / "config.yaml"
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = yaml.safe_load(path.read_text("utf-8")) if path.is_file() and path.stat().st_size <= LARGEST else None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     if not isinstance(found, dict):
         return {}
-    kept = {name: found[name] for name in KEPT if found.get(name) is not None}
-    if len(set(found.get("episode_lengths") or ())) == 1:
-        kept["episode_length"] = found["episode_length"]
+    kept = {name: found[name] for name in KEPT if isinstance(found.get(name), (str, int, float))}
+    lengths, length = found.get("episode_lengths"), found.get("episode_length")
+    if isinstance(lengths, list) and isinstance(length, int) and all(one == length for one in lengths):
+        kept["episode_length"] = length
     return {name: str(value) for name, value in kept.items()}
 
 

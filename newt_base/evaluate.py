@@ -28,6 +28,7 @@ from .common.files import words
 from .common.video import check_path
 from .config import Config, ConfigError
 from .envs import EnvironmentFailed, VecEnv, make_env, task_names
+from .envs.own import is_own, module_of
 from .tdmpc2 import TDMPC2
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -120,6 +121,9 @@ def read(argv: list[str]) -> tuple[Wish, Config]:
         valid = "task=..., with the preset or sizes of its run; or the checkpoint in the folder of its run"
         raise ConfigError("task", None, problem, valid)
     task = named.get("task", saved.get("task", Config.task))
+    if "task" not in named and is_own(task) and (module := module_of(task)):
+        problem = f"the settings beside {named['checkpoint']} name a module, {module}, that evaluating would run"
+        raise ConfigError("task", None, problem, f"task={task}, if you trust that module")
     saved |= {"env_mode": "sync", "num_envs": str(min(wish.episodes, MOST_AT_ONCE) * len(task_names(task)))}
     return wish, settings([*(f"{k}={v}" for k, v in saved.items() if k not in named), *rest], "evaluating")
 

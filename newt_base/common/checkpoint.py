@@ -1,5 +1,7 @@
 """Reading checkpoints of newt-style agents, and fitting their weights into an agent of this tree."""
 
+import zipfile
+
 import torch
 import torch.nn.functional as F
 
@@ -18,6 +20,8 @@ def load_safely(path, device="cpu"):
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # torch raises nearly anything for a file that is not its own, or is cut off
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is damaged, or no checkpoint: give another one") from error
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         raise ValueError(f"{path} cannot be read safely (weights_only=True): {reason}") from error
 

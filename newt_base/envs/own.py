@@ -28,6 +28,11 @@ def is_own(task: str) -> bool:
     return task.startswith(PREFIX)
 
 
+def module_of(task: str) -> str:
+    """The module that registers its environment, which making one imports; "" for none."""
+    return task.removeprefix(PREFIX).rpartition(":")[0]
+
+
 def check(task: str) -> str:
     """The task itself, once its environment is found in the registry. Raises ConfigError."""
     _spec(task)
@@ -35,7 +40,7 @@ def check(task: str) -> str:
 
 
 def _spec(task: str):
-    module, _, name = task.removeprefix(PREFIX).rpartition(":")
+    module, name = module_of(task), task.rpartition(":")[2]
     if module:
         _import(task, module)
     try:

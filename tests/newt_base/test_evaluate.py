@@ -1,12 +1,14 @@
 """How good an agent is: with the planner and without, per task, from its checkpoint alone."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
 from newt_base import evaluate
+from newt_base.acting import of_the_run
 from newt_base.config import load_cfg
 from newt_base.envs import EnvironmentFailed, mujoco
 from newt_base.train import build
@@ -103,6 +105,41 @@ def test_a_checkpoint_that_lies_alone_has_its_task_named(checkpoint, tmp_path, c
     alone.write_bytes(checkpoint.read_bytes())
     status, shown = run(capsys, f"checkpoint={alone}")
     assert status == 2 and "says which task it was trained on" in shown.err
+
+
+def test_a_module_that_a_run_names_is_run_only_when_the_user_names_it(checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_module.py").write_text("import pathlib\n\npathlib.Path('was_run').touch()\n")
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    path = tmp_path / "run/checkpoints/final.pt"
+    path.write_bytes(checkpoint.read_bytes())
+    (tmp_path / "run/config.yaml").write_text("task: gym:own_module:Own-v0\n")
+    status, shown = run(capsys, f"checkpoint={path}")
+    assert (status, (tmp_path / "was_run").exists()) == (2, False)
+    assert "task=gym:own_module:Own-v0, if you trust that module" in shown.err
+    run(capsys, f"checkpoint={path}", "task=gym:own_module:Own-v0")
+    assert (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task: " + "[" * 5_000,
+        "episode_lengths: 3",
+        "episode_lengths: [[1]]",
+        "episode_lengths: [5]",
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\ntask: [*c, *c]",
+        None,
+    ],
+    ids=["nested", "a number", "lists", "no length", "aliases", "a pipe"],
+)
+def test_settings_that_no_run_wrote_are_none(tmp_path, text):
+    (tmp_path / "checkpoints").mkdir()
+    if text is None:
+        os.mkfifo(tmp_path / "config.yaml")
+    else:
+        (tmp_path / "config.yaml").write_text(text)
+    assert of_the_run(str(tmp_path / "checkpoints/final.pt")) == {}
 
 
 def test_a_video_holds_the_first_episode(checkpoint, capsys, tmp_path, monkeypatch):
