@@ -20,9 +20,9 @@ def load_safely(path, device="cpu"):
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # torch raises nearly anything for a file that is not its own, or is cut off
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} is damaged, or no checkpoint: give another one") from error
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        if not zipfile.is_zipfile(path):
+            reason = "it is damaged, or torch did not save it; give another file"
         raise ValueError(f"{path} cannot be read safely (weights_only=True): {reason}") from error
 
 

@@ -103,7 +103,7 @@ def test_misfits_are_named_and_change_nothing(there, here, message, tmp_path):
 def test_what_is_no_checkpoint(content, tmp_path):
     path = tmp_path / "a.pt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-    with pytest.raises(ValueError, match=r"a\.pt (cannot be read safely|is no checkpoint|is damaged, or no checkpoint)"):
+    with pytest.raises(ValueError, match=r"a\.pt (cannot be read safely|is no checkpoint)"):
         build().load(path)
 
 
@@ -183,5 +183,5 @@ def test_a_file_that_was_cut_off_is_refused_by_its_name(share, tmp_path):
     build().save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ValueError, match=r"cut\.pt is damaged, or no checkpoint: give another one"):
+    with pytest.raises(ValueError, match=r"cut\.pt cannot be read safely .*it is damaged"):
         build().load(path)
