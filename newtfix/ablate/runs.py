@@ -26,12 +26,14 @@ from newtfix.ablate.study import CACHE, INERT, RUNS, Plan, Run, read_lines, writ
 from newtfix.ablate.trees import Variants
 from newtfix.ablate.warm import Trainer, end_with_parent
 from newtfix.errors import NewtfixError
+from newtfix.files import inside
 
 DONE, LOG, ATTEMPTS = "done.json", "log.txt", "attempts.jsonl"
 _MACHINE = re.compile(  # in the words of libraries and of newt_base
     r"out of memory|MemoryError|can't allocate memory|Cannot allocate memory|"
     r"No space left on device|Disk quota exceeded|no room left on the disk"
 )
+_SAID = {"state", "reason", "steps", "scores", "training", "seconds"}  # by every done-file
 _TAIL = 20_000  # characters of a log in which the end is looked for
 
 
@@ -46,10 +48,12 @@ class Folder:
     def done(self) -> dict[str, Any] | None:
         """What the done-file says; None: there is none, or none that can be read."""
         try:
-            data = json.loads((self.path / DONE).read_text("utf-8"))
-        except (OSError, ValueError):
+            data = json.loads(inside.read_named(self.path / DONE))
+        except (OSError, ValueError, RecursionError):
             return None
-        return data if isinstance(data, dict) and data.get("id") == self.run.id and "state" in data else None
+        if not isinstance(data, dict) or data.get("id") != self.run.id or not data.keys() >= _SAID:
+            return None
+        return data if isinstance(data["scores"], dict) and isinstance(data["training"], list) else None
 
     @property
     def damaged(self) -> bool:
@@ -71,7 +75,8 @@ class Folder:
         """The run's lock, which the trainer inherits and holds as long as it lives; None: another one is at it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / "lock").open("ab")
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.fdopen(os.open(self.path / "lock", flags, 0o644), "ab")
         except OSError as error:
             raise _cannot_write(self.path, error) from error
         try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from newtfix.errors import NewtfixError, UsageError
+from newtfix.files import inside
 
 SCHEMA = 1
 PLAN, RESULTS, INERT, RUNS, TREES, CACHE = "plan.json", "results.jsonl", "inert", "runs", "trees", "cache"
@@ -155,28 +158,69 @@ def read_plan(folder: Path) -> Plan:
     """The plan of a folder. Raises UsageError where there is none, or one that cannot be read."""
     path = folder / PLAN
     try:
-        data = json.loads(path.read_text("utf-8"))
+        _must_be_plain(folder)
+        data = json.loads(inside.read_named(path))
     except FileNotFoundError:
         raise UsageError(
             f"there is no study in {folder}: it has no {PLAN}",
             hint=f"Plan one: newtfix ablate --dir {folder} --plan-only task=...",
         ) from None
-    except (OSError, ValueError) as error:
-        raise NewtfixError(
-            f"{path} cannot be read: {error}", hint="Restore it; the runs beside it are kept."
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        named = getattr(error, "filename", None) or path
+        why = getattr(error, "strerror", None) or error
+        raise NewtfixError(f"{named} cannot be read: {why}", hint="Restore it; the runs beside it are kept.") from error
     if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
         raise NewtfixError(f"{path} is of another version of newtfix", hint="Report it with that version.")
     try:
         return _plan_from(data)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError) as error:
         raise NewtfixError(f"{path} is not a plan: {error}", hint="Restore it; the runs are kept.") from error
 
 
 def _plan_from(data: Mapping[str, Any]) -> Plan:
-    lists = {one.name for one in fields(Plan) if str(one.type).startswith("tuple")}
-    values: dict[str, Any] = {name: tuple(value) if name in lists else value for name, value in data.items()}
+    kinds = {one.name: str(one.type) for one in fields(Plan)}
+    for name, value in data.items():
+        if name in kinds and not _FITS[kinds[name]](value):
+            raise ValueError(f"{name} is {json.dumps(value)[:60]}")
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in data.items()}
     return Plan(**values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= _MOST
+
+
+def _all(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) for one in value)
+
+
+_MOST = 10**9
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: isinstance(value, int) and _is_number(value),
+    "float": _is_number,
+    "tuple[str, ...]": lambda value: _all(value, str),
+    "tuple[int, ...]": lambda value: _all(value, int),
+    "Mapping[str, str]": lambda value: isinstance(value, dict) and _all(list(value.values()), str),
+    "Mapping[str, Any]": lambda value: isinstance(value, dict),
+}
+
+
+def _must_be_plain(folder: Path) -> None:
+    """A study holds files and folders of its own: no links, by which a study of somebody else's would reach outside."""
+    for name in (PLAN, RESULTS, TREES, CACHE, RUNS, INERT):
+        _must_be_own(folder / name)
+    for above, folders, names in (step for name in (RUNS, INERT) for step in os.walk(folder / name)):
+        for name in (*folders, *names):
+            _must_be_own(Path(above, name))
+
+
+def _must_be_own(path: Path) -> None:
+    mode = path.lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        what = "a link" if stat.S_ISLNK(mode) else "no regular file"
+        raise OSError(errno.EINVAL, f"it is {what}, which no study has", str(path))
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], bool]:

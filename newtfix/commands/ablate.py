@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from newtfix.ablate.trees import Variants
 from newtfix.ablate.wish import Wish, must_be_possible
 from newtfix.ablate.words import plan_lines
 from newtfix.errors import UsageError
+from newtfix.files import state
 from newtfix.running import require_libraries
 
 NEEDED = ("numpy", "scipy", "matplotlib", "torch")
@@ -78,6 +81,10 @@ def _plan(folder: Path, wish: Wish, jobs: int | None, runs_per_gpu: int) -> Plan
         seconds = conduct.seconds_per_run(folder, short, plan.steps) or 3600.0
         return 3600 * machine(plan).jobs / seconds
 
+    with suppress(OSError):  # what cannot be read is refused when it is loaded
+        # The user named them; later commands, and jobs, read in the plan that they are to be run.
+        if wish.patches:
+            state.allow({os.path.realpath(one): state.contents(Path(one)) for one in wish.patches})
     plan = planning.make(folder, wish, work, rate, report.say)
     save_plan(folder, plan)
     return plan

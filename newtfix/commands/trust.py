@@ -35,9 +35,7 @@ def run(directories: Sequence[Path], forget: bool, as_json: bool) -> int:
 
 def _allow(directories: Sequence[Path]) -> list[str]:
     found = {os.path.realpath(path): _files(path) for path in directories}
-    with state.changing() as remembered:
-        for path, files in found.items():
-            remembered.trusted[path] = state.digest_of(files)
+    state.allow(found)
     return [
         f"{path}: allowed as it is now ({len(files)} {'file' if len(files) == 1 else 'files'}). Its code runs when "
         "a tree names this folder, until something in it changes."

@@ -50,7 +50,8 @@ def worker(study, seen):
             row = {"category": "train", "step": 3_000, "episode_reward": truth(set(run.patches)), "pi_loss": 0.1}
             folder = Folder(study, run)
             write_lines(folder.path / "out" / "metrics.jsonl", [row])
-            write_json(folder.path / "done.json", {"id": run.id, "state": "finished", "seconds": 60.0})
+            said = {"reason": "", "steps": 0, "scores": {}, "training": []}
+            write_json(folder.path / "done.json", {"id": run.id, "state": "finished", "seconds": 60.0, **said})
 
     return work
 
