@@ -17,6 +17,7 @@ from tqdm import tqdm
 from . import padded_widths
 from .buffer import Buffer
 from .checkpoint import load_safely
+from .files import opened_anew
 from .folder import file_name
 from .settings import ConfigError
 
@@ -144,7 +145,8 @@ def save_demos(path, episodes):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp")
     try:
-        torch.save(torch.cat(numbered), partial)
+        with opened_anew(partial) as file:
+            torch.save(torch.cat(numbered), file)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -37,6 +37,12 @@ class _Hashed:
         self._file.flush()
 
 
+def opened_anew(path):
+    """A new file of that name, to write bytes into; what has the name already, a link perhaps, goes first."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "w+b")
+
+
 def write_whole(path, save):
     """Write a file with `save(file)`, an archive of torch's, seal it, and flush it to the disk; returns its digest.
 
@@ -46,7 +52,7 @@ def write_whole(path, save):
     partial = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with opened_anew(partial) as file:
             hashed = _Hashed(file)
             try:
                 save(hashed)
@@ -118,7 +124,8 @@ def replace_text(path, text):
     partial = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, newline="")
+        with opened_anew(partial) as file:
+            file.write(text.encode())
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -128,7 +135,7 @@ def replace_text(path, text):
 
 def append(path, text):
     """Add whole lines to a text file: all of them or, with an OSError that names the path, nothing."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     size = os.fstat(handle).st_size
     try:
         data = memoryview(text.encode())

@@ -69,7 +69,7 @@ def _opened(folder, lock):
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             problem = f"out_dir: {folder} cannot be written ({error.strerror})"
             raise ConfigError("out_dir", str(folder), problem, "out_dir=FOLDER for a folder of your own") from error

@@ -2,12 +2,13 @@
 
 import json
 import math
-import os
 from typing import Optional
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from .files import replace_text
 
 
 def summarize(cfg, logger) -> dict:
@@ -58,9 +59,7 @@ def _task_summary(cfg, logger, task: str) -> dict:
 def report(cfg, logger, seconds: float, console: Optional[Console] = None) -> dict:
     """Write summary.json and print the summary table."""
     summary = summarize(cfg, logger)
-    partial = logger.work_dir / "summary.json.tmp"
-    partial.write_text(json.dumps(summary, indent=2) + "\n")
-    os.replace(partial, logger.work_dir / "summary.json")
+    replace_text(logger.work_dir / "summary.json", json.dumps(summary, indent=2) + "\n")
     console = console or Console()
     console.print(_table(cfg, summary, seconds))
     if len(summary["tasks"]) > 1:

@@ -140,3 +140,21 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_resume_goes_on(tmp_path, mon
     small_disk(resource.RLIM_INFINITY)
     assert train.main([*settings, "resume=true"]) == 0
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / LOCK).symlink_to(outside)
+    with pytest.raises(ConfigError, match="cannot be written"), held(run):
+        pass
+    for name in ("summary.json.tmp", ".10.pt.tmp", "metrics.csv"):
+        (run / name).symlink_to(outside)
+    files.replace_text(run / "summary.json", "{}")
+    files.write_whole(run / "10.pt", lambda file: torch.save({"a": 1}, file))
+    with pytest.raises(OSError, match="symbolic links"):
+        files.append(run / "metrics.csv", "1,2\n")
+    assert (outside.read_text(), (run / "summary.json").read_text()) == ("mine", "{}")
+    assert torch.load(run / "10.pt") == {"a": 1} and not (run / "10.pt").is_symlink()
