@@ -1,7 +1,13 @@
 """What users of newt and TD-MPC2 type, and what it is called here."""
 
 SETTINGS = {
-    "enable_wandb": "tracker=wandb",
+    "learning_rate": "lr=...",
+    "total_steps": "steps=...",
+    "total_timesteps": "steps=...",
+    "max_steps": "steps=...",
+    "num_steps": "steps=...",
+    "cuda": "device=cuda, or device=cpu",
+    "gpu": "device=cuda, or device=cpu",
     "tensorboard": "tracker=tensorboard",
     "wandb_project": "tracker=wandb, with WANDB_PROJECT in the environment",
     "wandb_entity": "tracker=wandb, with WANDB_ENTITY in the environment",
@@ -16,13 +22,21 @@ SETTINGS = {
     "render_size": "nothing: observations are states here",
     "dropout": "the patch q-dropout",
 }
+# Switches, and what on and off are here.
+SWITCHES = {
+    **dict.fromkeys(("enable_wandb", "use_wandb", "wandb"), ("tracker=wandb", "tracker=none")),
+    **dict.fromkeys(("disable_wandb", "no_wandb"), ("tracker=none", "tracker=wandb")),
+}
+OFF = ("false", "no", "off", "0")
+# Options of Hydra's command line.
+MULTIRUN = ("-m", "--multirun")
 # Prefixes of newt's tasks, and whose simulator they are.
 SIMULATORS = {
     "mw": "Meta-World",
     "ms": "ManiSkill",
     "og": "OGBench",
     "rd": "RoboDesk",
-    "pygame": "newt's pygame",
+    "pygame": "pygame",
     "atari": "Atari",
     "bipedal": "Box2D",
     "lunarlander": "Box2D",

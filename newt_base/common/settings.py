@@ -81,6 +81,10 @@ def read(cls: type, arguments: list[str]) -> dict[str, Any]:
 
 def _split(argument: str, known: dict[str, Any]) -> tuple[str, str]:
     name, equals, text = argument.partition("=")
+    if name in habits.MULTIRUN:
+        raise ConfigError(
+            name, None, f"'{name}' starts no series of runs here", "a command for each run, or newtfix ablate"
+        )
     if not equals:
         raise ConfigError(name, None, f"'{argument}' is not of the form name=value", suggestion=_nearest(name, known))
     return name.strip(), text.strip()
@@ -90,12 +94,15 @@ def _unknown(cls: type, name: str, text: str) -> ConfigError:
     if name in {field.name for field in dataclasses.fields(cls)}:
         return ConfigError(name, text, f"'{name}' is derived from other settings and cannot be set")
     known = settable(cls)
-    meant = habits.SETTINGS.get(name.lstrip("+")) or _nearest(name, known)
+    bare = name.lstrip("+")
+    meant = habits.SETTINGS.get(bare) or _nearest(name, known)
+    if bare in habits.SWITCHES:
+        meant = habits.SWITCHES[bare][text.lower() in habits.OFF]
     return ConfigError(name, text, f"unknown setting '{name}' (={text})", ", ".join(known), meant)
 
 
 def _nearest(name: str, known: dict[str, Any]) -> Optional[str]:
-    match = difflib.get_close_matches(name.lstrip("-+").replace("-", "_").lower(), known, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name.lstrip("-+").replace("-", "_").lower(), known, n=1, cutoff=0.65)
     return f"{match[0]}=..." if match else None
 
 

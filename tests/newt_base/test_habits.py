@@ -17,6 +17,14 @@ ROOT = Path(__file__).parents[2]
     ("argument", "words"),
     [
         ("enable_wandb=true", "did you mean tracker=wandb"),
+        ("enable_wandb=false", "did you mean tracker=none"),
+        ("wandb=true", "did you mean tracker=wandb"),
+        ("disable_wandb=true", "did you mean tracker=none"),
+        ("learning_rate=1e-3", "did you mean lr="),
+        ("total_steps=100", "did you mean steps="),
+        ("cuda=true", "did you mean device=cuda"),
+        ("-m", "a command for each run, or newtfix ablate"),
+        ("task=pygame-x", "is a pygame task of newt's"),
         ("wandb_project=mine", "WANDB_PROJECT in the environment"),
         ("multiproc=true", "torchrun --nproc-per-node"),
         ("tensorboard=true", "tracker=tensorboard"),
@@ -31,6 +39,12 @@ ROOT = Path(__file__).parents[2]
 def test_the_hint_is_the_right_one(argument, words):
     with pytest.raises(ValueError, match=words):
         load_cfg([argument])
+
+
+def test_there_is_no_hint_where_none_is_near():
+    with pytest.raises(ValueError, match="unknown setting 'own_switch'") as caught:
+        load_cfg(["own_switch=true"])
+    assert "did you mean" not in str(caught.value)
 
 
 def test_settings_that_have_newt_s_names_work():
