@@ -87,6 +87,10 @@ def make_env(
         problem = f"task={task} cannot be made: {type(error).__name__}: {error}"
         raise ConfigError("task", task, problem, "an environment that is made without arguments") from error
     try:
+        for space in ("observation_space", "action_space"):
+            if getattr(env.unwrapped, space, None) is None:
+                problem = f"task={task} has no {space}"
+                raise ConfigError("task", task, problem, f"an environment that sets its {space} ({DOCS})")
         return Own(env, task, repeat, episodic), length
     except ConfigError:
         env.close()
@@ -121,7 +125,7 @@ class Own(gym.Wrapper):
         total = 0.0
         for _ in range(self._repeat):
             obs, reward, terminated, truncated, info = self.env.step(scaled.astype(self.env.action_space.dtype))
-            total += float(reward)
+            total += _number(reward)
             if terminated or truncated:
                 break
         if (terminated or truncated) and not self._episodic:
@@ -135,6 +139,13 @@ class Own(gym.Wrapper):
                 f"an episode of task={self._task} ended before its time, and episodic=false expects {limit} steps of "
                 "each: leave episodic out, or say episodic=true"
             )
+
+
+def _number(reward) -> float:
+    reward = np.asarray(reward)
+    if reward.size != 1:
+        raise TypeError(f"its reward has the shape {reward.shape}, and must be one number")
+    return float(reward.item())
 
 
 def _flat(obs) -> np.ndarray:
@@ -160,7 +171,7 @@ def _check_actions(task: str, space: gym.Space) -> None:
     if not np.issubdtype(space.dtype, np.floating):
         raise _refusal(task, "actions", space, "a Box of float32 or float64")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise _refusal(task, "actions", space, "finite bounds, which are scaled to [-1, 1]: wrap it in RescaleAction")
+        raise _refusal(task, "actions", space, "finite bounds, which are scaled to [-1, 1]: wrap it in TransformAction")
 
 
 def _refusal(task: str, what: str, space: gym.Space, needed: str) -> ConfigError:

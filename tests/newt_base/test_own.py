@@ -57,6 +57,7 @@ REFUSED = {
     "Image": (stub(spaces.Box(0, 255, (8, 8, 3), np.uint8), BOX), "images have no encoder"),
     "Grey": (stub(spaces.Box(0, 255, (8, 8), np.uint8), BOX), "images have no encoder"),
     "Infinite": (stub(BOX, spaces.Box(-np.inf, np.inf, (2,), np.float32)), "finite bounds"),
+    "Spaceless": (type("Stub", (gym.Env,), {"action_space": BOX}), "has no observation_space"),
     "Whole": (stub(BOX, spaces.Box(0, 3, (2,), np.int64)), "float32 or float64"),
 }
 
@@ -68,6 +69,25 @@ def registered():
     gym.register("Endless-v0", Slope)
     for name, (cls, _) in REFUSED.items():
         gym.register(f"{name}-v0", cls, max_episode_steps=5)
+
+
+def test_actions_get_bounds_as_the_page_says():
+    infinite, _ = REFUSED["Infinite"]
+    bounded = gym.wrappers.TransformAction(infinite(), lambda a: a, spaces.Box(-1, 1, (2,)))
+    gym.register("Bounded-v0", lambda: bounded, max_episode_steps=5)
+    assert make_single_env("gym:Bounded-v0", 1, None, None, episodic=True).action_space.shape == (2,)
+
+
+@pytest.mark.parametrize(("reward", "taken"), [(np.array([2.0]), 2.0), (np.array([1.0, 2.0]), None)])
+def test_a_reward_is_one_number(reward, taken, monkeypatch):
+    monkeypatch.setattr(Slope, "step", lambda self, action: (self._obs(), reward, False, False, {}))
+    env = make_single_env("gym:test/Slope-v0", 1, None, None, episodic=True)
+    env.reset(seed=1)
+    if taken is not None:
+        assert env.step(np.zeros(2, np.float32))[1] == taken
+    else:
+        with pytest.raises(Exception, match=r"its reward has the shape \(2,\), and must be one number"):
+            env.step(np.zeros(2, np.float32))
 
 
 def settings(*arguments):
