@@ -79,6 +79,19 @@ def test_and_from_before_its_first_evaluation(base, tmp_path, monkeypatch):
     assert outcome(RUN / "first") == outcome(base / RUN / "whole")
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_and_from_before_its_environments_were_seeded(mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["task=gym:Pendulum-v1", "random_baseline=false", f"env_mode={mode}", "steps=30", "keep=none"]
+    folder = tmp_path / "logs/gym-Pendulum-v1/1/run"
+    assert run("run", *settings) == 0
+    whole = outcome(folder)
+    for path in [*numbered(folder / "checkpoints")[:-1], folder / "checkpoints/final.pt"]:
+        path.unlink()
+    assert run("run", *settings, "resume=true") == 0
+    assert outcome(folder) == whole
+
+
 def test_the_last_checkpoint_knows_its_step(base):
     folder = base / RUN / "whole/checkpoints"
     assert load_safely(folder / "final.pt")["step"] == load_safely(numbered(folder)[0])["step"] > 0

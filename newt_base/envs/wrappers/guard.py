@@ -91,8 +91,9 @@ class Guard(gym.Wrapper):
     def restore(self, states: list[str]) -> None:
         """Come to where the environment of this number was; `states` are those of all."""
         state = json.loads(states[self._number])
-        if state["before"]:
-            self._set_random(state["before"])
+        if not state["before"]:  # it was never reset
+            return
+        self._set_random(state["before"])
         self.reset(**state["options"])
         for action in state["actions"]:
             self.step(np.array(action, dtype=np.float32))
@@ -149,6 +150,11 @@ def _with_arrays(state):
     if isinstance(state, dict) and state.keys() == {"array", "dtype"}:
         return np.array(state["array"], dtype=state["dtype"])
     return {name: _with_arrays(part) for name, part in state.items()} if isinstance(state, dict) else state
+
+
+def has_begun(state: str) -> bool:
+    """Whether the environment with this state had been reset."""
+    return bool(json.loads(state)["before"])
 
 
 def steps_of(state: str) -> int:

@@ -16,7 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from ...common.interrupt import ENDING
 from ...common.settings import ConfigError
 from ...common.video import Video
-from .guard import EnvironmentFailed, Guard, steps_of
+from .guard import EnvironmentFailed, Guard, has_begun, steps_of
 
 SILENT = 50  # a level above all of gymnasium's
 CLOSE_TIMEOUT = 5.0  # seconds that workers get to finish a pending step before they are ended
@@ -104,8 +104,12 @@ class VecEnv:
         return list(self._call("state"))
 
     def restore(self, states: Sequence[str]) -> None:
-        """Come to where environments were whose `states` these are; the next reset goes on with their streams."""
-        self._seeds = None
+        """Come to where environments were whose `states` these are; the next reset goes on with their streams.
+
+        It seeds them as ever where they had not been reset.
+        """
+        if any(map(has_begun, states)):
+            self._seeds = None
         self._answer("call", "restore", list(states), steps=1 + max(map(steps_of, states)))
 
     def rand_act(self) -> torch.Tensor:
