@@ -24,8 +24,9 @@ from .settings import ConfigError, settable, shown
 # What a checkpoint was made under stays, since weights, replay or the environments depend on it.
 FIXED = frozenset(
     """
-    task action_repeat episode_length num_envs obs pad seed finetune use_demos buffer_size horizon lr_schedule
-    warmup_steps num_q num_bins vmin vmax model_size latent_dim simnorm_dim enc_dim num_enc_layers mlp_dim task_dim
+    task action_repeat episode_length episodic num_envs obs pad seed finetune use_demos buffer_size horizon
+    lr_schedule warmup_steps num_q num_bins vmin vmax model_size latent_dim simnorm_dim enc_dim num_enc_layers
+    mlp_dim task_dim
     """.split()
 )
 # Of no concern to the run itself.

@@ -167,9 +167,10 @@ def test_a_run_that_is_beyond_the_steps_asked_for_is_left_as_it_is(part, capsys)
 
 def test_settings_that_cannot_change_are_all_named(part, capsys):
     before = contents(part.parent)
-    assert run("part", "steps=60", "resume=true", "horizon=5", "latent_dim=32") == 2
-    said = capsys.readouterr().err
-    assert "horizon=3" in said and "latent_dim=16" in said
+    assert run("part", "steps=60", "resume=true", "horizon=5", "latent_dim=32", "episodic=true") == 2
+    said, refused = capsys.readouterr()
+    assert all(words in refused for words in ("horizon=3", "latent_dim=16", "episodic=false"))
+    assert "new from here on" not in said
     assert contents(part.parent) == before
 
 
