@@ -90,6 +90,8 @@ def _flush_folder(folder):
 
 def digest_of(path):
     """The digest in a file that was sealed, or None. Raises ValueError where the file is not what was written."""
+    if Path(path).exists() and not Path(path).is_file():  # to read a pipe or a device may never end
+        raise ValueError(f"{path} is no regular file")
     with Path(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - SEAL))

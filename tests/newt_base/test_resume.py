@@ -1,6 +1,7 @@
 """Going on with a run: bit for bit where the settings stay, refused before anything is touched where it cannot be."""
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -53,7 +54,7 @@ def part(base, tmp_path, monkeypatch):
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
 # ------------------------------------------------------------------- bit for bit
@@ -183,7 +184,17 @@ def spoil(path, at=0.5):
     path.write_bytes(data)
 
 
+def stand_in(path, target=None):
+    """A pipe, or a link to `target`, under a file's name."""
+    path.unlink()
+    os.mkfifo(path) if target is None else path.symlink_to(target)
+
+
 DAMAGE = {
+    "agent is a pipe": lambda folder: stand_in(folder / "52.pt"),
+    "agent is a device": lambda folder: stand_in(folder / "52.pt", "/dev/zero"),
+    "replay is a pipe": lambda folder: stand_in(folder / "52.replay"),
+    "replay is a device": lambda folder: stand_in(folder / "52.replay", "/dev/zero"),
     "agent": lambda folder: spoil(folder / "52.pt"),
     "replay": lambda folder: spoil(folder / "52.replay"),
     "replay cut off": lambda folder: (folder / "52.replay").write_bytes((folder / "52.replay").read_bytes()[:-500]),
