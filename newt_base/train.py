@@ -170,7 +170,7 @@ def build(cfg: Config) -> Trainer:
             distributed.join(device, cfg.dist_timeout)
         agent = TDMPC2(WorldModel(cfg).to(device), cfg)
         # A checkpoint that is refused leaves an earlier run's folder where it is.
-        progress = agent.load(cfg.checkpoint, resume=bool(cfg.resume)) if cfg.checkpoint is not None else {}
+        progress = _loaded(agent, cfg) if cfg.checkpoint is not None else {}
         distributed.share(agent.model, agent.scale)
         buffer = make_replay(cfg, device)
         trainer = Trainer(cfg=cfg, env=env, agent=agent, buffer=buffer, logger=None)
@@ -185,6 +185,15 @@ def build(cfg: Config) -> Trainer:
         if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
             raise no_room(error, cfg) from error
         raise
+
+
+def _loaded(agent: TDMPC2, cfg: Config) -> dict:
+    """What else the checkpoint of the settings holds, once the agent has taken its part. Raises ValueError."""
+    try:
+        return agent.load(cfg.checkpoint, resume=bool(cfg.resume))
+    except (AttributeError, LookupError, TypeError) as error:  # optimisers of another program
+        problem = f"{cfg.checkpoint} does not fit this agent: {type(error).__name__}: {error}"
+        raise resume.CheckpointError("checkpoint", problem, "the tree that wrote it") from error
 
 
 def random_return(env: VecEnv, episodes: int = 5) -> float:

@@ -135,7 +135,7 @@ class Trainer:
         path = replay_file(self.cfg.checkpoint, self.cfg.rank)
         try:
             take_up(self, self.buffer.load(path))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             problem = f"{path} cannot be resumed from here: {type(error).__name__}: {error}"
             raise CheckpointError(
                 "resume", problem, "the tree that wrote it; or start from it with checkpoint= alone"

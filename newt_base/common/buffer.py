@@ -170,6 +170,11 @@ class Buffer:
         for name in ("_capacity", "_horizon"):
             if state[name] != getattr(self, name):
                 raise ValueError(f"{path}: saved with {name[1:]}={state[name]}, this run has {getattr(self, name)}")
+        counts = {name: state[name] for name in self.SAVED}
+        if not all(isinstance(count, int) and count >= 0 for count in counts.values()):
+            raise ValueError(f"{path}: its counts are {counts}")
+        if len(state.get("rows", ())) != min(state["_rows"], self._capacity):
+            raise ValueError(f"{path}: it has {len(state.get('rows', ()))} rows, and counts {state['_rows']}")
         if "row" in state:
             row = {key: (tuple(value.shape[1:]), value.dtype) for key, value in state["row"].items()}
             if self._layout is not None and self._layout.row != row:

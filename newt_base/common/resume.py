@@ -31,7 +31,12 @@ FIXED = frozenset(
 )
 # Of no concern to the run itself.
 FREE = frozenset({"resume", "checkpoint", "preset", "out_dir", "exp_name", "demo_steps", "random_baseline"})
-NEEDED = ("step", "episode", "update_tokens", "world_size", "settings", "log", "replays")
+# What a checkpoint must have to go on from it, and of which kind.
+NEEDED = {
+    **dict.fromkeys(("model", "optim", "pi_optim", "scale"), dict),
+    **{"step": int, "episode": int, "update_tokens": (int, float), "world_size": int, "schedules": list},
+    **{"settings": str, "log": str, "replays": list},
+}
 
 
 class CheckpointError(ConfigError):
@@ -136,11 +141,13 @@ def _whole(path, cfg):
     try:
         sealed = files.digest_of(path)
         state = load_safely(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CheckpointError("resume", f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise CheckpointError("resume", str(error)) from error
-    missing = [name for name in NEEDED if not isinstance(state, dict) or name not in state]
+    missing = _missing(state)
     if sealed is None or missing:
-        lacks = f"no {missing[0]}" if missing else "no digest"
+        lacks = f"no {missing}" if missing else "no digest"
         raise CheckpointError(
             "resume", f"{path} cannot be resumed: it has {lacks}", f"a run with save_buffer=true; or {alone}"
         )
@@ -155,12 +162,31 @@ def _whole(path, cfg):
     return state
 
 
+def _missing(state):
+    """The first part of a checkpoint that is not there, or is of another kind than this program writes; or None."""
+    if not isinstance(state, dict):
+        return next(iter(NEEDED))
+    for name, kind in NEEDED.items():
+        if not isinstance(state.get(name), kind):
+            return f"{name} that can be used" if name in state else name
+    for name, parts in (("settings", {}), ("log", {"rows": list, "timed": int})):
+        try:
+            found = json.loads(state[name])
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(found.get(part), kind) for part, kind in parts.items()):
+            return f"{name} that can be used"
+    return None if len(state["replays"]) == state["world_size"] else "digest of each replay"
+
+
 def _check_replay(path, digest):
     try:
         found = files.digest_of(path)
     except FileNotFoundError:
         raise CheckpointError("resume", f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CheckpointError("resume", f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise CheckpointError("resume", str(error)) from error
     if found != digest:
         raise CheckpointError("resume", f"{path} is not the replay that was written with its checkpoint")
@@ -197,6 +223,8 @@ def take_up(trainer, progress):
     state = copy.deepcopy(progress)
     for name, value in state["trainer"].items():
         current = getattr(trainer, name, None)
+        if not _is_plain(current):
+            raise ValueError(f"{name} of the trainer is nothing that a run takes up")
         if isinstance(current, TensorDict):
             value = TensorDict(value, batch_size=current.batch_size)
         setattr(trainer, name, value)

@@ -206,6 +206,42 @@ DAMAGE = {
 }
 
 
+def rewrite(path, **parts):
+    """A sealed file with other parts, as another program may write it."""
+    state = load_safely(path) | parts
+    return files.write_whole(path, lambda file: torch.save(state, file))
+
+
+ODD = [
+    {"step": "abc"}, {"settings": "{"}, {"settings": 5}, {"settings": "[]"}, {"replays": 5}, {"replays": []},
+    {"log": 7}, {"log": "{}"}, {"optim": 5}, {"schedules": 5}, {"scale": 5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", ODD, ids=str)
+def test_auto_passes_over_what_another_program_sealed(parts, part, capsys):
+    rewrite(part / "checkpoints/52.pt", **parts)
+    assert run("part", "steps=52", "resume=auto") == 0
+    said = capsys.readouterr().out
+    assert "passed over: logs/cartpole-swingup/1/part/checkpoints/52.pt cannot be resumed: it has no " in said
+    assert "going on from logs/cartpole-swingup/1/part/checkpoints/48.pt" in said
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"_rows": -5}, {"_rows": 500}, {"extra": 5}, {"extra": {"trainer": {"env": "x"}}}, {"optim": {}}],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_in_words(parts, part, capsys):
+    folder = part / "checkpoints"
+    if "optim" in parts:
+        rewrite(folder / "52.pt", **parts)
+    else:
+        rewrite(folder / "52.pt", replays=[rewrite(folder / "52.replay", **parts)])
+    assert run("part", "steps=76", "resume=auto") == 2
+    assert "error: logs/cartpole-swingup/1/part/checkpoints/52." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_what_is_damaged_is_refused_and_the_older_one_offered(damage, part, capsys):
     damage(part / "checkpoints")
