@@ -15,6 +15,7 @@ from typing import Any, Optional
 import yaml
 from tqdm import tqdm
 
+from .checkpoint import load_safely
 from .files import append, replace_text, write_whole
 from .folder import LOCK
 from .resume import numbered, replay_file, step_of
@@ -85,7 +86,9 @@ class Logger:
         """What was written in this folder after the checkpoint that the run goes on from."""
         own = step_of(Path(self._cfg.checkpoint))
         found = [path for path in numbered(self.model_dir) if own is not None and step_of(path) > own]
-        return [file for path in found for file in (path, *self._replays(path))]
+        best = self.model_dir / "best.pt"
+        later = own is not None and best.exists() and _step_in(best) > own
+        return [file for path in found for file in (path, *self._replays(path))] + [best] * later
 
     def _replays(self, checkpoint: Path) -> list[Path]:
         ranks = range(self._cfg.world_size)
@@ -128,6 +131,8 @@ class Logger:
         ]
         if (self.model_dir / "best.pt").exists():  # not in another folder than the earlier run's
             self._best = max((row["episode_reward"] for row in saved if "episode_reward" in row), default=-math.inf)
+        for row in saved:  # it came later, and moved away: the best one that is still there
+            self._mark_best(row)
 
     def _resumed_at(self) -> Optional[int]:
         return None if self.last_checkpoint is None else step_of(self.last_checkpoint)
@@ -241,6 +246,14 @@ class Logger:
             for row in self.rows
             if row["category"] == "eval" and row.get("episode_reward") is not None
         ]
+
+
+def _step_in(checkpoint: Path) -> float:
+    """The step of a checkpoint; beyond all steps where it can't be read."""
+    try:
+        return load_safely(checkpoint)["step"]
+    except (LookupError, OSError, TypeError, ValueError):
+        return math.inf
 
 
 # ------------------------------------------------------------------- formats

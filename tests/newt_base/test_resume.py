@@ -294,6 +294,19 @@ def test_the_newest_are_kept_and_the_best(part, base):
     assert load_safely(folder / "best.pt")["step"] == max(returns, key=lambda step: (returns[step], -step))
 
 
+def test_the_best_of_what_was_discarded_goes_too(part):
+    """The best one is of the step that comes last, then the run goes on from an earlier one."""
+    folder = part / "checkpoints"
+    (folder / "best.pt").unlink()
+    shutil.copy(folder / "52.pt", folder / "best.pt")
+    assert run("part", "steps=50", "resume=true", f"checkpoint={folder}/48.pt") == 0
+    assert load_safely(part / "backup-001/checkpoints/best.pt")["step"] == 52
+    rows = [json.loads(line) for line in (part / "metrics.jsonl").read_text().splitlines()]
+    returns = {row["step"]: row["episode_reward"] for row in rows if row["category"] == "eval"}
+    there = [step for step in returns if (folder / f"{step}.pt").exists()]
+    assert load_safely(folder / "best.pt")["step"] == max(there, key=returns.get)
+
+
 def test_a_write_that_is_cut_off_leaves_the_last_whole_checkpoint(base, part, monkeypatch, capsys):
     """Killed while it writes: what is half written has no checkpoint's name, and goes with the next run."""
     written = files.os.replace
