@@ -148,6 +148,18 @@ def test_other_generators_than_gymnasiums_own():
         assert env.states()
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_an_attribute_of_any_name_is_the_environments_own(mode):
+    def made():
+        env = Timeout(Faulty(), 5)
+        env.unwrapped.random_stream = np.random.default_rng(0)
+        return env
+
+    with VecEnv([made], [1], mode) as env:
+        env.reset()
+        env.restore(env.states())
+
+
 def test_coming_back_to_a_late_step_may_take_as_long_as_the_steps_do(monkeypatch):
     with make(mode="async", timeout=2.0) as env:
         env.reset()

@@ -12,6 +12,8 @@ from typing import Optional
 import gymnasium as gym
 import numpy as np
 
+from ..dmcontrol import DMControl
+
 
 class EnvironmentFailed(RuntimeError):
     """An environment raised, ended, did not answer, or gave what cannot be learned from; says which and how."""
@@ -103,7 +105,7 @@ class Guard(gym.Wrapper):
         return {"own": _own_random(self.unwrapped), "numpy": [kind, keys.tolist(), *rest], "python": random.getstate()}
 
     def _set_random(self, state: dict) -> None:
-        if hasattr(self.unwrapped, "random_stream"):
+        if isinstance(self.unwrapped, DMControl):
             self.unwrapped.random_stream = state["own"]
         elif state["own"] is not None:
             self.unwrapped.np_random.bit_generator.state = _with_arrays(state["own"])
@@ -134,7 +136,7 @@ def _time_limit(seconds: Optional[float]):
 
 def _own_random(env):
     """The state of an environment's own stream in types that JSON has; None where it has none that is known."""
-    if hasattr(env, "random_stream"):
+    if isinstance(env, DMControl):
         return env.random_stream
     own = getattr(env, "_np_random", None)
     return _with_lists(own.bit_generator.state) if isinstance(own, np.random.Generator) else None
