@@ -74,6 +74,7 @@ class Logger:
         self.model_dir.mkdir(parents=True, exist_ok=True)
         for partial in self.model_dir.glob(".*.tmp"):  # a run was killed while it wrote them
             partial.unlink()
+        self._sweep()
         replace_text(self.work_dir / "config.yaml", yaml.safe_dump(_plain_settings(self._cfg), sort_keys=False))
         if earlier is not None:
             self._take_up(json.loads(earlier))
@@ -199,15 +200,26 @@ class Logger:
         if agent is None or not self._save_agent:
             return None
         path = self.model_dir / f"{identifier}.pt"
-        write_whole(path, lambda file: agent.save(file, **extra))
+        try:
+            write_whole(path, lambda file: agent.save(file, **extra))
+        except OSError:
+            self._sweep()
+            raise
         self.last_checkpoint = path
         self._prune()
+        self._sweep()
         return path
+
+    def _sweep(self) -> None:
+        """Remove replays without a checkpoint: it was not written, or is gone, and nothing can go on from them."""
+        there = {path.stem for path in self.model_dir.glob("*.pt")}
+        for replay in self.model_dir.glob("*.replay"):
+            if replay.name.partition(".")[0] not in there:
+                replay.unlink(missing_ok=True)
 
     def _prune(self) -> None:
         for path in numbered(self.model_dir)[self._cfg.keep or None :] if self._cfg.keep else []:
-            for file in (path, *self._replays(path)):  # the checkpoint first: what has one is whole
-                file.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # its replays after it: what has a checkpoint is whole
 
     def _mark_best(self, values: dict) -> None:
         """Give the checkpoint of this evaluation the name best.pt as well, if no other one was as good."""

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,8 +133,10 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_resume_goes_on(tmp_path, mon
     settings = [*QUICK, "save_buffer=true"]
     assert train.main([*settings, "steps=3"]) == 0
     folder = tmp_path / "logs/cartpole-swingup/1/default/checkpoints"
+    shutil.copy(folder / "4.replay", folder / "3.replay")  # an earlier version left it
     small_disk((folder / "4.pt").stat().st_size - 100)
     assert train.main([*settings, "resume=true"]) == 1
+    assert {path.name for path in folder.glob("*.replay")} == {"0.replay", "4.replay"}, "those that have a checkpoint"
     said = capsys.readouterr().err
     assert "Training ended at step 8: there is no room left on the disk (" in said and "Traceback" not in said
     assert "Last checkpoint: logs/cartpole-swingup/1/default/checkpoints/4.pt (go on from it with resume=true)" in said
