@@ -160,7 +160,7 @@ class Config:
     out_dir: str = "logs"  # the run's folder is out_dir/task/seed/exp_name; a long list of tasks is shortened
     exp_name: Name = "default"  # name of the experiment, part of the run's folder
     save_agent: bool = True  # write checkpoints
-    save_freq: Optional[Count] = None  # environment steps between checkpoints; none: eval_freq
+    save_freq: Optional[Count] = None  # steps between checkpoints, rounded up to a multiple of eval_freq; none: that
     save_buffer: bool = False  # write the replay buffer with each checkpoint, so that the run can be resumed
     keep: Optional[Count] = 3  # newest checkpoints that are kept, beside the best one; none: all
     plot: bool = True  # draw the learning curve at the end

@@ -66,10 +66,19 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def resolve(argv: list[str], rank: int = 0, world_size: int = 1, local_rank: int = 0) -> Config:
     """The settings of this process, as they stay. Raises ConfigError."""
-    cfg = parse_cfg(dataclasses.replace(load_cfg(argv), rank=rank, world_size=world_size))
+    given = load_cfg(argv)
+    cfg = parse_cfg(dataclasses.replace(given, rank=rank, world_size=world_size))
+    if rank == 0:
+        _say_what_is_rounded(given, cfg)
     _check_batch_size(cfg)
     check_compiler(cfg)
     return with_devices(cfg, local_rank)
+
+
+def _say_what_is_rounded(given: Config, cfg: Config) -> None:
+    for name, multiple in (("eval_freq", "whole episodes of each"), ("save_freq", "a multiple of eval_freq")):
+        if name in given.explicit and getattr(given, name) not in (None, getattr(cfg, name)):
+            tqdm.write(f"{name}={getattr(given, name)} becomes {name}={getattr(cfg, name)}: {multiple}")
 
 
 def run(cfg: Config, requests: Optional[Requests] = None) -> int:

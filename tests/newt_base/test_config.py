@@ -133,6 +133,15 @@ def test_derived_settings():
     assert parse_cfg(load_cfg(["task=cup-catch"])).eval_freq == 20 * 500 * 10
 
 
+def test_what_is_rounded_up_is_said(capsys):
+    train.resolve([*SHORT, "save_freq=50"])
+    said = capsys.readouterr().out
+    assert "eval_freq=1 becomes eval_freq=20: whole episodes" in said
+    assert "save_freq=50 becomes save_freq=60: a multiple of eval_freq" in said
+    train.resolve([*SHORT, "eval_freq=20", "save_freq=60"])
+    assert "becomes" not in capsys.readouterr().out
+
+
 def test_replay_must_hold_an_episode_of_each_environment():
     with pytest.raises(ConfigError, match="buffer_size=1000") as caught:
         parse_cfg(load_cfg(["buffer_size=1000"]))
