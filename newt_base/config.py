@@ -65,7 +65,7 @@ class Config:
     episode_length: Optional[Count] = None  # agent steps per episode; none: each task's own (500 for DMControl)
     env_mode: Literal["async", "sync"] = "async"  # async: one process per environment; sync: all in this process
     episodic: Optional[bool] = None  # episodes may end before their time; none: true where a task is gym:ID
-    env_timeout: Positive = 300.0  # seconds that an environment may take for a step or a reset
+    env_timeout: Positive = 300.0  # seconds that an environment may take to be made, for a step or a reset
     num_envs: Count = 10  # environments of each process; not given: one per task where there are several
     obs: Literal["state"] = "state"  # observations: state
     pad: bool = False  # give one task the widths of several: 128 observations, 16 actions, or its own if larger

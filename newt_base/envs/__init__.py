@@ -1,5 +1,6 @@
 """Environments: from the names of tasks to a batch of running simulators."""
 
+import contextlib
 import difflib
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from ..common import ABSENT_SETS, TASK_SET, env_tasks
 from ..common.habits import SIMULATORS
 from ..common.settings import ConfigError
 from . import dmcontrol, mujoco, own
-from .wrappers.guard import EnvironmentFailed
+from .wrappers.guard import EnvironmentFailed, Late, time_limit
 from .wrappers.pad import Pad
 from .wrappers.timeout import Timeout
 from .wrappers.vectorized import VecEnv
@@ -130,11 +131,17 @@ def make_single_env(
 
 def task_info(cfg, task: str) -> TaskInfo:
     """The sizes of `task` under these settings; builds one environment, reads it and closes it."""
-    env = make_single_env(task, cfg.seed, cfg.action_repeat, cfg.episode_length, cfg.episodic)
+    try:
+        with time_limit(cfg.env_timeout):
+            env = make_single_env(task, cfg.seed, cfg.action_repeat, cfg.episode_length, cfg.episodic)
+    except Late as error:
+        problem = f"task={task} was not made within env_timeout={cfg.env_timeout:g} seconds"
+        raise ConfigError("task", task, problem, "one that is made sooner, or a larger env_timeout") from error
     try:
         return TaskInfo(env.observation_space.shape[0], env.action_space.shape[0], env.max_episode_steps)
     finally:
-        env.close()
+        with contextlib.suppress(Exception):  # those that are trained in say it
+            env.close()
 
 
 def make_env(cfg, render: bool = False) -> VecEnv:

@@ -1,5 +1,6 @@
 """Environments that go wrong: each ends the run with its name, and comes back to where it was otherwise."""
 
+import os
 import time
 
 import gymnasium as gym
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from newt_base import train
+from newt_base import envs, train
+from newt_base.config import ConfigError, load_cfg, parse_cfg
 from newt_base.envs import EnvironmentFailed
 from newt_base.envs.wrappers import vectorized
 from newt_base.envs.wrappers.timeout import Timeout
@@ -45,6 +47,14 @@ def leave(obs, reward):
     raise SystemExit(0)
 
 
+class GivenUp(BaseException):
+    pass
+
+
+def give_up(obs, reward):
+    raise GivenUp("at last")
+
+
 def hang(obs, reward):
     time.sleep(60)
 
@@ -52,6 +62,7 @@ def hang(obs, reward):
 FAULTS = {
     "raises": (fail, r"raised ZeroDivisionError: by nothing \(test_guard\.py:\d+\), at step 3 of its episode"),
     "nan reward": (lambda obs, reward: (obs, float("nan")), "gave the reward nan, at step 3"),
+    "raises what is no Exception": (give_up, r"raised GivenUp: at last \(test_guard\.py:\d+\), at step 3"),
     "leaves": (leave, r"raised SystemExit: 0 \(test_guard\.py:\d+\), at step 3 of its episode"),
     "reward beyond float32": (lambda obs, reward: (obs, 1e39), "gave the reward 1e\\+39, at step 3"),
     "infinite reward": (lambda obs, reward: (obs, -float("inf")), "gave the reward -inf, at step 3"),
@@ -96,6 +107,37 @@ def test_one_that_hangs_is_given_up_after_the_time_out(mode):
 def test_one_that_cannot_be_made():
     with pytest.raises(EnvironmentFailed, match=r"environment 0 cannot be made: ZeroDivisionError"):
         VecEnv([lambda: 1 / 0], [1], "sync")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_one_that_is_not_made_in_time(mode):
+    with pytest.raises(EnvironmentFailed, match=r"^environment 0 was not made within env_timeout=0.2 seconds"):
+        VecEnv([lambda: time.sleep(60)], [1], mode, timeout=0.2)
+
+
+def test_its_sizes_are_not_waited_for_longer(monkeypatch):
+    monkeypatch.setattr(envs, "make_single_env", lambda *_: time.sleep(60))
+    with pytest.raises(ConfigError, match=r"task=cup-catch was not made within env_timeout=0.2 seconds"):
+        parse_cfg(load_cfg(["task=cup-catch", "env_timeout=0.2"]))
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_one_that_cannot_be_closed_is_named(mode, monkeypatch, capfd):
+    monkeypatch.setattr(Faulty, "close", lambda self: 1 / 0)
+    with make(mode=mode) as env:
+        env.reset()
+    said = capfd.readouterr().err
+    assert "Closing an environment failed: environment 1 (faulty) raised ZeroDivisionError" in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_that_died_is_not_asked_to_close_again():
+    env = make(lambda obs, reward: os._exit(1), "async")
+    env.reset()
+    with pytest.raises(EnvironmentFailed, match="the process of environment 1"):
+        steps(env, 3)
+    env.close()
+    env._vec.__del__()  # raises where it tries again
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

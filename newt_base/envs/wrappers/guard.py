@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import signal
+import sys
 import threading
 import traceback
 from pathlib import Path
@@ -19,7 +20,7 @@ class EnvironmentFailed(RuntimeError):
     """An environment raised, ended, did not answer, or gave what cannot be learned from; says which and how."""
 
 
-class _Late(BaseException):
+class Late(BaseException):
     """Time is up; not an Exception, so that an environment that catches those is given up as well."""
 
 
@@ -55,16 +56,25 @@ class Guard(gym.Wrapper):
             raise self._failure(f"gave {what}")
         return obs, reward, terminated, truncated, info
 
+    def close(self):
+        """Close the environment. What goes wrong is said, and no more: nothing is lost with it."""
+        try:
+            self._tried(self.env.close)
+        except EnvironmentFailed as error:
+            sys.stderr.write(f"Closing an environment failed: {error}.\n")
+
     # ---------------------------------------------------------------- faults
 
     def _tried(self, method, *args, **kwargs):
         try:
-            with _time_limit(self._timeout):
+            with time_limit(self._timeout):
                 return method(*args, **kwargs)
-        except _Late as error:
+        except Late as error:
             problem = f"{self._name} did not answer within env_timeout={self._timeout:g} seconds"
             raise EnvironmentFailed(problem) from error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(place.filename).name}:{place.lineno}"
             raise self._failure(f"raised {type(error).__name__}: {error} ({where})") from error
@@ -116,14 +126,14 @@ class Guard(gym.Wrapper):
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: Optional[float]):
-    """While entered, _Late is raised after so many seconds; None, another thread, or a system without: no limit."""
+def time_limit(seconds: Optional[float]):
+    """While entered, Late is raised after so many seconds; None, another thread, or a system without: no limit."""
     if seconds is None or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def late(*_):
-        raise _Late
+        raise Late
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -1,5 +1,6 @@
 """Many environments behind one batch of tensors."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from ...common.interrupt import ENDING
 from ...common.settings import ConfigError
 from ...common.video import Video
-from .guard import EnvironmentFailed, Guard, has_begun, steps_of
+from .guard import EnvironmentFailed, Guard, Late, has_begun, steps_of, time_limit
 
 SILENT = 50  # a level above all of gymnasium's
 CLOSE_TIMEOUT = 5.0  # seconds that workers get to finish a pending step before they are ended
@@ -47,9 +48,10 @@ class VecEnv:
             raise ValueError(f"{len(env_fns)} environments but {len(seeds)} seeds")
         self._names = names or [f"environment {i}" for i in range(len(env_fns))]
         self._timeout = timeout
-        own = timeout if mode == "sync" else None  # workers are waited for
+        limits = timeout, timeout if mode == "sync" else None  # workers are waited for
         env_fns = [
-            partial(_guarded, fn, name, i, own) for i, (fn, name) in enumerate(zip(env_fns, self._names, strict=True))
+            partial(_guarded, fn, name, i, *limits)
+            for i, (fn, name) in enumerate(zip(env_fns, self._names, strict=True))
         ]
         if mode == "async":
             workers = [_in_worker(fn) for fn in env_fns]
@@ -170,12 +172,12 @@ class VecEnv:
         if isinstance(self._vec, SyncVectorEnv):
             self._vec.close()
             return
-        try:  # after a step that was cut off, its answers are still in the pipes
-            if self._busy:
-                self._end_processes()
-            self._vec.close(terminate=True) if self._busy else self._vec.close(timeout=CLOSE_TIMEOUT)
-        except (OSError, EOFError, AttributeError):
-            self._end_processes()
+        if not self._busy:  # after a step that was cut off, its answers are still in the pipes
+            with contextlib.suppress(OSError, EOFError, AttributeError):
+                self._vec.close(timeout=CLOSE_TIMEOUT)
+                return
+        self._end_processes()
+        self._vec.closed = True  # so that Gymnasium does not try it again when the interpreter ends
 
     def _end_processes(self) -> None:
         for process in self._vec.processes:
@@ -208,13 +210,19 @@ def _tensor_info(info: dict, done: np.ndarray) -> dict:
     }
 
 
-def _guarded(make: Callable[[], gym.Env], name: str, number: int, timeout: Optional[float]) -> gym.Env:
+def _guarded(
+    make: Callable[[], gym.Env], name: str, number: int, making: Optional[float], timeout: Optional[float]
+) -> gym.Env:
     try:
-        return Guard(make(), name, number, timeout)
-    except ConfigError:
+        with time_limit(making):
+            env = make()
+    except Late as error:
+        raise EnvironmentFailed(f"{name} was not made within env_timeout={making:g} seconds") from error
+    except (ConfigError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise EnvironmentFailed(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+    return Guard(env, name, number, timeout)
 
 
 def _in_worker(make: Callable[[], gym.Env]) -> Callable[[], gym.Env]:
