@@ -4,6 +4,7 @@ if not __package__:
     import as_package  # noqa: F401
 
 import dataclasses
+import os
 import sys
 import time
 import traceback
@@ -66,13 +67,19 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def resolve(argv: list[str], rank: int = 0, world_size: int = 1, local_rank: int = 0) -> Config:
     """The settings of this process, as they stay. Raises ConfigError."""
-    given = load_cfg(argv)
+    given = _absolute(load_cfg(argv))
     cfg = parse_cfg(dataclasses.replace(given, rank=rank, world_size=world_size))
     if rank == 0:
         _say_what_is_rounded(given, cfg)
     _check_batch_size(cfg)
     check_compiler(cfg)
     return with_devices(cfg, local_rank)
+
+
+def _absolute(cfg: Config) -> Config:
+    """The settings with the whole paths of files and folders: an environment may leave the folder where this began."""
+    paths = {name: getattr(cfg, name) for name in ("out_dir", "data_dir", "checkpoint")}
+    return dataclasses.replace(cfg, **{name: os.path.abspath(path) for name, path in paths.items() if path})
 
 
 def _say_what_is_rounded(given: Config, cfg: Config) -> None:

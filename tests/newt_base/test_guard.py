@@ -234,5 +234,5 @@ def test_a_run_ends_with_name_step_and_checkpoint(fault, words, tmp_path, monkey
     assert train.main([*quick, "steps=80"]) == 1
     said = capsys.readouterr().err
     assert "Training ended at step 14: environment 0 (cartpole-swingup)" in said and "Traceback" not in said
-    assert "Last checkpoint: logs/cartpole-swingup/1/default/checkpoints/14.pt" in said
+    assert f"Last checkpoint: {tmp_path}/logs/cartpole-swingup/1/default/checkpoints/14.pt" in said
     assert train.main([*quick, "steps=24", "resume=true"]) == 0, "with new episodes"

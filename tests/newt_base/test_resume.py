@@ -62,7 +62,7 @@ def contents(folder):
 
 def test_a_resumed_run_is_the_whole_run_from_within_an_episode(base, part, capsys):
     assert run("part", "steps=76", "resume=true") == 0
-    assert "going on from logs/cartpole-swingup/1/part/checkpoints/52.pt, at step 52" in capsys.readouterr().out
+    assert f"going on from {part}/checkpoints/52.pt, at step 52" in capsys.readouterr().out
     assert outcome(part) == outcome(base / RUN / "whole")
 
 
@@ -223,8 +223,8 @@ def test_auto_passes_over_what_another_program_sealed(parts, part, capsys):
     rewrite(part / "checkpoints/52.pt", **parts)
     assert run("part", "steps=52", "resume=auto") == 0
     said = capsys.readouterr().out
-    assert "passed over: logs/cartpole-swingup/1/part/checkpoints/52.pt cannot be resumed: it has no " in said
-    assert "going on from logs/cartpole-swingup/1/part/checkpoints/48.pt" in said
+    assert f"passed over: {part}/checkpoints/52.pt cannot be resumed: it has no " in said
+    assert f"going on from {part}/checkpoints/48.pt" in said
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_what_does_not_fit_is_refused_in_words(parts, part, capsys):
     else:
         rewrite(folder / "52.pt", replays=[rewrite(folder / "52.replay", **parts)])
     assert run("part", "steps=76", "resume=auto") == 2
-    assert "error: logs/cartpole-swingup/1/part/checkpoints/52." in capsys.readouterr().err
+    assert f"error: {part}/checkpoints/52." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
@@ -248,7 +248,7 @@ def test_what_is_damaged_is_refused_and_the_older_one_offered(damage, part, caps
     before = contents(part.parent)
     assert run("part", "steps=76", "resume=true") == 2
     said = capsys.readouterr().err
-    assert "52." in said and "resume=auto, which goes on from logs/cartpole-swingup/1/part/checkpoints/48.pt" in said
+    assert "52." in said and f"resume=auto, which goes on from {part}/checkpoints/48.pt" in said
     assert contents(part.parent) == before
 
 
@@ -256,15 +256,15 @@ def test_auto_passes_over_what_is_damaged_and_says_so(base, part, capsys):
     spoil(part / "checkpoints/52.replay")
     assert run("part", "steps=76", "resume=auto") == 0
     said = capsys.readouterr().out
-    assert "passed over: logs/cartpole-swingup/1/part/checkpoints/52.replay is damaged" in said
-    assert "going on from logs/cartpole-swingup/1/part/checkpoints/48.pt" in said
+    assert f"passed over: {part}/checkpoints/52.replay is damaged" in said
+    assert f"going on from {part}/checkpoints/48.pt" in said
     assert outcome(part) == outcome(base / RUN / "whole")
 
 
 def test_auto_begins_where_there_is_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("new", "steps=10", "resume=auto") == 0
-    assert "there is nothing to resume in logs/cartpole-swingup/1/new/checkpoints; a new run" in capsys.readouterr().out
+    assert f"there is nothing to resume in {RUN.absolute()}/new/checkpoints; a new run" in capsys.readouterr().out
     assert run("other", "steps=10", "resume=true") == 2
     assert "finds no checkpoint with its replay buffer" in capsys.readouterr().err
     assert not (tmp_path / RUN / "other").exists()

@@ -226,7 +226,10 @@ QUICK = ["task=cartpole-swingup", "preset=cpu", "steps=100", "num_envs=1", "epis
 def test_a_run_says_what_its_replay_takes(tmp_path, monkeypatch, capsys, place):
     monkeypatch.chdir(tmp_path)
     assert main([*QUICK, f"buffer_device={place}", "plot=false", "utd=0.05", "save_agent=false"]) == 0
-    where = {"auto": "host memory (buffer_device=cpu)", "mmap": "a file in logs/cartpole-swingup/1/default"}[place]
+    where = {
+        "auto": "host memory (buffer_device=cpu)",
+        "mmap": f"a file in {tmp_path}/logs/cartpole-swingup/1/default",
+    }[place]
     assert f"replay: 100,000 rows of 48 bytes, 4.8 MB in {where}" in capsys.readouterr().out
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size > 4_000_000]
 

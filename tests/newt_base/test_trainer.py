@@ -12,6 +12,7 @@ import pytest
 import torch
 from trees import CountingAgent, make_trainer
 
+from newt_base import envs
 from newt_base.common import interrupt
 from newt_base.common.buffer import Buffer, NothingToSample
 from newt_base.train import main
@@ -126,6 +127,21 @@ def test_a_checkpoint_that_is_not_there_or_does_not_fit(tmp_path, monkeypatch, c
     assert (
         "does not fit this agent: _dynamics.0.weight is (128, 129) there and (32, 129) here" in capsys.readouterr().err
     )
+
+
+def test_an_environment_that_goes_to_another_folder_leaves_the_run_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    made = envs.make_single_env
+
+    def go(*args, **kwargs):
+        os.chdir(tmp_path / "elsewhere")
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(envs, "make_single_env", go)
+    assert main([*QUICK, "steps=20", "env_mode=sync"]) == 0
+    assert (tmp_path / "logs/cartpole-swingup/1/default/checkpoints/final.pt").exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_signal_that_comes_twice_at_once_counts_once(monkeypatch):
