@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from newtfix import report
-from newtfix.errors import TreeError, UsageError
+from newtfix.errors import NewtfixError, TreeError, UsageError
 from newtfix.files import inside
 from newtfix.model import Add, Patch
 from newtfix.patch.sections import fields
@@ -144,7 +144,19 @@ def _wait(launch: _Launch, arguments: Sequence[str], keep_clean: bool) -> int:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+    if code == 0 and (folder := _never_left(launch, arguments, trainer.pid)):
+        problem = "the trainer ended before its run was over, and said nothing: an environment may have ended it"
+        hint = "Train with env_mode=async: only the environment's own process ends then, and the run says which it was."
+        raise NewtfixError(problem, str(folder), hint, exit_code=1)
     return code if code >= 0 else 128 - code
+
+
+def _never_left(launch: _Launch, arguments: Sequence[str], number: int) -> Path | None:
+    """The folder of a run whose lock still names the process of this number, which is gone, or None."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    folder = (launch.folder or Path()) / given.get("out_dir", "logs").strip()
+    locks = (lock for lock in folder.glob("*/*/*/.lock") if lock.is_file())
+    return next((one.parent for one in locks if inside.read_named(one).startswith(b"process %d on " % number)), None)
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,6 +126,24 @@ def test_signals_before_there_is_a_trainer_are_handed_on_and_a_stop_stops_both(m
     assert Trainer.last.heard == [signal.SIGHUP, signal.SIGTSTP]
     assert stopped == [(os.getpid(), signal.SIGSTOP)]
     assert [signal.getsignal(number) for number in train._HANDED_ON] == before
+
+
+@pytest.mark.parametrize(("ends", "code"), [("os._exit(0)", 1), ("os._exit(3)", 3), ("sys.exit(0)", 0)])
+def test_a_trainer_that_ends_without_a_word_before_its_run_is_over(tmp_path, ends, code):
+    script = f"""
+    import os, sys
+    from newt_base.common.folder import held
+    with held("runs/cup-catch/1/default"):
+        {ends}
+    """
+    (tmp_path / "train.py").write_text(textwrap.dedent(script))
+    done = subprocess.run(
+        [sys.executable, "-m", "newtfix", "train", "--tree", str(tmp_path), "out_dir=runs"], cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert ("the trainer ended before its run was over" in done.stderr) == (code == 1)
+    assert "runs/cup-catch/1/default" in done.stderr or code != 1
 
 
 def test_a_trainer_whose_command_is_gone_already_does_not_begin(monkeypatch):
