@@ -164,17 +164,22 @@ class Buffer:
             state["starts"] = _own(self._starts[: min(self._last_start, self._capacity)])
         torch.save(state, path)
 
+    @classmethod
+    def check_counts(cls, state):
+        """Raise ValueError where what `save` wrote counts other rows than it has."""
+        counts = {name: state[name] for name in cls.SAVED}
+        if not all(isinstance(count, int) and count >= 0 for count in counts.values()):
+            raise ValueError(f"its counts are {counts}")
+        if len(state.get("rows", ())) != min(state["_rows"], state["_capacity"]):
+            raise ValueError(f"it has {len(state.get('rows', ()))} rows, and counts {state['_rows']}")
+
     def load(self, path):
         """Take over what `save` wrote, and return its `extra`; capacity, horizon and rows must be the same."""
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         for name in ("_capacity", "_horizon"):
             if state[name] != getattr(self, name):
                 raise ValueError(f"{path}: saved with {name[1:]}={state[name]}, this run has {getattr(self, name)}")
-        counts = {name: state[name] for name in self.SAVED}
-        if not all(isinstance(count, int) and count >= 0 for count in counts.values()):
-            raise ValueError(f"{path}: its counts are {counts}")
-        if len(state.get("rows", ())) != min(state["_rows"], self._capacity):
-            raise ValueError(f"{path}: it has {len(state.get('rows', ()))} rows, and counts {state['_rows']}")
+        self.check_counts(state)
         if "row" in state:
             row = {key: (tuple(value.shape[1:]), value.dtype) for key, value in state["row"].items()}
             if self._layout is not None and self._layout.row != row:

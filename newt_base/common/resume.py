@@ -18,6 +18,7 @@ import torch
 from tensordict import TensorDict
 
 from . import files
+from .buffer import Buffer
 from .checkpoint import load_safely
 from .settings import ConfigError, settable, shown
 
@@ -37,6 +38,8 @@ NEEDED = {
     **{"step": int, "episode": int, "update_tokens": (int, float), "world_size": int, "schedules": list},
     **{"settings": str, "log": str, "replays": list},
 }
+OWN = ("trainer", "elapsed", "random", "planner", "envs")  # what a replay has beside its rows
+PARTS = ("cfg", "env", "agent", "buffer", "logger", "requests")  # of a trainer, which no replay has
 
 
 class CheckpointError(ConfigError):
@@ -190,6 +193,16 @@ def _check_replay(path, digest):
         raise CheckpointError("resume", str(error)) from error
     if found != digest:
         raise CheckpointError("resume", f"{path} is not the replay that was written with its checkpoint")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # no rows are read
+        Buffer.check_counts(state)
+        if missing := [part for part in OWN if part not in state["extra"]]:
+            raise ValueError(f"it has no {missing[0]}")
+        if odd := [name for name in state["extra"]["trainer"] if name in PARTS]:
+            raise ValueError(f"it has a trainer's {odd[0]}")
+    except Exception as error:  # torch raises nearly anything for a file that is not its own
+        problem = f"{path} cannot be resumed: {type(error).__name__}: {error}"
+        raise CheckpointError("resume", problem, "the program that wrote it") from error
 
 
 def _changes(cfg, before):
@@ -223,8 +236,6 @@ def take_up(trainer, progress):
     state = copy.deepcopy(progress)
     for name, value in state["trainer"].items():
         current = getattr(trainer, name, None)
-        if not _is_plain(current):
-            raise ValueError(f"{name} of the trainer is nothing that a run takes up")
         if isinstance(current, TensorDict):
             value = TensorDict(value, batch_size=current.batch_size)
         setattr(trainer, name, value)

@@ -227,19 +227,23 @@ def test_auto_passes_over_what_another_program_sealed(parts, part, capsys):
     assert f"going on from {part}/checkpoints/48.pt" in said
 
 
-@pytest.mark.parametrize(
-    "parts",
-    [{"_rows": -5}, {"_rows": 500}, {"extra": 5}, {"extra": {"trainer": {"env": "x"}}}, {"optim": {}}],
-    ids=str,
-)
-def test_what_does_not_fit_is_refused_in_words(parts, part, capsys):
+OTHER = [{"_rows": -5}, {"_rows": 500}, {"_num_eps": "x"}, {"extra": 5}, {"extra": {"trainer": {}}}, {"env": "x"}]
+
+
+@pytest.mark.parametrize("parts", OTHER, ids=str)
+def test_and_over_its_replay(parts, part, capsys):
     folder = part / "checkpoints"
-    if "optim" in parts:
-        rewrite(folder / "52.pt", **parts)
-    else:
-        rewrite(folder / "52.pt", replays=[rewrite(folder / "52.replay", **parts)])
-    assert run("part", "steps=76", "resume=auto") == 2
-    assert f"error: {part}/checkpoints/52." in capsys.readouterr().err
+    extra = load_safely(folder / "52.replay")["extra"]
+    parts = {"extra": extra | {"trainer": parts}} if "env" in parts else parts
+    rewrite(folder / "52.pt", replays=[rewrite(folder / "52.replay", **parts)])
+    assert run("part", "steps=52", "resume=auto") == 0
+    assert f"passed over: {folder}/52.replay cannot be resumed: " in capsys.readouterr().out
+
+
+def test_optimisers_that_do_not_fit_are_refused_in_words(part, capsys):
+    rewrite(part / "checkpoints/52.pt", optim={})
+    assert run("part", "steps=76", "resume=true") == 2
+    assert f"error: {part}/checkpoints/52.pt does not fit this agent: KeyError" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
