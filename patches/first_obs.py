@@ -138,6 +138,7 @@ PATCH = Patch(
         Fact("always", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("within", ("trainer", "self.buffer.add", "an episode is over")),
         Fact("leaves_no_trace", ("trainer", "to_td")),
+        Fact("same_for_all_episodes", ("trainer", "to_td")),
         Fact("begins_rows", ("trainer", "self.env.reset", "self._tds")),
         Fact("refuses_nothing", ("trainer", "to_td", "reward")),
         Fact("stepped_at_one_place", ("trainer", "self.env.step", "eval")),

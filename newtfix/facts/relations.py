@@ -177,6 +177,7 @@ RELATIONS: Mapping[str, Callable[[NewtTree, Fact], Broken | None]] = {
     "only_kept": _about(turns.only_kept),
     "trains_once_nowhere": _about(turns.trains_once_nowhere),
     "repeated_by": _about(turns.repeated_by),
+    "same_for_all_episodes": _about(turns.same_for_all_episodes),
     "decided_once": _about(calls.decided_once),
     "matters": _about(parameters.matters),
     "bounds_keep": lambda tree, f: parameters.bounds_keep(tree, f.about[0], f.about[1], f.about[2:]),

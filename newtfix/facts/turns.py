@@ -9,6 +9,7 @@ from newtfix.code.names import Names, bindings, targets
 from newtfix.code.paths import names_in, path_to
 from newtfix.code.syntax import dotted, is_call, last_name, parts, walk
 from newtfix.facts.calls import LOOPS, decides
+from newtfix.newt.deciding import finished
 from newtfix.newt.tree import Broken, NewtTree
 
 
@@ -40,12 +41,14 @@ def trains_once_nowhere(tree: NewtTree, role: str, agent: str, tokens: str) -> B
 
 
 def repeated_by(tree: NewtTree, role: str, called: str, tokens: str) -> Broken | None:
-    """Where tokens are counted, a loop around a call goes round as often as they say, whatever else is asked."""
+    """Beside where tokens are counted, a loop around a call goes round as often as they say, whatever else is asked."""
     for method in {one.name: one for one, _ in tree.calls(role, called)}.values():
         names = tree.names(role, method)
         loops = [node for node in names.nodes if isinstance(node, ast.For) and is_call(node.iter, "range")]
-        for loop in loops if any(names.writes(tokens)) else ():
-            if not any(isinstance(part, ast.Call) and dotted(part.func) == called for part in walk(loop)):
+        for loop in loops:
+            around = [one for outer in path_to(method.node, loop) for one in parts(outer) if isinstance(one, ast.stmt)]
+            calls = any(isinstance(part, ast.Call) and dotted(part.func) == called for part in walk(loop))
+            if not calls or not any(names.is_of(target, tokens) for one in around for target in targets(one)):
                 continue
             for count in loop.iter.args[-1:] if isinstance(loop.iter, ast.Call) else ():
                 for value in _values(names, count):
@@ -205,3 +208,20 @@ def _is_number(node: ast.expr) -> bool:
     """Whether nothing is called in it but casts, counts and what a dictionary holds."""
     calls = (one for one in walk(node) if isinstance(one, ast.Call))
     return all(last_name(one.func) in _PLAIN for one in calls)
+
+
+def same_for_all_episodes(tree: NewtTree, role: str, method: str) -> Broken | None:
+    """What a method reads of its object is not another value for the episodes that begin where others are over."""
+    made = tree.methods(role).get(method)
+    read = names_in(made.node) - {"self.cfg"} if made is not None else set()
+    over = finished(tree, role) - {"i", "range", "len", "int", "torch", "self.cfg"}
+    for other in (one for one in tree.methods(role).values() if one.name not in ("__init__", method)):
+        for node in walk(other.node):
+            for target in targets(node):
+                which = target.slice if isinstance(target, ast.Subscript) else getattr(node, "value", None)
+                name = dotted(target.value if isinstance(target, ast.Subscript) else target)
+                if name in read and name.startswith("self.") and which is not None and names_in(which) & over:
+                    return tree.broken(
+                        other, node, f"{name}, which {method} reads, is another one for the next episode"
+                    )
+    return None

@@ -112,6 +112,7 @@ SENTENCES = {
     "called_nowhere": "nothing calls {either}",
     "once_a_turn": "rows are {1} at one place of a loop",
     "repeated_by": "`{2}` alone says how often `{1}` is called",
+    "same_for_all_episodes": "what `{1}` reads stays the same from one episode to the next",
     "trains_once_nowhere": "`{1}` trains at no step alone",
     "flat": "the index of `{1}` has one dimension",
     "alike": "all of `{2}` are made and used alike",

@@ -281,12 +281,33 @@ TABLES = {
             ),
         ),
     ],
+    "same_for_all_episodes": [
+        Table(
+            ("trainer", "to_td"),
+            "=== trainer.py\nclass Trainer:\n    def to_td(self, obs):\n        return obs + self._bias - self._tasks\n"
+            "    def train(self):\n        obs, r, terminated, truncated, info = self.env.step(a)\n"
+            "        self._done = terminated | truncated\n        HERE\n",
+            (
+                "pass",
+                "self._other[self._done] = t",
+                "self._bias = t",
+                "self._bias[0] = t",
+                "self._count = torch.where(self._done, 0, self._count)",
+            ),
+            (
+                "self._bias[self._done] = t",
+                "for i in self._done.nonzero():\n            self._tasks[self._done] += 1",
+                "self._bias = torch.where(self._done, t, self._bias)",
+            ),
+        ),
+    ],
     "repeated_by": [
         Table(
             ("trainer", "self.agent.update", "self._update_tokens"),
             LOOP,
             (
                 "for _ in range(self.cfg.demo_steps):\n    self.agent.update(t)",
+                "for _ in range(3):\n    self.agent.update(t)\nwhile flag:\n    self._update_tokens += 1",
                 *repeated(
                     ("", "int(self._update_tokens)"),
                     ("n = int(self._update_tokens)\n", "n"),
