@@ -10,7 +10,7 @@ from newtfix import report
 from newtfix.errors import Refused, TreeError
 from newtfix.newt.roles import find_roles, without_rivals
 from newtfix.newt.tdmpc2 import NAME, Answer, Told, is_tdmpc2, told
-from newtfix.scan.text import table, wrapped
+from newtfix.scan.text import fitted, table, wrapped
 from newtfix.work.session import Session, usable
 
 _HEAD = ("id", "severity", "answer", "where")
@@ -34,7 +34,7 @@ def draw(session: Session, found: Mapping[str, Told], reasons: bool) -> None:
         for line in wrapped(f"{one.answer.value}: {one.why}"):
             report.out(f"  {line}")
         if one.place:
-            report.out(f"  {one.place.file}:{one.place.line}: {one.place.text}")
+            report.out(f"  {fitted(f'{one.place.file}:{one.place.line}: {one.place.text}')}")
 
 
 def summary(session: Session, found: Mapping[str, Told]) -> str:

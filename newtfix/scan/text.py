@@ -13,6 +13,7 @@ from newtfix.scan.document import ERRATA, Item
 from newtfix.scan.survey import FOUND, Finding, Gap, Survey
 
 _WIDEST = 100
+_INDENT = 2  # in front of every line below a heading
 _SHOWN = 5  # places of one discrepancy on the terminal
 _HEAD = ("id", "severity", "state", "where")  # as wide as a terminal
 _WHOLE_HEAD = ("id", "severity", "kind", "state", "where")
@@ -43,7 +44,7 @@ def draw(survey: Survey) -> None:
             report.out()
             patch = finding.patch
             report.heading(f"{patch.id}: {patch.title} ({patch.severity.value} {patch.kind})")
-            for line in (*wrapped(finding.consequence), *_evidence(finding)):
+            for line in (*wrapped(finding.consequence), *map(fitted, _evidence(finding))):
                 report.out(f"  {line}")
         if finding.state is State.PARTIAL and can_be_fixed(finding):
             report.out(f"  to add what is missing: {command(survey, finding)}")
@@ -164,8 +165,14 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     """Lines as wide as the terminal; in a file or pipe one line, that searches find whole."""
     if not report.is_terminal():
         return [text]
-    width = min(_WIDEST, shutil.get_terminal_size().columns) - 2
+    width = min(_WIDEST, shutil.get_terminal_size().columns) - _INDENT
     return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def fitted(line: str) -> str:
+    """A line that quotes code, cut to the width of the terminal; whole in a file or pipe."""
+    width = shutil.get_terminal_size().columns - _INDENT
+    return f"{line[: width - 3]}..." if report.is_terminal() and len(line) > width else line
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------------------

@@ -105,3 +105,14 @@ def test_lines_are_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("COLUMNS", "42")
     lines = wrapped(text, indent="  ")
     assert len(lines) == 3 and max(map(len, lines)) <= 40 and lines[1].startswith("  a")
+
+
+def test_quoted_code_is_cut_to_the_width_of_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("NO_COLOR", "1")
+    said = scan(capfd, "--tree", str(ROOT / "newt_base"))
+    quoted = re.findall(r"^  \S+\.py:\d+: .*$", said, re.MULTILINE)
+    assert max(map(len, quoted)) == 50 and any(line.endswith("...") for line in quoted)
