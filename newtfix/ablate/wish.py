@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,8 @@ def _holds(wish: Wish, known: Mapping[str, Patch], factors: Sequence[str]) -> di
         if how not in HOLDS:
             raise UsageError(f"--hold {one}: it is ID=on, ID=off or ID=free", hint="free: screened as the others are.")
         if name not in factors:
-            raise UsageError(f"--hold {one}: {name} takes no part", hint="See the states with `newtfix status`.")
+            see = f"newtfix status{f' --tree {shlex.quote(wish.tree)}' if wish.tree else ''}"
+            raise UsageError(f"--hold {one}: {name} takes no part", hint=f"See the states with `{see}`.")
         found[name] = how
     return found
 

@@ -24,9 +24,10 @@ def run(
     as_json: bool,
     allow_dirty: bool = False,
 ) -> int:
-    if not ids and not everything:
-        raise UsageError("nothing to revert is named", hint="Name patches, or say --all. See them: `newtfix status`.")
     target = find_target(tree)
+    if not ids and not everything:
+        see = f"newtfix status{target.option}"
+        raise UsageError("nothing to revert is named", hint=f"Name patches, or say --all. See them: `{see}`.")
     if target.new:
         raise Refused(f"there is no {target.name} here, so nothing to revert", hint="Name your tree with --tree DIR.")
     with writing(target, named) as session:

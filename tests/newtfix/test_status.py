@@ -63,6 +63,11 @@ def test_where_nothing_can_be_looked_at_the_record_is_told(
     assert "in trainer.py\n  The record: newtfix applied a, c, in common/math.py, trainer.py." in refused.err
 
 
+def test_what_can_be_reverted_is_to_be_seen_in_the_tree_that_was_named(tree: Path, newtfix: Run) -> None:
+    named = tree.rename(tree.parent / "$x")
+    assert f"`newtfix status --tree '{named}'`" in newtfix("revert", "--tree", named).err
+
+
 def test_there_is_nothing_to_update_before_the_first_apply(tree: Path, newtfix: Run) -> None:
     refused = newtfix("update")
     assert refused.code == 3 and "there is no newt_patched here, so nothing to update" in refused.err

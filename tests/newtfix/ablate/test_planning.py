@@ -87,6 +87,7 @@ def test_any_patch_can_be_held(variants, hold, gates, gone):
         (Wish(SETTINGS, hold=("burts=on",)), "Did you mean burst"),
         (Wish(SETTINGS, hold=("burst=maybe",)), "ID=on, ID=off or ID=free"),
         (Wish(SETTINGS, hold=("planner-stats=off",)), "takes no part"),
+        (Wish(SETTINGS, tree="$x", hold=("planner-stats=off",)), r"`newtfix status --tree '\$x'`"),
     ),
 )
 def test_unknown_factors_are_named(variants, wish, says):
