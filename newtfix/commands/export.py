@@ -14,7 +14,8 @@ from newtfix.files.export import series, write_series
 from newtfix.files.git import Repository, find_repository, with_carriage_returns
 from newtfix.model import Plan
 from newtfix.work.outcome import plan_for, pristine_sources
-from newtfix.work.session import DEFAULT_TREE, Session, applied_by, choose, find_target, open_session
+from newtfix.work.places import DEFAULT_TREE
+from newtfix.work.session import Session, applied_by, choose, find_target, open_session
 from newtfix.work.steps import fitting, steps
 
 

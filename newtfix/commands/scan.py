@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from newtfix import report
-from newtfix.errors import UsageError
-from newtfix.newt.tdmpc2 import Told
+from newtfix.errors import TreeError, UsageError
+from newtfix.newt.tdmpc2 import NAME, Told
 from newtfix.scan import tdmpc2
 from newtfix.scan.record import record
 from newtfix.scan.sarif import sarif
@@ -30,7 +30,13 @@ def run(
     target = find_target(tree)
     must_be_whole(target)
     session = open_session(target, named)
-    if (other := tdmpc2.answers(session)) and not as_sarif:
+    if other := tdmpc2.answers(session):
+        if as_sarif:
+            raise TreeError(
+                f"this tree has {NAME}'s layout, and SARIF is for what newtfix finds in trees of newt's",
+                where=str(target.root),
+                hint=f"newtfix scan --json{target.option} has for machines what the tree has of the fixes.",
+            )
         return _of_tdmpc2(session, other, as_json, as_markdown)
     found = survey(session, arguments)
     if as_json:

@@ -37,10 +37,9 @@ from newtfix.model import Patch, PatchReport, Place, Plan, State
 from newtfix.work import planning
 from newtfix.work.allowed import folders
 from newtfix.work.blame import explanations
-from newtfix.work.places import base_tree
+from newtfix.work.places import DEFAULT_TREE, base_tree, tree_near
 from newtfix.work.settings import configured_patches
 
-DEFAULT_TREE = Path("newt_patched")
 _SETTINGS = "its pyproject.toml"
 _RECORD = "the record of the tree"
 
@@ -150,8 +149,9 @@ def _open(target: Target, named: Sequence[Path], held: bool) -> Session:
     offered = {_SETTINGS: configured_patches(target.name), _RECORD: [target.root / name for name in remembered]}
     found = folders(named, offered)
     notes += found.notes
-    if target.new and Path("trainer.py").is_file():
-        notes.append("This folder looks like a tree itself; to mean it, say --tree . with the command.")
+    if target.new and (near := tree_near(Path())):
+        where, option = "This folder" if near == "." else f"The folder {near}", f"--tree {shlex.quote(near)}"
+        notes.append(f"{where} looks like a tree itself; to mean it, say {option} with the command.")
     pristine = {path: pristine_bytes(target.root, ledger, path, home) for path in ledger.files} if ledger else {}
     generated = _generated(target.root, record, tree) if record else {}
     notes += [f"{path} is not read: {reason}." for path, reason in tree.left.items()]

@@ -52,6 +52,22 @@ def test_what_comes_next_depends_on_where_one_is(
     assert "newtfix train task=walker-walk preset=cpu" in said(copied, monkeypatch, capsys)
 
 
+@pytest.mark.parametrize("layout", ["trainer.py", "trainer/online_trainer.py"])
+def test_status_and_scan_without_a_tree_name_the_one_that_is_near(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tree_in(tmp_path / "newt/td mpc2")
+    (tree / layout).parent.mkdir(exist_ok=True)
+    (tree / "trainer.py").rename(tree / layout)
+    (tree.parent / "closed").mkdir(mode=0)
+    here = "This folder looks like a tree itself; to mean it, say --tree . with the command."
+    below = "The folder td mpc2 looks like a tree itself; to mean it, say --tree 'td mpc2' with the command."
+    for folder, hint in ((tree, here), (tree.parent, below)):
+        monkeypatch.chdir(folder)
+        assert status.run(None, [], False) == scan.run([], None, [], False, False, False) == 0
+        assert capsys.readouterr().err.count(hint) == 2
+
+
 def test_the_commands_that_are_named_exist_and_fit_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

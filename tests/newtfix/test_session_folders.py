@@ -13,8 +13,8 @@ from newtfix.files import state
 from newtfix.work import places
 from newtfix.work.allowed import folders
 from newtfix.work.outcome import compute, fitting, plan_for, save
-from newtfix.work.places import base_tree
-from newtfix.work.session import DEFAULT_TREE, Target, choose, find_target, open_session, required_by, writing
+from newtfix.work.places import DEFAULT_TREE, base_tree
+from newtfix.work.session import Target, choose, find_target, open_session, required_by, writing
 from newtfix.work.settings import configured_patches
 
 

@@ -150,6 +150,8 @@ def test_the_commands_say_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[
     for command in (lambda: check.run([], True, tmp_path, [], False), lambda: diff.run(*_all(tmp_path))):
         with pytest.raises(TreeError, match="TD-MPC2's layout, not newt's"):
             command()
+    with pytest.raises(TreeError, match=f"newtfix scan --json --tree {tmp_path} has for machines"):
+        scan.run([], tmp_path, [], False, False, True)
 
 
 def _all(tree: Path) -> tuple[object, ...]:
