@@ -11,12 +11,14 @@ from newtfix import report
 from newtfix.commands.wishes import none_fits, refusal
 from newtfix.errors import Refused, UsageError
 from newtfix.files.export import series, write_series
-from newtfix.files.git import Repository, find_repository, with_carriage_returns
+from newtfix.files.git import Repository, find_repository, in_the_way, with_carriage_returns
 from newtfix.model import Plan
 from newtfix.work.outcome import plan_for, pristine_sources
 from newtfix.work.places import DEFAULT_TREE
 from newtfix.work.session import Session, applied_by, choose, find_target, open_session
 from newtfix.work.steps import fitting, steps
+
+_AM = ("git am", "git am --keep-cr")
 
 
 def run(
@@ -57,15 +59,17 @@ def run(
             }
         )
         return 0
-    command = _git_command(session, repository, {path for _, texts in way for path in texts})
+    changed = {path for _, texts in way for path in texts}
+    command = _git_command(session, repository, changed) if repository else ""
+    first = in_the_way(repository, changed) if repository and command in _AM and not session.applied else ()
     left_out = [line for name, one in refused.items() for line in refusal(name, one)]
     top = repository.top if repository and prefix else session.target.root
     if session.target.new:
         report.say(
             f"{DEFAULT_TREE} is not there yet; copy newt_base, which others are copied from, before you use this."
         )
-    words = _words(session, folder, top, exported, command if repository else "")
-    for line in (*session.notes, *done.notes, *left_out, *words):
+    words = _words(session, folder, top, exported, command)
+    for line in (*session.notes, *done.notes, *left_out, *first, *words):
         report.say(line)
     return 0
 
@@ -90,7 +94,7 @@ def _git_command(session: Session, repository: Repository | None, changed: Colle
     kept = with_carriage_returns(repository, here) if repository else here
     if kept and kept != here:
         return "git apply"
-    return "git am --keep-cr" if kept else "git am"
+    return _AM[bool(kept)]
 
 
 def _fitting(session: Session, chosen: Sequence[str]) -> tuple[tuple[str, ...], Mapping[str, Refused]]:

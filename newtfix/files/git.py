@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from newtfix.errors import Refused
@@ -192,6 +192,24 @@ def must_take_commits(root: Path, paths: Collection[str]) -> Repository:
             hint=f"Commit them first ({how_to_commit(repository, found)}), or leave --commit out.",
         )
     return repository
+
+
+def in_the_way(repository: Repository, paths: Collection[str]) -> list[str]:
+    """What to do before `git am` changes these paths: it wants them, and the index, as the last commit has them."""
+    there = set(_in_repository(repository, paths))
+    with _asking(repository) as ask:
+        said = ask("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no", "--ignore-submodules=all")
+    entries = [(entry[:2], entry[3:]) for entry in said.split("\0") if entry]
+    found = {path: _STATES.get(state, "uncommitted") for state, path in entries if state[0] != " " or path in there}
+    if not found:
+        return []
+    stash = f"git -C {shlex.quote(str(repository.top))} stash push -- {' '.join(map(shlex.quote, found))}"
+    commit = how_to_commit(replace(repository, root=repository.top), found)
+    return [
+        f"git am refuses, for git has uncommitted edits in {', '.join(found)}.",
+        f"Commit them first: {commit}",
+        f"or stash them: {stash}",
+    ]
 
 
 def how_to_commit(repository: Repository, found: Mapping[str, str]) -> str:

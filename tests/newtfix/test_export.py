@@ -104,6 +104,25 @@ def test_every_printed_command_works_where_it_is_printed(
         config.write_bytes(before)
 
 
+@pytest.mark.parametrize("way", ["Commit them first: ", "or stash them: "])
+@pytest.mark.parametrize(("edited", "staged"), [("config.py", False), ("config.py", True), ("common/math.py", True)])
+def test_edits_that_git_am_refuses_are_told_with_both_ways_out(
+    newtfix: Run, tmp_path: Path, way: str, edited: str, staged: bool
+) -> None:
+    assert "Commit them" not in newtfix("export", "none", "prior-coef", "--tree", "up/tdmpc2")[2]
+    with (tmp_path / "up/tdmpc2" / edited).open("a") as file:
+        file.write("\n# mine\n")
+    if staged:
+        git(tmp_path / "up", "add", "-u")
+    code, _, err = newtfix("export", "series", "prior-coef", "--tree", "up/tdmpc2")
+    assert code == 0 and f"uncommitted edits in tdmpc2/{edited}." in err
+    for start in (way, "  cd -P up && git am"):
+        (line,) = (line for line in err.splitlines() if line.startswith(start))
+        command = line.removeprefix(way).replace("commit --", "commit -m mine --")
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert "newtfix: Prior" in git(tmp_path / "up", "log", "-1", "--format=%s")
+
+
 def test_a_series_gives_what_apply_gives(newtfix: Run, tmp_path: Path) -> None:
     assert newtfix("apply", *IDS, "--tree", "plain")[0] == 0
     code, _, err = newtfix("export", "series", *IDS, "--tree", "up/tdmpc2")
