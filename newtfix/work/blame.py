@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from newtfix.files.tree import Tree
 
+NEWEST = "3.14"  # of the versions of Python that newtfix supports, so it reads what any of them does
 _SHOWN = 5
 _MARKER = re.compile(r"^(?:<{7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
@@ -42,10 +43,9 @@ def _problem(text: str) -> str:
         return f"has marks of an unfinished merge, the first in line {line}. Finish the merge."
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if _is_newer(text):
-        newer = f"{sys.version_info.major}.{sys.version_info.minor + 1}"
         return (
-            f"has syntax of a newer Python than {here}, which newtfix runs on here ({error}). Run newtfix on the "
-            f"Python of the tree: uvx --python {newer} newtfix, or pipx install --python {newer} newtfix"
+            f"has syntax of a newer Python than {here}, which newtfix runs on here ({error}). Run newtfix on that, "
+            f"in its checkout: uvx --python {NEWEST} --from . newtfix, or pipx run --python {NEWEST} --spec . newtfix"
         )
     return f"is no Python {here}, which newtfix runs on here: {error}. If a newer Python takes it, run newtfix on that."
 

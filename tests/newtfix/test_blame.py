@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,10 +11,14 @@ import pytest
 
 from newtfix.cli import app
 from newtfix.files.tree import read_tree
-from newtfix.work.blame import explanations
+from newtfix.work.blame import NEWEST, explanations
 
 SPECIMEN = Path(__file__).parents[1] / "specimens/plain"
-NEWER = {(3, 11): "type Pair[T] = tuple[T, T]\n", (3, 12): "class A[T = int]: ...\n"}
+NEWER = {
+    (3, 12): "type Pair[T] = tuple[T, T]\n",
+    (3, 13): "def f[T = int](x: T): ...\n",
+    (3, 14): "try:\n    pass\nexcept A, B:\n    pass\n",
+}
 
 
 @pytest.fixture
@@ -47,11 +52,16 @@ def test_an_unfinished_merge(tree: Path) -> None:
     assert "trainer.py has marks of an unfinished merge, the first in line 2" in said(tree)
 
 
-@pytest.mark.skipif(sys.version_info[:2] not in NEWER, reason="LibCST has no newer grammar than this Python")
-def test_syntax_of_a_newer_python_names_both(tree: Path) -> None:
-    (tree / "trainer.py").write_text(NEWER[sys.version_info[:2]])
-    here, newer = (f"3.{sys.version_info.minor + more}" for more in (0, 1))
-    assert f"newer Python than {here}" in said(tree) and f"--python {newer}" in said(tree)
+@pytest.mark.parametrize("version", NEWER)
+def test_syntax_of_a_newer_python_names_one_that_reads_it(tree: Path, version: tuple[int, int]) -> None:
+    (tree / "trainer.py").write_text(NEWER[version])
+    if sys.version_info[:2] >= version:
+        assert said(tree) == ""
+        return
+    assert f"newer Python than 3.{sys.version_info.minor}" in said(tree)
+    supported = re.search(r"Python 3\.11 to (\S+) will do", (Path(__file__).parents[2] / "README.md").read_text())
+    assert supported and supported[1] == NEWEST
+    assert f"uvx --python {NEWEST} --from . newtfix, or pipx run --python {NEWEST} --spec . newtfix" in said(tree)
 
 
 def test_many_files_are_counted(tree: Path) -> None:
