@@ -72,7 +72,7 @@ def say_with_error(notes: Iterable[str], more: Callable[[], Iterable[str]] = tup
 
 
 def _explanations() -> list[str]:
-    found = [*_with_error, *(note for more in _find_more for note in more())]
+    found = list(dict.fromkeys([*_with_error, *(note for more in _find_more for note in more())]))
     say_with_error(())
     return found
 

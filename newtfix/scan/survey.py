@@ -10,7 +10,7 @@ from newtfix.errors import Refused
 from newtfix.facts.words import sentence
 from newtfix.files.write import is_interrupted
 from newtfix.model import EditReport, Patch, PatchReport, Place, Quantity, Severity, State
-from newtfix.newt.roles import Found, find_roles, outline, without_rivals
+from newtfix.newt.roles import Found, find_roles, without_rivals
 from newtfix.scan.behaviour import AgentCode, TrainerCode, read_agent, read_trainer
 from newtfix.scan.consequences import Known, consequence
 from newtfix.scan.document import Item, items, loss_lines, summary
@@ -19,6 +19,7 @@ from newtfix.scan.facts import Facts
 from newtfix.scan.numbers import numbers
 from newtfix.scan.settings import Setting, read_settings
 from newtfix.scan.tasks import Tasks, read_tasks, with_derived
+from newtfix.work.blame import unread
 from newtfix.work.session import Session, Target, nearest_place, reports, shown_places, usable
 
 FOUND = (State.AVAILABLE, State.PARTIAL)
@@ -181,13 +182,11 @@ def must_be_whole(target: Target) -> None:
 
 def _reports(session: Session) -> tuple[Session, dict[str, PatchReport], list[str]]:
     """The states of all patches; a file that does not parse is left out of the tree, where it has to be, and noted."""
-    sources = session.tree.sources
-    broken = {file: outline(text).error for file, text in sources.items() if file.endswith(".py")}
-    notes = [f"{file} is not read: syntax error, {error}" for file, error in broken.items() if error]
-    told = [note for note in session.notes if not broken.get(note.partition(":")[0])]
+    broken = unread(session.tree)
+    told = [note for note in session.notes if note not in broken.values() and note.partition(":")[0] not in broken]
     found = reports(session, session.patches)
-    tree = replace(session.tree, sources=usable(sources))
-    return replace(session, tree=tree, notes=tuple(told)), found, notes
+    tree = replace(session.tree, sources=usable(session.tree.sources))
+    return replace(session, tree=tree, notes=tuple(told)), found, list(broken.values())
 
 
 def _trainer(sources: Mapping[str, str], roles: Mapping[str, Found]) -> TrainerCode:

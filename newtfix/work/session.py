@@ -9,9 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
-from tokenize import detect_encoding
 
 from newtfix import report
 from newtfix.errors import RecordError, Refused, TreeError, UsageError
@@ -36,7 +34,7 @@ from newtfix.files.write import commit, is_interrupted, recover
 from newtfix.model import Patch, PatchReport, Place, Plan, State
 from newtfix.work import planning
 from newtfix.work.allowed import folders
-from newtfix.work.blame import explanations
+from newtfix.work.blame import explanations, fault_of, not_its_text, unread
 from newtfix.work.places import DEFAULT_TREE, base_tree, tree_near
 from newtfix.work.settings import configured_patches
 
@@ -100,8 +98,8 @@ class Session:
         """Patched files that are gone, or that are no Python any more, and what is wrong with each."""
         found = {
             path: self.tree.left.get(path)
-            or _not_its_text(path, self.tree)
-            or _fault(path, self.tree.sources.get(path))
+            or not_its_text(path, self.tree)
+            or fault_of(path, self.tree.sources.get(path))
             for path in sorted(self.pristine)
         }
         return {path: fault for path, fault in found.items() if fault}
@@ -258,7 +256,7 @@ def usable(sources: Mapping[str, str]) -> Mapping[str, str]:
     def useless() -> list[str]:
         from newtfix.newt.roles import find_roles
 
-        faulty = (path for path, text in sources.items() if _fault(path, text))
+        faulty = (path for path, text in sources.items() if fault_of(path, text))
         for left_out in ((), faulty):
             with suppress(TreeError, Refused):
                 names = sorted(left_out)
@@ -302,35 +300,18 @@ def _known(session: Session) -> dict[str, str]:
 def _cannot_be_read(session: Session) -> list[str]:
     """Notes on files that the patches made, or may be looking for, and that are gone or no Python."""
     known = _known(session)
-    missing = sorted(known.keys() - usable(known).keys())
-    return [
-        *(f"{path}: {fault}; of its patches only the record is known." for path, fault in session.unreadable.items()),
-        *(f"{path}: {_fault(path, known[path])}; patches for it do not fit." for path in missing),
-    ]
 
+    def missed() -> list[str]:
+        from newtfix.newt.roles import ROLES, find_roles
 
-def _not_its_text(path: str, tree: Tree) -> str:
-    """Why what stands there is no text of the tree: a link, or not UTF-8 without a word on what else it is."""
-    if path not in tree.raw and (tree.root / path).is_symlink():
-        return "the file is a link now, which is not followed"
-    if path not in tree.foreign or not path.endswith(".py"):
-        return ""
-    try:
-        encoding, _ = detect_encoding(BytesIO(tree.raw[path]).readline)
-        tree.raw[path].decode(encoding)
-    except (SyntaxError, UnicodeDecodeError, LookupError):
-        return "the file is no Python (it is not UTF-8, and does not say what else)"
-    return ""
+        with suppress(TreeError, Refused):
+            if find_roles(usable(known)).keys() == ROLES.keys():
+                return []
+        return list(unread(session.tree).values())
 
-
-def _fault(path: str, text: str | None) -> str:
-    """Why a file cannot be read as what it was."""
-    from newtfix.newt.roles import outline
-
-    if text is None:
-        return "the file is not there any more"
-    error = outline(text).error if path.endswith(".py") else ""
-    return f"the file is no Python ({error})" if error else ""
+    lines = kept.value("missed", [*listed(known), *session.unreadable.values()], missed)
+    faults = session.unreadable.items()
+    return [*(f"{path}: {fault}; of its patches only the record is known." for path, fault in faults), *lines]
 
 
 def _tidy(root: Path, held: bool) -> tuple[str, ...]:

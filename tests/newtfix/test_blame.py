@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import Run
 
 from newtfix.cli import app
 from newtfix.files.tree import read_tree
@@ -35,11 +37,29 @@ def test_nothing_is_wrong_with_a_whole_tree(tree: Path) -> None:
     assert said(tree) == ""
 
 
-@pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_a_file_of_wide_characters(tree: Path, code: str) -> None:
-    (tree / "config.py").write_bytes(("# café\n" + (tree / "config.py").read_text()).encode(code))
-    found = said(tree)
-    assert "config.py is not UTF-8: it looks like UTF-16" in found or "config.py is no Python" in found
+@pytest.mark.parametrize("letters", ["# café\n", ""])
+@pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_a_file_of_wide_characters(tree: Path, code: str, letters: str) -> None:
+    (tree / "config.py").write_bytes((letters + (tree / "config.py").read_text()).encode(code))
+    assert said(tree) == f"config.py is not UTF-8: it looks like {code[:6].upper()}. Save it as UTF-8."
+
+
+@pytest.mark.parametrize("file", ["config.py", "common/buffer.py"])
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda text: f"{text}\n<<<<<<< HEAD\nx = 1\n".encode(), "has marks of an unfinished merge"),
+        (lambda text: f"{text}\ndef (\n".encode(), "is no Python"),
+        (lambda text: text.encode("utf-16"), "is not UTF-8: it looks like UTF-16. Save it as UTF-8."),
+        (lambda text: text.encode("utf-32-le"), "is not UTF-8: it looks like UTF-32. Save it as UTF-8."),
+    ],
+)
+def test_status_check_and_scan_say_once_why_a_role_is_played_by_none(
+    tree: Path, newtfix: Run, file: str, made: Callable[[str], bytes], told: str
+) -> None:
+    (tree / file).write_bytes(made((tree / file).read_text()))
+    for command in ("status", "check", "scan"):
+        assert newtfix(command, "--tree", tree).err.count(f"{file} {told}") == 1
 
 
 def test_a_file_in_another_code(tree: Path) -> None:

@@ -79,7 +79,7 @@ def test_sarif(scan: Run, copy: Callable[..., Path]) -> None:
     assert base == tree.as_uri() + "/"
     assert run["invocations"][0]["executionSuccessful"] is True
     notes = [note["message"]["text"] for note in run["invocations"][0]["toolExecutionNotifications"]]
-    assert "junk.py is not read: syntax error, line 1: invalid syntax" in notes
+    assert any(note.startswith("junk.py is no Python") and "line 1: invalid syntax" in note for note in notes)
     _check_results(run["results"], rules, tree)
 
 
