@@ -36,12 +36,14 @@ class Item:
     """How one item is told in such a tree, by statements and lines of YAML that match.
 
     `has`: all of these, `in_order` where that is said. `about`: what code of this kind mentions; without
-    any, the answer is `otherwise`. `but`: what must not be there. `why`: a sentence for each answer.
+    any, the answer is `otherwise`. `bears`: what bears on the item at all, each such line being one of `has` or
+    `known` as a whole. `why`: a sentence for each answer.
     """
 
     has: tuple[str, ...]
     about: str
-    but: str
+    bears: str
+    known: tuple[str, ...]
     otherwise: Answer
     why: Mapping[Answer, str]
     in_order: bool = False
@@ -67,12 +69,14 @@ def _item(
     without: str,
     about: str = _NEVER,
     *more: str,
-    but: str = _NEVER,
+    bears: str = _NEVER,
+    known: tuple[str, ...] = (),
     in_order: bool = False,
 ) -> Item:
-    return Item((has, *more), about, but, otherwise, {Answer.HAS: said, otherwise: without}, in_order)
+    return Item((has, *more), about, bears, known, otherwise, {Answer.HAS: said, otherwise: without}, in_order)
 
 
+_CFG = r"(self\.)?cfg\."
 _HAS, _LACKS, _UNCONCERNED = Answer.HAS, Answer.LACKS, Answer.UNCONCERNED
 ITEMS: Mapping[str, Item] = {
     "planner-stats": _item(
@@ -83,11 +87,12 @@ ITEMS: Mapping[str, Item] = {
         r"\bmu, std\b",
     ),
     "seeding": _item(
-        r"\bseed_steps = max\(1000, 5 \* .*episode_length\)",
+        rf"{_CFG}seed_steps = max\(1000, 5 \* {_CFG}episode_length\)",
         _LACKS,
         "Seeding ends at max(1000, 5 L) steps, as in the reference.",
         "Nothing says when seeding ends.",
-        r"\bseed_steps = ",
+        r"\bseed_steps \S*= ",
+        bears=r"\bseed_steps \S*= ",
     ),
     "mu-std": _item(
         r"\baction = self\.env\.rand_act\(\)",
@@ -98,11 +103,15 @@ ITEMS: Mapping[str, Item] = {
         r"\bfull_like\(action, .*log_std_max",
     ),
     "burst": _item(
-        r"^num_updates = .*\bseed_steps",
+        rf"^num_updates = {_CFG}seed_steps",
         _LACKS,
         "As many updates as there were seed steps follow when seeding ends.",
         "No burst of updates follows when seeding ends.",
         r"\bnum_updates = ",
+        rf"^if self\._step == {_CFG}seed_steps$",
+        r"for \w+ in range\(num_updates\)",
+        bears=r"\bnum_updates\b",
+        known=("num_updates = 1",),
     ),
     "actor-modes": _item(
         r"\bactor_mode\b",
@@ -117,12 +126,24 @@ ITEMS: Mapping[str, Item] = {
         r"\bprior_coef: 1(\.0*)?$", _UNCONCERNED, "prior_coef is 1.0.", _NO_PRIOR, r"\bprior_(coef|loss)\b"
     ),
     "rho": _item(
-        r"\bconsistency_loss (= consistency_loss )?(/=|/|\*=|\*) .*(\bhorizon\b)",
+        rf"consistency_loss (= consistency_loss /|/=) {_CFG}horizon",
         _LACKS,
         "Losses are weighted with rho^t as it is, and averaged over the horizon.",
         "Losses are not averaged over the horizon.",
         r"\bconsistency_loss\b",
-        but=r"\brho(\[.*\])?\.(sum|mean)\(",
+        rf"reward_loss (= reward_loss /|/=) {_CFG}horizon",
+        rf"value_loss (= value_loss /|/=) \({_CFG}horizon \* {_CFG}num_q\)",
+        *(
+            rf"{loss}_loss (= {loss}_loss \+|\+=) [^/]* \* {_CFG}rho \*\* t"
+            for loss in ("consistency", "reward", "value")
+        ),
+        bears=r"\brho\b|_loss \S*= ",
+        known=(
+            rf"rho = torch\.pow\({_CFG}rho, torch\.arange\(len\(qs\)(, device=self\.device)?\)\)",
+            r"(pi_loss =|return) \(-[^/]* \* rho\)\.mean\(\)",
+            r"consistency_loss = 0|reward_loss, value_loss = \(0, 0\)|(termination|total)_loss = .*",
+            rf"rho: .*|{_CFG}rho = [\d.]+",
+        ),
     ),
     "scale-order": _item(
         r"\bself\.scale\.update\(",
@@ -134,12 +155,16 @@ ITEMS: Mapping[str, Item] = {
         in_order=True,
     ),
     "q-dropout": _item(
-        r"\bdropout=(self\.)?cfg\.dropout\b",
+        rf".*\bdropout={_CFG}dropout[,)].*",
         _LACKS,
         "Dropout stands behind the first layer of each Q network.",
         "The Q networks have no dropout.",
         r"\bdropout\b",
-        r"\bdropout \* \(i == 0\)",
+        r".*\bdropout=dropout \* \(i == 0\)[,)].*",
+        r"self\.dropout = nn\.Dropout\(dropout, .*\) if dropout else None",
+        r"x = self\.dropout\(x\)",
+        bears=r"^dropout\b|\bdropout(:|\.| =|=(self\.)?cfg|=dropout)|\.dropout\b",
+        known=(r"dropout: 0\.010*", r"if self\.dropout", r"repr_dropout = .*"),
     ),
     "q-ensemble": _item(
         r"\bvmap\(",
@@ -209,7 +234,9 @@ def told(sources: Mapping[str, str]) -> dict[str, Told]:
 def _answer(item: Item, lines: list[Place]) -> Told:
     found = [next((line for line in lines if re.search(has, line.text)), None) for has in item.has]
     places = [place for place in found if place is not None]
-    against = next((line for line in lines if re.search(item.but, line.text)), None)
+    usual = "|".join((*item.has, *item.known))
+    bearing = (line for line in lines if re.search(item.bears, line.text))
+    against = next((line for line in bearing if not re.fullmatch(usual, line.text)), None)
     if against is None and len(places) == len(found) and (not item.in_order or _in_order(places)):
         return Told(Answer.HAS, item.why[Answer.HAS], places[0])
     about = against or next((line for line in lines if re.search(item.about, line.text)), None)
@@ -224,7 +251,7 @@ def _in_order(places: list[Place]) -> bool:
 
 @lru_cache(maxsize=256)
 def _statements(text: str) -> tuple[tuple[int, str], ...]:
-    """The simple statements of a module, each on one line as `ast` writes it, and the first lines of classes."""
+    """The simple statements of a module, each on one line as `ast` writes it, and how classes, loops and ifs begin."""
     return tuple(_lines_of(text))
 
 
@@ -232,6 +259,10 @@ def _lines_of(text: str) -> Iterator[tuple[int, str]]:
     for node in nodes(text):
         if isinstance(node, ast.ClassDef):
             yield node.lineno, f"class {node.name}"
+        elif isinstance(node, ast.For):
+            yield node.lineno, f"for {ast.unparse(node.target)} in {ast.unparse(node.iter)}"
+        elif isinstance(node, ast.If | ast.While):
+            yield node.lineno, f"{type(node).__name__.lower()} {ast.unparse(node.test)}"
         elif isinstance(node, ast.stmt) and not hasattr(node, "body"):
             docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             yield from () if docstring else ((node.lineno, ast.unparse(node)),)

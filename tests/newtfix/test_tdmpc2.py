@@ -54,12 +54,28 @@ class TDMPC2:
         consistency_loss = 0
         for t in range(self.cfg.horizon):
             consistency_loss = consistency_loss + self.step(t) * self.cfg.rho**t
+        reward_loss, value_loss = 0, 0
+        for t in range(self.cfg.horizon):
+            reward_loss = reward_loss + self.reward(t) * self.cfg.rho**t
+            value_loss = value_loss + self.value(t) * self.cfg.rho**t
         consistency_loss = consistency_loss / self.cfg.horizon
+        reward_loss = reward_loss / self.cfg.horizon
+        value_loss = value_loss / (self.cfg.horizon * self.cfg.num_q)
 """
 LAYERS = """\
 class Ensemble:
     def forward(self, *args):
         return torch.vmap(self._call, (0, None))(self.params, *args)
+
+
+class NormedLinear:
+    def __init__(self, dropout=0.0):
+        self.dropout = nn.Dropout(dropout, inplace=False) if dropout else None
+
+    def forward(self, x):
+        if self.dropout:
+            x = self.dropout(x)
+        return x
 
 
 def mlp(in_dim, mlp_dims, out_dim, dropout=0.0):
@@ -74,6 +90,7 @@ TREE = {
     "tdmpc2.py": AGENT,
     "common/layers.py": LAYERS,
     "envs/__init__.py": "def make_env(cfg):\n    cfg.seed_steps = max(1000, 5*cfg.episode_length)\n",
+    "config.yaml": "seed_steps: ???\nrho: 0.5\ndropout: 0.01  # of Q\n",
 }
 HAS = {"seeding", "burst", "rho", "scale-order", "q-dropout", "q-ensemble"}
 LACKS = {"planner-stats", "mu-std", "actor-modes", "eval-modes"}
@@ -108,6 +125,16 @@ def test_what_it_has_lacks_and_need_not_have() -> None:
     [
         ("envs/__init__.py", "max(1000, 5*cfg.episode_length)", "2500", "seeding", Answer.UNKNOWN),
         ("envs/__init__.py", "cfg.seed_steps = max(1000, 5*cfg.episode_length)", "pass", "seeding", Answer.LACKS),
+        ("envs/__init__.py", "length)", "length) * 10", "seeding", Answer.UNKNOWN),
+        ("trainer/online_trainer.py", "num_updates = self.cfg", "num_updates = 2 * self.cfg", "burst", Answer.UNKNOWN),
+        ("trainer/online_trainer.py", "range(num_updates)", "range(1)", "burst", Answer.UNKNOWN),
+        ("trainer/online_trainer.py", "== self.cfg.seed_steps", "== 0", "burst", Answer.UNKNOWN),
+        ("tdmpc2.py", "step(t) * self.cfg.rho**t", "step(t) * self.cfg.rho**t / 1.875", "rho", Answer.UNKNOWN),
+        ("tdmpc2.py", "reward_loss = reward_loss / self.cfg.horizon", "pass", "rho", Answer.UNKNOWN),
+        ("tdmpc2.py", "(self.cfg.horizon * self.cfg.num_q)", "self.cfg.num_q", "rho", Answer.UNKNOWN),
+        ("config.yaml", "0.01", "0", "q-dropout", Answer.UNKNOWN),
+        ("common/layers.py", "x = self.dropout(x)", "pass", "q-dropout", Answer.UNKNOWN),
+        ("common/layers.py", "(i == 0)", "(i == 0) * 0", "q-dropout", Answer.UNKNOWN),
         ("tdmpc2.py", "len(qs)))", "len(qs)))\n        rho = rho / rho.sum()", "rho", Answer.UNKNOWN),
         ("tdmpc2.py", "        self.scale.update(qs[0])\n", "", "scale-order", Answer.UNKNOWN),
         ("tdmpc2.py", "mean()\n", "mean() + self.prior_loss(zs)\n", "prior-norm", Answer.UNKNOWN),
