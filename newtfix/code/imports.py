@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from newtfix.code.syntax import dotted, nodes, statements
+from newtfix.code.syntax import blocks, dotted, nodes, statements, walk
 
 EVERYTHING = "*"
 
@@ -25,26 +25,59 @@ class Imported:
 
 @lru_cache(maxsize=1024)
 def imported(file: str, text: str, files: frozenset[str]) -> tuple[Imported, ...]:
-    """What a file imports from others of a tree, wherever in it; packages on the way to a module are imported too."""
+    """What a file imports from others of a tree, wherever in it; packages on the way to a module are imported too.
+
+    Of an import whose name a later one takes over, the file is imported and nothing is bound. Where `try` imports a
+    name from a file that is there, what else its handlers would import under that name does not count.
+    """
     found: list[Imported] = []
+    instead: dict[int, set[str]] = {}
     for node in statements(text):
-        if isinstance(node, ast.ImportFrom):
-            module = f"{'.' * node.level}{node.module or ''}"
-            found += _packages(file, module, files)
-            for alias in node.names:
-                local = alias.asname or alias.name
-                inner = _resolve(file, module + "." * (module.strip(".") != "") + alias.name, files)
-                outer = _resolve(file, module, files)
-                if inner:
-                    found.append(Imported(local, inner))
-                elif outer:
-                    found.append(Imported(local, outer, alias.name))
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                found += _packages(file, alias.name, files)
-                if target := _resolve(file, alias.name, files):
-                    found.append(Imported(alias.asname or alias.name, target))
+        if isinstance(node, ast.Try):
+            bound = {one.local for part in node.body for one in _bound(part, file, files)} - {""}
+            for part in (part for handler in node.handlers for part in walk(handler)):
+                instead.setdefault(id(part), set()).update(bound)
+        for one in _bound(node, file, files):
+            if one.local not in instead.get(id(node), ()):
+                found.append(Imported("", one.file) if (node, one.local) in _bound_anew(text) else one)
     return tuple(one for one in dict.fromkeys(found) if one.file != file)
+
+
+def _bound(node: ast.AST, file: str, files: frozenset[str]) -> Iterator[Imported]:
+    """What a statement imports from files of the tree."""
+    if isinstance(node, ast.ImportFrom):
+        module = f"{'.' * node.level}{node.module or ''}"
+        yield from _packages(file, module, files)
+        for alias in node.names:
+            local = alias.asname or alias.name
+            inner = _resolve(file, module + "." * (module.strip(".") != "") + alias.name, files)
+            if inner:
+                yield Imported(local, inner)
+            elif outer := _resolve(file, module, files):
+                yield Imported(local, outer, alias.name)
+    elif isinstance(node, ast.Import):
+        for alias in node.names:
+            yield from _packages(file, alias.name, files)
+            if target := _resolve(file, alias.name, files):
+                yield Imported(alias.asname or alias.name, target)
+
+
+@lru_cache(maxsize=512)
+def _bound_anew(text: str) -> frozenset[tuple[ast.AST, str]]:
+    """The imports, each with a name, that a later one in the same block binds before anything else mentions it."""
+    found: set[tuple[ast.AST, str]] = set()
+    for block in blocks(text):
+        bound: dict[str, ast.AST] = {}
+        for statement in block:
+            if not isinstance(statement, ast.Import | ast.ImportFrom):
+                for node in walk(statement) if bound else ():
+                    bound.pop(getattr(node, "id", ""), None)
+                continue
+            for local in {alias.asname or alias.name for alias in statement.names} - {EVERYTHING}:
+                if local in bound:
+                    found.add((bound[local], local))
+                bound[local] = statement
+    return frozenset(found)
 
 
 def _packages(file: str, module: str, files: frozenset[str]) -> Iterator[Imported]:

@@ -39,10 +39,16 @@ def nodes(text: str) -> tuple[ast.AST, ...]:
 @lru_cache(maxsize=512)
 def statements(text: str) -> tuple[ast.AST, ...]:
     """All statements of a module, wherever in it, outer ones first."""
-    found: list[ast.AST] = [parsed(text)]
-    for node in found:
-        for block in (getattr(node, name, None) for name in _BLOCKS):
-            found += block if isinstance(block, list) else ()
+    return (parsed(text), *(node for block in blocks(text) for node in block))
+
+
+@lru_cache(maxsize=512)
+def blocks(text: str) -> tuple[list[ast.AST], ...]:
+    """All blocks of a module, each a list of statements, outer ones first."""
+    found: list[list[ast.AST]] = [list(parsed(text).body)]
+    for block in found:
+        parts = (getattr(node, name, None) for node in block for name in _BLOCKS)
+        found += [part for part in parts if isinstance(part, list)]
     return tuple(found)
 
 

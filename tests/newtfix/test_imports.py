@@ -12,6 +12,10 @@ FILES = frozenset(
 PACKAGE = Imported("", "common/__init__.py")
 MATH = Imported("math", "common/math.py")
 OTHER = Imported("other", "common/__init__.py", "other")
+A = Imported("A", "common/__init__.py", "other")
+AGENT = Imported("tdmpc2", "tdmpc2.py")
+LEFT = Imported("", "tdmpc2.py")
+TAKEN = Imported("A", "tdmpc2.py", "A")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,14 @@ OTHER = Imported("other", "common/__init__.py", "other")
         ("common/layers.py", "from ..common import math", [MATH]),
         ("envs/tasks/walker.py", "from ...common import math", [MATH]),
         ("envs/tasks/walker.py", "from common import math", [MATH]),
+        ("trainer.py", "from tdmpc2 import A\nfrom common import other as A", [LEFT, A]),
+        ("trainer.py", "from tdmpc2 import A\nfrom outside import A", [LEFT]),
+        ("trainer.py", "from tdmpc2 import A\nB = A\nfrom common import other as A", [TAKEN, A]),
+        ("trainer.py", "from tdmpc2 import A\ndef f():\n    from common import other as A", [TAKEN, A]),
+        ("trainer.py", "from tdmpc2 import *\nfrom outside import *", [Imported("*", "tdmpc2.py", "*")]),
+        ("trainer.py", "try:\n    from common import other as A\nexcept ImportError:\n    from tdmpc2 import A", [A]),
+        ("trainer.py", "try:\n    from outside import A\nexcept ImportError:\n    from tdmpc2 import A", [TAKEN]),
+        ("trainer.py", "try:\n    import tdmpc2\nexcept ImportError:\n    from common import math", [AGENT, MATH]),
     ],
 )  # fmt: skip
 def test_what_a_file_imports(file: str, code: str, found: list[Imported]) -> None:

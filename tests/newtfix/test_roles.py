@@ -76,6 +76,14 @@ def test_the_file_that_the_entry_script_imports_wins_over_one_with_the_usual_nam
     assert [roles[name].file for name in ("trainer", "config", "layers")] == list(own)
 
 
+@pytest.mark.parametrize("both", ["{0}{1}", "try:\n    {1}except ImportError:\n    {0}"])
+def test_of_two_imports_of_a_name_the_one_that_python_uses_counts(both: str) -> None:
+    first, second = "from .tdmpc2 import TDMPC2\n", "from .newer import TDMPC2\n"
+    script = BASE["train.py"].replace(first, both.format(first, second))
+    found = find_roles({**BASE, "train.py": script, "newer.py": BASE["tdmpc2.py"]})["agent"]
+    assert found.file == "newer.py" and [rival.file for rival in found.rivals] == ["tdmpc2.py"]
+
+
 def test_a_module_that_is_imported_for_something_else_is_not_the_one_in_use() -> None:
     second = BASE["common/layers.py"].replace("class SimNorm", "class OtherNorm")
     user = "from .common.blocks import OtherNorm\n"
