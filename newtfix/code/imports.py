@@ -31,14 +31,14 @@ def imported(file: str, text: str, files: frozenset[str]) -> tuple[Imported, ...
     name from a file that is there, what else its handlers would import under that name does not count.
     """
     found: list[Imported] = []
-    instead: dict[int, set[str]] = {}
+    instead: dict[ast.AST, set[str]] = {}
     for node in statements(text):
         if isinstance(node, ast.Try):
             bound = {one.local for part in node.body for one in _bound(part, file, files)} - {""}
             for part in (part for handler in node.handlers for part in walk(handler)):
-                instead.setdefault(id(part), set()).update(bound)
+                instead.setdefault(part, set()).update(bound)
         for one in _bound(node, file, files):
-            if one.local not in instead.get(id(node), ()):
+            if one.local not in instead.get(node, ()):
                 found.append(Imported("", one.file) if (node, one.local) in _bound_anew(text) else one)
     return tuple(one for one in dict.fromkeys(found) if one.file != file)
 
