@@ -247,4 +247,4 @@ def has_powers(tree: NewtTree, role: str, attribute: str, setting: str, how: str
             wanted = [power / scale for power in powers]
             if isinstance(weights, list) and len(weights) == count and all(map(math.isclose, weights, wanted)):
                 return None
-    return tree.broken(method, given[0], f"{attribute} is not known to be {setting}^t")
+    return tree.broken(method, given[-1], f"{attribute} is not known to be {setting}^t")

@@ -110,7 +110,7 @@ def test_a_refusal_has_a_line_for_each_further_patch(tree: Tree) -> None:
     done = apply(root, "prior-coef", "plan-anneal", "rho", "prior-norm")
     lines = done.stderr.splitlines()
     assert done.exit_code == 3 and lines[0].startswith("newtfix: 2 of 4 patches fit this tree: newtfix apply ")
-    assert [line.split(":")[0].strip() for line in lines if "either" in line] == ["rho does not fit either"]
+    assert [line.split(":")[0].strip() for line in lines if "either" in line] == ["plan-anneal does not fit either"]
 
 
 def test_what_does_harm_without_a_patch_that_does_not_fit_is_left_out(tree: Tree) -> None:
