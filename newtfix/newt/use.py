@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 
 from newtfix.code.imports import EVERYTHING, importers, reached, taken
-from newtfix.code.syntax import parsed
+from newtfix.code.syntax import parsed, words
 
 _ENTRY = "train.py"
 _NEVER = 99
@@ -66,6 +66,8 @@ class Use:
 def living(sources: Mapping[str, str], playing: Iterable[str], rivals: Mapping[str, str]) -> dict[str, str]:
     """A tree without the files that lost a role and what belongs to them alone, as a copy of the tree in a folder.
 
+    Of a file that lost and that is in use for something else, what nothing uses is blank.
+
     Args:
         playing: the files that play a role. rivals: those that could have, each with the one that does; one that
             builds on that, as another agent may, is no rival.
@@ -85,7 +87,27 @@ def living(sources: Mapping[str, str], playing: Iterable[str], rivals: Mapping[s
     for package in sorted((file for file in sources if PurePosixPath(file).name == "__init__.py"), reverse=True):
         inside = [file for file in sources if file.startswith(f"{PurePosixPath(package).parent}/") and file != package]
         dead |= {package} if package not in live and inside and dead.issuperset(inside) else set()
-    return {file: text for file, text in sources.items() if file not in dead}
+    left = {file: text for file, text in sources.items() if file not in dead}
+    apart = lost.difference(playing)
+    return {file: _used(file, left) if file in apart else text for file, text in left.items()}
+
+
+def _used(file: str, sources: Mapping[str, str]) -> str:
+    """The text of a file in which classes and functions are blank that neither other files nor the rest of it use."""
+    lines, files = sources[file].splitlines(keepends=True), frozenset(sources)
+    others = (taken(user, text, files).get(file, frozenset()) for user, text in sources.items() if user != file)
+    wanted = frozenset[str]().union(*others)
+    unused = {
+        node.name: range(min(part.lineno for part in (node, *node.decorator_list)) - 1, node.end_lineno or 0)
+        for node in parsed(sources[file]).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and EVERYTHING not in wanted
+    }
+    blank = frozenset(number for span in unused.values() for number in span)
+    wanted |= words("".join(line for number, line in enumerate(lines) if number not in blank))
+    while used := wanted & unused.keys():
+        wanted = frozenset(words("".join("".join(lines[number] for number in unused.pop(name)) for name in used)))
+    blank = frozenset(number for span in unused.values() for number in span)
+    return "".join("\n" if number in blank else line for number, line in enumerate(lines))
 
 
 def _rank(entry: str) -> tuple[int, int]:

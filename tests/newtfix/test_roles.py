@@ -93,6 +93,25 @@ def test_a_module_that_is_imported_for_something_else_is_not_the_one_in_use() ->
     assert [rival.file for rival in roles["layers"].rivals] == ["common/blocks.py"]
 
 
+def test_a_rival_in_use_for_something_else_counts_only_as_far_as_it_is_used() -> None:
+    world_model = BASE["common/world_model.py"].replace(LAYERS[0], LAYERS[1])
+    agent = "from .common.layers import SimNorm\n" + BASE["tdmpc2.py"]
+    own = {"common/nets.py": BASE["common/layers.py"], "common/world_model.py": world_model, "tdmpc2.py": agent}
+    tree = {**BASE, **own}
+    assert find_roles(tree)["layers"].file == "common/nets.py"
+    assert "class SimNorm" in (left := without_rivals(tree)["common/layers.py"]) and "class QEnsemble" not in left
+    assert len(left.splitlines()) == len(BASE["common/layers.py"].splitlines())
+    assert plan(tree, ("q-dropout", "target-q"), PATCHES).after.keys() == {"common/nets.py", "config.py"}
+
+
+def test_a_file_that_plays_one_role_and_lost_another_is_whole() -> None:
+    both = BASE["common/math.py"] + "\n\ndef mlp(): ...\n\n\nclass QOnlineTargetEnsemble: ...\n"
+    tree = {**BASE, "common/math.py": both}
+    roles = find_roles(tree)
+    assert roles["math"].file == "common/math.py" and [one.file for one in roles["layers"].rivals] == ["common/math.py"]
+    assert without_rivals(tree)["common/math.py"] == both
+
+
 def test_a_script_that_uses_the_tree_is_still_looked_at() -> None:
     script = "from newt.old.tdmpc2 import TDMPC2\nfrom newt.tdmpc2 import TDMPC2 as New\n"
     tree = {**BASE, **inside("old"), "scripts/compare.py": script}
