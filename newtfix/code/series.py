@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from newtfix.code.arithmetic import called, operands
-from newtfix.code.syntax import dotted, handed
+from newtfix.code.effects import of_call
+from newtfix.code.paths import names_in
+from newtfix.code.syntax import dotted, handed, walk
 from newtfix.code.values import Function
 
 Number = float | list[float]
@@ -64,21 +66,23 @@ class Series:
         self._depth = 0
 
     def run(self, statements: Iterable[ast.stmt]) -> Number | None:
-        """Go through statements, both arms of an `if` one after the other; what they return, where that is known."""
+        """Go through statements, and come to what the last of them returns, where that is known.
+
+        Of an `if` counts what both arms agree on.
+        """
+        returned: Number | None = None
         for statement in statements:
             try:
                 if isinstance(statement, ast.Return) and statement.value is not None:
-                    return self.value(statement.value)
-                returned = self._statement(statement)
+                    returned = self.value(statement.value)
+                else:
+                    self._statement(statement)
             except (Unknown, ArithmeticError, ValueError, IndexError):
-                returned = None
                 for target in _stored(statement):
                     self.names.pop(target, None)
-            if returned is not None:
-                return returned
-        return None
+        return returned
 
-    def _statement(self, statement: ast.stmt) -> Number | None:
+    def _statement(self, statement: ast.stmt) -> None:
         match statement:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
@@ -93,15 +97,20 @@ class Series:
                 self.names[dotted(owner)] = [*_row(self.value(owner)), *_row(self.value(value))]
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner, attr=attr)) as call) if attr.endswith("_"):
                 self._give(owner, self.value(call))
-            case ast.For(target=ast.Name(id=name), iter=each, body=body):
+            case ast.For(target=ast.Name(id=name), iter=each, body=body, orelse=[]) if not _leaves(statement):
                 for one in _row(self.value(each)):
                     self.names[name] = one
                     self.run(body)
             case ast.If(body=body, orelse=orelse):
-                return self.run([*body, *orelse])
+                before = dict(self.names)
+                self.run(body)
+                after, self.names = self.names, before
+                self.run(orelse)
+                self.names = {name: number for name, number in self.names.items() if after.get(name) == number}
             case ast.With(body=body):
-                return self.run(body)
-        return None
+                self.run(body)
+            case _:
+                raise Unknown
 
     def _give(self, target: ast.expr, value: Number) -> None:
         match target:
@@ -109,8 +118,10 @@ class Series:
                 row = list(_row(self.value(owner)))
                 row[int(_one(self.value(index)))] = _one(value)
                 self.names[dotted(owner)] = row
-            case _:
+            case ast.Name() | ast.Attribute():
                 self.names[dotted(target)] = value
+            case _:
+                raise Unknown
 
     def value(self, node: ast.expr) -> Number:
         """What an expression comes to. Raises Unknown, and what arithmetic raises."""
@@ -188,7 +199,7 @@ class Series:
         return _computed(name, given)
 
     def _through(self, function: Function, call: ast.Call) -> Number:
-        if self._depth > 3 or handed(call):
+        if self._depth > 3 or handed(call) or sum(isinstance(one, ast.Return) for one in walk(function)) != 1:
             raise Unknown
         inner = Series(self._settings, self._helper)
         inner._depth = self._depth + 1
@@ -230,8 +241,12 @@ def _one(value: Number) -> float:
     return _row(value)[0]
 
 
+def _leaves(loop: ast.stmt) -> bool:
+    return any(isinstance(one, ast.Break | ast.Continue) for one in walk(loop))
+
+
 def _stored(statement: ast.stmt) -> set[str]:
-    """The names that a statement, or one in it, may give another value."""
+    """The names that a statement, or one in it, may give another value, also those that a call changes."""
     found: set[str] = set()
     for node in ast.walk(statement):
         match node:
@@ -239,4 +254,6 @@ def _stored(statement: ast.stmt) -> set[str]:
                 found.add(dotted(node))
             case ast.Subscript(value=owner, ctx=ast.Store()) | ast.Call(func=ast.Attribute(value=owner)):
                 found.add(dotted(owner))
+        if isinstance(node, ast.Call) and of_call(node).changes:
+            found |= {name for one in handed(node) for name in names_in(one)}
     return found
