@@ -345,7 +345,7 @@ def evaluate(
     tree: Tree = None,
     as_json: Json = False,
 ) -> None:
-    """Measure an agent: return per task, mean, interquartile mean and interval."""
+    """Measure an agent: return per task, mean, interquartile mean and interval. Runs the tree's code."""
     _run("evaluate", as_json, checkpoint, arguments or [], policy, episodes, seeds, video, tree, as_json)
 
 

@@ -115,7 +115,11 @@ def add(app: typer.Typer, run: Callable[..., None]) -> None:
         index: Annotated[int | None, typer.Option("--index", metavar="I", help="Only the run of this number.")] = None,
         runs_per_gpu: PerGpu = 1,
     ) -> None:
-        """Make the runs of a study that are not made yet. Any number of these commands may work on one study."""
+        """Make the runs of a study that are not made yet. Any number of these commands may work on one study.
+
+        It runs code: of the tree that the study's plan.json names, and of the module of a task gym:MODULE:ID. Read
+        plan.json before you run a study of somebody else's.
+        """
         run("ablate_run", False, folder, jobs, index, runs_per_gpu)
 
     @ablate.command()

@@ -21,6 +21,11 @@ def some_run(study):
     return study / "runs" / shown["runs"][0]["id"]
 
 
+def test_the_help_says_what_runs_code():
+    assert "It runs code" in call("ablate", "run", "--help").stdout
+    assert "Runs the tree's code" in " ".join(call("evaluate", "--help").stdout.split())
+
+
 def test_patches_that_only_a_plan_names_are_not_run(study, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
