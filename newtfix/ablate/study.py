@@ -211,6 +211,8 @@ def _must_be_plain(folder: Path) -> None:
     """A study holds files and folders of its own: no links, by which a study of somebody else's would reach outside."""
     for name in (PLAN, RESULTS, TREES, CACHE, RUNS, INERT):
         _must_be_own(folder / name)
+    for path in (*folder.glob(f"{TREES}/*"), *folder.glob(f"{TREES}/*/*/"), *folder.glob(f"{CACHE}/*")):
+        _must_be_own(path)  # beside a variant there are links to files that its tree may read
     for above, folders, names in (step for name in (RUNS, INERT) for step in os.walk(folder / name)):
         for name in (*folders, *names):
             _must_be_own(Path(above, name))

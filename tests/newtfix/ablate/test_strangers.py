@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
-from newtfix.ablate.study import read_plan
+from newtfix.ablate.study import read_plan, subset_digest
 from newtfix.ablate.trees import Variants
 
 from .test_commands import call
@@ -59,6 +60,20 @@ def test_a_link_in_a_study_is_refused(study, tmp_path, name):
         refused = call("ablate", *words)
         assert refused.exit_code == 4 and str(run / name) in refused.output and "it is a link" in refused.output
     assert [path.name for path in outside.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("at", ["trees/{}", "trees/{}/fake", "cache/inductor"])
+def test_a_link_above_a_variant_or_in_the_cache_is_refused(study, tmp_path, at):
+    outside = tmp_path / "outside"
+    (outside / "fake").mkdir(parents=True)
+    (outside / "fake/kept").write_text("mine")
+    link = study / at.format(subset_digest(read_plan(study).all))
+    shutil.rmtree(link, ignore_errors=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    refused = call("ablate", "run", study, "--index", 0)
+    assert refused.exit_code == 4 and f"{link} cannot be read: it is a link" in refused.output
+    assert (outside / "fake/kept").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["plan.json", "done.json", "attempts.jsonl", "lock"])
