@@ -25,6 +25,7 @@ class Effect:
     changes: tuple[int | str, ...] = ()
     gives: Gives = Gives.NEW
     only_reads: bool = False  # also where nothing is done with its result
+    only_takes: bool = False  # its owner changes by what it is given, which stays what it is
 
 
 def _words(text: str) -> frozenset[str]:
@@ -98,6 +99,7 @@ def of_call(call: ast.Call) -> Effect:
         changes=tuple(changes),
         gives=Gives.VIEW if isinstance(func, ast.Name) and name in _PICK else _gives(func),
         only_reads=_READS.match(name) is not None or name[:1].isupper(),
+        only_takes=name in _TAKE and not changes,
     )
 
 
@@ -105,11 +107,6 @@ def changes_in_place(call: ast.Call) -> bool:
     """Whether the owner's values are written over, also those that it only holds: `x.mul_(2)`."""
     func = call.func
     return isinstance(func, ast.Attribute) and _IN_PLACE.match(func.attr) is not None and func.attr not in _KEEP_VALUES
-
-
-def only_takes(call: ast.Call) -> bool:
-    """Whether a call changes its owner by what it is given, which stays what it is."""
-    return last_name(call.func) in _TAKE and not of_call(call).changes
 
 
 def holds(call: ast.Call) -> bool:

@@ -265,7 +265,7 @@ class Expressions(ABC):
         helper = self.helper(call)
         if helper is not None:
             return self._through(helper, call, given, state)
-        if is_discarded and not effect.only_reads and not effect.changes and not effects.only_takes(call):
+        if is_discarded and not effect.only_reads and not effect.changes and not effect.only_takes:
             for _, value in given:
                 self._changed(value, call, state, is_certain=False)
         return given_back(effect, [value for _, value in given], call)
